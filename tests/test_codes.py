@@ -1,0 +1,160 @@
+"""The codes file: what goes in comes out, and what does not fit is refused in a sentence."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from shared.codes import FORMAT, SongCodes, require_codec, require_fingerprint
+from shared.errors import UserError
+from shared.sources import SOURCES
+
+
+class ToyCodec:
+    """A codec by shape only."""
+
+    sample_rate, hop, sources, num_codebooks, cardinality = 100, 10, SOURCES, 2, 8
+    fingerprint = "toy-1"
+
+    def num_frames(self, num_samples: int) -> int:
+        return -(-num_samples // self.hop)
+
+
+@pytest.fixture
+def song() -> SongCodes:
+    random = np.random.default_rng(0)
+    return SongCodes(
+        track="A - B",
+        split="train",
+        sources=SOURCES,
+        sample_rate=100,
+        hop=10,
+        num_samples=65,
+        fingerprint="toy-1",
+        gain=0.5,
+        rms=dict.fromkeys(SOURCES, 0.1),
+        views={
+            view: random.integers(0, 8, (4, 2, 7)).astype(np.uint16)
+            for view in ("mixture", "accompaniment", "alone")
+        },
+        notes=np.arange(7, dtype=np.uint8),
+        note_confidence=np.linspace(0, 1, 7, dtype=np.float32),
+        song={"tempo": 120.0, "key": "A minor"},
+    )
+
+
+def test_a_saved_song_comes_back(song, tmp_path):
+    path = tmp_path / "song.codes.safetensors"
+    song.save(path)
+    loaded = SongCodes.load(path)
+    for field in dataclasses.fields(SongCodes):
+        before, after = getattr(song, field.name), getattr(loaded, field.name)
+        if field.name == "views":
+            assert before.keys() == after.keys()
+            for view in before:
+                np.testing.assert_array_equal(after[view], before[view])
+        elif isinstance(before, np.ndarray):
+            np.testing.assert_array_equal(after, before)
+            assert after.dtype == before.dtype
+        else:
+            assert after == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_slice_is_saved_in_its_own_order(song, tmp_path):
+    reversed_views = {name: codes[:, ::-1] for name, codes in song.views.items()}
+    dataclasses.replace(song, views=reversed_views).save(tmp_path / "r.codes.safetensors")
+    loaded = SongCodes.load(tmp_path / "r.codes.safetensors")
+    np.testing.assert_array_equal(loaded.view("alone"), song.view("alone")[:, ::-1])
+
+
+def test_notes_may_be_unknown(song, tmp_path):
+    unknown = dataclasses.replace(song, notes=None, note_confidence=None, song=None)
+    unknown.save(tmp_path / "u.codes.safetensors")
+    loaded = SongCodes.load(tmp_path / "u.codes.safetensors")
+    assert loaded.notes is None
+    assert loaded.song is None
+
+
+def test_readable_without_this_project(song, tmp_path):
+    """The lines docs/codes.md gives."""
+    song.save(tmp_path / "song.codes.safetensors")
+    with safe_open(tmp_path / "song.codes.safetensors", framework="numpy") as file:
+        header = json.loads(file.metadata()["header"])
+        codes = file.get_tensor("codes.alone")
+    bass = codes[header["sources"].index("bass")]
+    np.testing.assert_array_equal(bass, song.view("alone")[1])
+
+
+def test_sizes_and_rates(song):
+    assert song.frame_rate == 10.0
+    assert song.num_frames == 7
+    assert song.num_codebooks == 2
+    assert song.source_index("bass") == 1
+
+
+def test_unknown_view_and_source_are_named(song):
+    with pytest.raises(UserError, match=r"no view 'solo'.*accompaniment"):
+        song.view("solo")
+    with pytest.raises(UserError, match=r"no source 'guitar'.*vocals"):
+        song.source_index("guitar")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"views": {}}, "views are"),
+        ({"views": {"solo": np.zeros((4, 2, 7), np.uint16)}}, "views are"),
+        ({"views": {"alone": np.zeros((4, 2, 7), np.int64)}}, "int64"),
+        ({"views": {"alone": np.zeros((3, 2, 7), np.uint16)}}, "3 sources"),
+        ({"notes": np.zeros(6, np.uint8)}, "'notes' is"),
+        ({"notes": None}, "come together"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(song, change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(song, **change)
+
+
+def test_what_is_not_a_codes_file_is_refused(song, tmp_path):
+    with pytest.raises(UserError, match="there is no codes file"):
+        SongCodes.load(tmp_path / "missing.codes.safetensors")
+
+    text = tmp_path / "text.codes.safetensors"
+    text.write_text("not codes")
+    with pytest.raises(UserError, match="cannot read"):
+        SongCodes.load(text)
+
+    weights = tmp_path / "model.safetensors"
+    save_file({"weight": np.zeros(3)}, weights)
+    with pytest.raises(UserError, match="not a codes file"):
+        SongCodes.load(weights)
+
+    damaged = tmp_path / "damaged.codes.safetensors"
+    save_file({"codes.alone": song.view("alone")}, damaged, {"format": FORMAT, "header": "{}"})
+    with pytest.raises(UserError, match="damaged"):
+        SongCodes.load(damaged)
+
+    song.save(tmp_path / "song.codes.safetensors")
+    cut = tmp_path / "cut.codes.safetensors"
+    cut.write_bytes((tmp_path / "song.codes.safetensors").read_bytes()[:-10])
+    with pytest.raises(UserError, match="cannot read"):
+        SongCodes.load(cut)
+
+
+def test_another_codecs_codes_are_refused_by_name():
+    require_fingerprint("toy-1", "toy-1")
+    with pytest.raises(UserError, match=r"codec checkpoint toy-1.*is toy-2"):
+        require_fingerprint("toy-1", "toy-2")
+
+
+def test_codes_must_fit_the_codec(song):
+    require_codec(song, ToyCodec())
+    with pytest.raises(UserError, match="shape"):
+        require_codec(dataclasses.replace(song, num_samples=85), ToyCodec())
+    song.view("alone")[0, 0, 0] = 8
+    with pytest.raises(UserError, match="hold 8, but a codebook has entries 0 to 7"):
+        require_codec(song, ToyCodec())

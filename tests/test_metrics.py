@@ -1,0 +1,114 @@
+"""SDR equals museval's; perplexity and usage are those of known streams."""
+
+import importlib.util
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from shared.metrics import code_usage, count_codes, median_sdr, sdr_windows
+
+RATE = 2000
+
+
+@pytest.fixture(scope="module")
+def museval_metrics() -> ModuleType:
+    """museval's metrics module alone: the package's own import wants ffmpeg."""
+    package = importlib.util.find_spec("museval")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    file = f"{package.submodule_search_locations[0]}/metrics.py"
+    spec = importlib.util.spec_from_file_location("museval_metrics", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def song() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    references = random.standard_normal((3, 2, 4 * RATE + 700)).astype(np.float32)
+    noise = random.standard_normal(references.shape).astype(np.float32)
+    return references, 0.8 * references + np.float32([[[0.5]], [[1.0]], [[0.1]]]) * noise
+
+
+def museval_sdr(museval: ModuleType, references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    # Its input is [sources, samples, channels].
+    return museval.bss_eval(
+        references.swapaxes(1, 2).astype(np.float64),
+        estimates.swapaxes(1, 2).astype(np.float64),
+        window=RATE,
+        hop=RATE,
+        filters_len=64,
+    )[0]
+
+
+def test_sdr_equals_museval(museval_metrics, song):
+    references, estimates = song
+    references[1, :, RATE : 2 * RATE] = 0  # a source that pauses
+    estimates[2, :, 2 * RATE : 3 * RATE] = 0  # an estimate that falls silent
+    ours = sdr_windows(references, estimates, RATE)
+    assert ours.shape == (3, 4)
+    assert np.isnan(ours).all(0).tolist() == [False, True, True, False]
+    np.testing.assert_allclose(
+        ours, museval_sdr(museval_metrics, references, estimates), rtol=1e-8, atol=1e-8
+    )
+
+
+def test_sdr_equals_museval_under_a_second(museval_metrics, song):
+    references, estimates = song[0][..., :1500], song[1][..., :1500]
+    np.testing.assert_allclose(
+        sdr_windows(references, estimates, RATE),
+        museval_sdr(museval_metrics, references, estimates),
+        rtol=1e-8,
+    )
+
+
+def test_a_source_silent_throughout_does_not_silence_the_others(song):
+    references, estimates = song
+    expected = sdr_windows(references[1:], estimates[1:], RATE)
+    references[0] = 0
+    sdr = sdr_windows(references, estimates, RATE)
+    assert np.isnan(sdr[0]).all()
+    np.testing.assert_array_equal(sdr[1:], expected)
+
+
+def test_a_silent_estimate_scores_zero(song):
+    references, estimates = song
+    estimates[1] = 0
+    np.testing.assert_array_equal(sdr_windows(references, estimates, RATE)[1], np.zeros(4))
+
+
+def test_a_perfect_estimate_is_infinite(song):
+    assert np.isposinf(sdr_windows(song[0], song[0], RATE)).all()
+
+
+def test_sdr_refuses_unequal_shapes(song):
+    with pytest.raises(ValueError, match="must be one"):
+        sdr_windows(song[0], song[1][..., 1:], RATE)
+
+
+def test_median_leaves_out_nan():
+    windows = np.array([[1.0, np.nan, 3.0, 10.0], [np.nan] * 4])
+    np.testing.assert_array_equal(median_sdr(windows), [3.0, np.nan])
+
+
+def test_code_usage_of_known_streams():
+    codes = np.array([[[0] * 8, [0, 1, 2, 3] * 2]], np.uint16)
+    usage = code_usage(count_codes(codes, cardinality=8))
+    np.testing.assert_allclose(usage.perplexity, [[1, 4]])
+    np.testing.assert_allclose(usage.entropy, [[0, 2]])
+    np.testing.assert_allclose(usage.usage, [[1 / 8, 4 / 8]])
+
+
+def test_counts_add_up_over_songs():
+    codes = np.random.default_rng(1).integers(0, 5, (2, 3, 40)).astype(np.uint16)
+    parts = count_codes(codes[..., :15], 5) + count_codes(codes[..., 15:], 5)
+    np.testing.assert_array_equal(parts, count_codes(codes, 5))
+
+
+def test_count_codes_refuses_a_code_out_of_range():
+    with pytest.raises(ValueError, match="code 5"):
+        count_codes(np.full((1, 1, 2), 5, np.uint16), 5)
