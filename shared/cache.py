@@ -1,0 +1,241 @@
+"""Decode every song once into int16 arrays that are read by memory map, at random, for nothing.
+
+A song becomes `SONG.i16`, bare int16 `[4 sources, samples, 2 channels]` (so that a segment of a
+source is one run of bytes), and `SONG.json`, which says what it was made from. The JSON is written
+last and removed first: without it, or where it does not match the source files' sizes and times,
+the song is decoded again. So an interrupted build never reads as whole.
+"""
+
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shared.atomic import atomic_path
+from shared.audio import Audio, read_audio, read_stem, resample, to_int16, to_stereo
+from shared.console import progress
+from shared.errors import UserError
+from shared.sources import SOURCES
+from shared.tracks import Split, Track, discover_tracks, song_name
+
+FORMAT = 1  # raise it when the arrays' meaning changes: every cache is then rebuilt
+_SCALE = np.float32(1 / 32768)
+_MAX_BUILDERS = 4  # a song in the making takes about 0.3 GB
+
+
+@dataclass(frozen=True)
+class CachedSong:
+    """A decoded song; it may be read from several threads.
+
+    `silent` says for each of SOURCES whether its stem is all zeros.
+    """
+
+    name: str
+    split: Split
+    num_samples: int
+    sample_rate: int
+    silent: tuple[bool, ...]
+    song_json: Path | None
+    path: Path
+
+    @property
+    def stems(self) -> np.memmap:
+        """The whole song, int16 `[4, num_samples, 2]`, mapped anew at each use.
+
+        A map kept open would hold a file descriptor, and a dataset has more songs than a process
+        has those.
+        """
+        return np.memmap(self.path, np.int16, "r", shape=(len(SOURCES), self.num_samples, 2))
+
+    def read(self, source_index: int, start: int, length: int) -> np.ndarray:
+        """One source's samples from `start` on, float32 `[2, length]`, zeros past the song's end."""
+        return self._read(self.stems[source_index : source_index + 1], start, length)[0]
+
+    def read_all(self, start: int = 0, length: int | None = None) -> np.ndarray:
+        """The same of all four sources, float32 `[4, 2, length]`; `length` None reads to the end."""
+        return self._read(self.stems, start, self.num_samples - start if length is None else length)
+
+    def _read(self, stems: np.ndarray, start: int, length: int) -> np.ndarray:
+        if start < 0 or length < 0:
+            raise ValueError(f"start {start} and length {length} must not be negative")
+        segment = stems[:, start : start + length].swapaxes(1, 2)
+        samples = np.zeros((len(stems), 2, length), np.float32)
+        np.multiply(segment, _SCALE, out=samples[..., : segment.shape[-1]])
+        return samples
+
+
+@dataclass(frozen=True)
+class StemCache:
+    """The songs of a data folder, decoded into `folder`."""
+
+    songs: tuple[CachedSong, ...]
+    folder: Path
+
+    def split(self, name: Split) -> tuple[CachedSong, ...]:
+        """The songs of one split."""
+        return tuple(song for song in self.songs if song.split == name)
+
+
+def build_cache(
+    data: Path | str, cache: Path | str | None = None, sample_rate: int = 44100
+) -> StemCache:
+    """Decode what is new or changed under `data`, and return all its songs.
+
+    Every stem becomes stereo (see `to_stereo`) at `sample_rate` (see `resample`). Float stems
+    beyond full scale are clipped to it, as they would be in any 16-bit file. The cache lies in
+    `cache`, or else in `data/.cache`, or, where that cannot be written, in the user's cache folder
+    (`$XDG_CACHE_HOME` or `~/.cache`).
+
+    Raises UserError where `discover_tracks` or `read_audio` do, where the stems of a song differ in
+    length or sample rate, and where the cache cannot be written.
+    """
+    data = Path(data)
+    tracks = discover_tracks(data)
+    places = [Path(cache)] if cache is not None else [data / ".cache", _users_cache(data)]
+    recipes = [_Recipe(track, data, sample_rate) for track in tracks]
+    for place in places:
+        folder = place / f"stems_{sample_rate}"
+        stale = [recipe for recipe in recipes if recipe.load(folder) is None]
+        if not stale or place is places[-1] or _writable(folder):
+            break
+    _build(stale, folder)
+    songs = [recipe.load(folder) for recipe in recipes]
+    return StemCache(tuple(song for song in songs if song is not None), folder)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How one song's cache entry is made, and told from an outdated one."""
+
+    track: Track
+    data: Path
+    sample_rate: int
+
+    def load(self, folder: Path) -> CachedSong | None:
+        """The cache entry, or None where it is absent, incomplete, or made from other files."""
+        array, meta = self._paths(folder)
+        try:
+            entry = json.loads(meta.read_text(encoding="utf-8"))
+            if entry["made_from"] != self._made_from() or array.stat().st_size != entry["bytes"]:
+                return None  # "bytes" gives away a copy of a cache that was cut short
+            return CachedSong(
+                self.track.name,
+                self.track.split,
+                entry["num_samples"],
+                self.sample_rate,
+                tuple(entry["silent"]),
+                self.track.song_json,
+                array,
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def build(self, folder: Path) -> None:
+        made_from = (
+            self._made_from()
+        )  # before decoding: a file that changes meanwhile is then seen as changed
+        stems = self._decode()
+        array, meta = self._paths(folder)
+        meta.unlink(missing_ok=True)
+        with atomic_path(array) as temporary:
+            stems.tofile(temporary)
+        entry = {
+            "made_from": made_from,
+            "bytes": stems.nbytes,
+            "num_samples": stems.shape[1],
+            "silent": [not stem.any() for stem in stems],
+        }
+        with atomic_path(meta) as temporary:
+            temporary.write_text(json.dumps(entry, indent=1), encoding="utf-8")
+
+    def _paths(self, folder: Path) -> tuple[Path, Path]:
+        first = self.track.files[0]
+        song = first if self.track.stem_mp4 else first.parent
+        base = folder / song.relative_to(self.data).with_name(song_name(song))
+        return base.with_name(base.name + ".i16"), base.with_name(base.name + ".json")
+
+    def _made_from(self) -> dict[str, Any]:
+        stats = [(file, file.stat()) for file in self.track.files]
+        return {
+            "format": FORMAT,
+            "sources": list(SOURCES),
+            "sample_rate": self.sample_rate,
+            "files": [[file.name, stat.st_size, stat.st_mtime_ns] for file, stat in stats],
+        }
+
+    def _decode(self) -> np.ndarray:
+        """All four stems, int16 `[4, samples, 2]`."""
+        first: Audio | None = None
+        stems = None
+        for index, source in enumerate(SOURCES):
+            audio = self._read_source(source)
+            first = first or audio
+            self._refuse_unequal(source, audio, first)
+            samples = resample(to_stereo(audio.samples), audio.sample_rate, self.sample_rate)
+            if stems is None:
+                stems = np.empty((len(SOURCES), samples.shape[1], 2), np.int16)
+            stems[index] = to_int16(samples).T
+        assert stems is not None
+        return stems
+
+    def _read_source(self, source: str) -> Audio:
+        if self.track.stem_mp4:
+            return read_stem(self.track.stem_mp4, source)
+        assert self.track.stems is not None
+        return read_audio(self.track.stems[source])
+
+    def _refuse_unequal(self, source: str, audio: Audio, first: Audio) -> None:
+        where = f"the stems of {self.track.files[0].parent}"
+        if audio.sample_rate != first.sample_rate:
+            raise UserError(
+                f"{where} differ in sample rate: {SOURCES[0]} {first.sample_rate} Hz, "
+                f"{source} {audio.sample_rate} Hz; export them at one rate"
+            )
+        lengths = first.samples.shape[1], audio.samples.shape[1]
+        if lengths[0] != lengths[1]:
+            raise UserError(
+                f"{where} differ in length: {SOURCES[0]} {lengths[0]} samples, "
+                f"{source} {lengths[1]}; export them from one start to one end"
+            )
+
+
+def _build(recipes: list[_Recipe], folder: Path) -> None:
+    if not recipes:
+        return
+    with (
+        ThreadPoolExecutor(min(_MAX_BUILDERS, os.cpu_count() or 1)) as pool,
+        progress("Decoding songs", len(recipes)) as bar,
+    ):
+        futures = [pool.submit(recipe.build, folder) for recipe in recipes]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                bar.advance()
+        except OSError as error:
+            raise UserError(
+                f"cannot write the cache in {folder} ({error.strerror}); "
+                "free some space or choose another folder"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _users_cache(data: Path) -> Path:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    identity = hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:12]
+    return home / "bassprior" / f"{data.resolve().name}-{identity}"
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        with atomic_path(folder / "probe"):
+            pass
+        (folder / "probe").unlink()
+    except (UserError, OSError):
+        return False
+    return True

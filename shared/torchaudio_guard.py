@@ -1,0 +1,52 @@
+"""Import torchaudio beside any torch build.
+
+torchaudio's wheels hold a compiled extension that is linked to one CUDA version. Beside a CPU build
+of torch (OSError) or another CUDA (RuntimeError) `import torchaudio` fails, although its transforms
+and functional need no extension. So where the plain import fails, the extension is declared absent
+and torchaudio is imported again.
+
+Use `from shared.torchaudio_guard import torchaudio`. Audio files are read and written by
+`shared.audio`.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+__all__ = ["torchaudio"]
+
+
+def _needs_extension(function: Callable[..., Any]) -> Callable[..., Any]:
+    def absent(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            f"torchaudio's {function.__name__} needs its compiled extension, "
+            "which does not fit the installed torch"
+        )
+
+    return absent
+
+
+def _absent_extension() -> ModuleType:
+    """A stand-in for `torchaudio._extension`, with the three names that torchaudio reads from it."""
+    stub = ModuleType("torchaudio._extension")
+    vars(stub).update(
+        _IS_TORCHAUDIO_EXT_AVAILABLE=False,
+        _IS_ALIGN_AVAILABLE=False,
+        fail_if_no_align=_needs_extension,
+    )
+    return stub
+
+
+def _import() -> ModuleType:
+    try:
+        return importlib.import_module("torchaudio")
+    except (OSError, RuntimeError):
+        for name in [n for n in sys.modules if n.split(".")[0] == "torchaudio"]:
+            del sys.modules[name]
+        sys.modules["torchaudio._extension"] = _absent_extension()
+        return importlib.import_module("torchaudio")
+
+
+torchaudio = _import()
