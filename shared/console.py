@@ -1,0 +1,49 @@
+"""The terminal: one console for results, one for progress and errors, one style of progress bar."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+console = Console(highlight=False, soft_wrap=True)
+err_console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class ProgressBar:
+    """A bar that is advanced by `advance()` and annotated by `note()`."""
+
+    def __init__(self, progress: Progress, description: str, total: int, completed: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task(description, total=total, completed=completed, note="")
+
+    def advance(self, amount: int = 1) -> None:
+        self._progress.advance(self._task, amount)
+
+    def note(self, text: str) -> None:
+        self._progress.update(self._task, note=text)
+
+
+@contextmanager
+def progress(description: str, total: int, completed: int = 0) -> Iterator[ProgressBar]:
+    """Show a progress bar on stderr, with count, rate, time spent and time left; silent where stderr is no terminal."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(
+        *columns, console=err_console, disable=not err_console.is_terminal, refresh_per_second=4
+    ) as bar:
+        yield ProgressBar(bar, description, total, completed)

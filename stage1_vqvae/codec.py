@@ -1,0 +1,126 @@
+"""The trained VQ-VAE as a codec: audio in, integer codes out, and back, in chunks of flat memory.
+
+A chunk is coded with as many frames around it as the network can see, and these are cut off again; so chunked
+coding equals whole coding.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shared.checkpoint import load_checkpoint
+from shared.config import config_from_dict
+from shared.engine import resolve_device
+from shared.errors import UserError
+from shared.sources import SOURCES
+from stage1_vqvae.config import VQVAEConfig
+from stage1_vqvae.model import VQVAE
+from stage1_vqvae.spectral import num_frames
+
+SHIPPED = Path(__file__).parent / "weights" / "compact.safetensors"
+
+
+class VQVAECodec:
+    """Implements `shared.codec.Codec` with a trained VQ-VAE."""
+
+    def __init__(
+        self, model: VQVAE, config: VQVAEConfig, fingerprint: str, chunk_frames: int = 1024
+    ) -> None:
+        self.model = model.eval()
+        self.fingerprint = fingerprint
+        self.sources = SOURCES
+        self.sample_rate = config.model.sample_rate
+        self.hop = config.model.hop
+        self.num_codebooks = config.model.codebooks
+        self.cardinality = config.model.entries
+        self.chunk_frames = chunk_frames
+        reach = config.model.kernel // 2
+        self._encoder_reach = reach * config.model.encoder_blocks
+        self._decoder_reach = reach * config.model.decoder_blocks
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.sample_rate / self.hop
+
+    def num_frames(self, num_samples: int) -> int:
+        """Frames that `encode` returns for so many samples."""
+        return num_frames(num_samples, self.hop)
+
+    @torch.inference_mode()
+    def encode(self, audio: np.ndarray) -> np.ndarray:
+        """Audio float32 [2, N] to codes uint16 [sources, codebooks, frames]."""
+        frames = self.num_frames(audio.shape[-1])
+        pieces = []
+        for start in range(0, frames, self.chunk_frames):
+            stop = min(frames, start + self.chunk_frames)
+            low = max(0, start - self._encoder_reach)
+            high = min(frames, stop + self._encoder_reach)
+            padded = _slice(audio, (low - 1) * self.hop, high * self.hop).to(self._device)
+            codes = self.model.encode(padded[None])[0, start - low : stop - low]
+            pieces.append(codes.permute(1, 2, 0).cpu().numpy().astype(np.uint16))
+        return np.concatenate(pieces, axis=-1)
+
+    @torch.inference_mode()
+    def decode(
+        self, codes: np.ndarray, num_samples: int, sources: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Codes [sources, codebooks, frames] to audio float32 [2, num_samples] of the named sources (None: all).
+
+        Raises:
+            UserError: codes of another shape or cardinality, or an unknown source.
+        """
+        frames = self.num_frames(num_samples)
+        expected = (len(self.sources), self.num_codebooks, frames)
+        if codes.shape != expected:
+            raise UserError(f"codes are {list(codes.shape)}, but this codec needs {list(expected)}")
+        if codes.size and codes.max() >= self.cardinality:
+            raise UserError(f"a code is {codes.max()}, but entries end at {self.cardinality - 1}")
+        selection = self._selection(sources)
+        indices = torch.from_numpy(codes.astype(np.int64)).permute(2, 0, 1)[None]
+        audio = np.empty((2, num_samples), np.float32)
+        for start in range(0, frames - 1, self.chunk_frames):  # a block lies between two frames
+            stop = min(frames - 1, start + self.chunk_frames)
+            low = max(0, start - self._decoder_reach)
+            high = min(frames, stop + 1 + self._decoder_reach)
+            spectrum = self.model.decode(indices[:, low:high].to(self._device), selection)
+            first, last = start * self.hop, min(num_samples, stop * self.hop)
+            kept = spectrum[:, :, start - low : stop + 1 - low]
+            audio[:, first:last] = self.model.decoder.synthesise(kept, last - first)[0].cpu()
+        return audio
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def _selection(self, sources: Sequence[str] | None) -> Tensor:
+        names = self.sources if sources is None else sources
+        unknown = sorted(set(names) - set(self.sources))
+        if unknown:
+            raise UserError(f"there is no source '{unknown[0]}': choose of {', '.join(SOURCES)}")
+        chosen = [float(source in names) for source in self.sources]
+        return torch.tensor([chosen], device=self._device)
+
+
+def load_codec(path: Path | None = None, device: str = "cpu") -> VQVAECodec:
+    """The codec of a run folder or .safetensors file; without one, the codec that ships with the project.
+
+    Raises:
+        UserError: no such checkpoint, of another stage, damaged.
+    """
+    checkpoint = load_checkpoint(SHIPPED if path is None else path, "vqvae")
+    config = config_from_dict(VQVAEConfig, checkpoint.meta["config"])
+    model = VQVAE(config.model)
+    model.load_state_dict({name: tensor.float() for name, tensor in checkpoint.weights.items()})
+    return VQVAECodec(model.to(resolve_device(device)), config, checkpoint.meta["fingerprint"])
+
+
+def _slice(audio: np.ndarray, start: int, stop: int) -> Tensor:
+    """Samples [start, stop) of audio [2, N], zeros outside it."""
+    inside = audio[:, max(0, start) : max(0, stop)]
+    right = (stop - start) - max(0, -start) - inside.shape[-1]
+    piece = np.pad(np.asarray(inside, np.float32), ((0, 0), (max(0, -start), right)))
+    return torch.from_numpy(piece)

@@ -1,0 +1,82 @@
+"""Training mixtures: sources drawn from different songs (the paper) or from one moment of one song.
+
+Every example is a pure function of (seed, step, index in the global batch), so that a run can start at any
+step and be shared among any number of processes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shared.cache import CachedSong
+from shared.errors import UserError
+from shared.sources import SOURCES
+from stage1_vqvae.config import RemixConfig
+
+
+@dataclass(frozen=True)
+class Remixer:
+    """Draws batches of stems with a presence mask C and a selection mask X."""
+
+    songs: Sequence[CachedSong]
+    config: RemixConfig
+    sample_rate: int
+    seed: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        if not self.songs:
+            raise UserError("the train split holds no song: put songs into a train/ folder")
+
+    def batch(self, step: int, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
+        """This process's examples: "stems" [b, sources, 2, N], "presence" and "selection" [b, sources]."""
+        examples = [
+            self._example(np.random.default_rng((self.seed, step, index)))
+            for index in range(rank, self.batch_size, world)
+        ]
+        stems, presence, selection = (np.stack(column) for column in zip(*examples, strict=True))
+        return {
+            "stems": torch.from_numpy(stems),
+            "presence": torch.from_numpy(presence),
+            "selection": torch.from_numpy(selection),
+        }
+
+    def _example(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        config = self.config
+        length = round(config.segment_seconds * self.sample_rate)
+        coherent = rng.random() < config.coherent
+        stems = np.zeros((len(SOURCES), 2, length), np.float32)
+        song, start = self._moment(self.songs, length, rng)
+        for source in range(len(SOURCES)):
+            if not coherent:
+                having = [song for song in self.songs if not song.silent[source]]
+                if not having:
+                    continue
+                song, start = self._moment(having, length, rng)
+            stems[source] = song.read(source, start, length)
+        gains = 10 ** (rng.uniform(config.gain_low_db, config.gain_high_db, len(SOURCES)) / 20)
+        if coherent:  # keep the balance of the song, move its level
+            gains[:] = gains[0]
+        presence = (rng.random(len(SOURCES)) >= config.absent).astype(np.float32)
+        if config.flip:
+            gains *= rng.choice([-1, 1], len(SOURCES) if not coherent else 1)
+            if rng.random() < 0.5:
+                stems = stems[:, ::-1]
+        stems = stems * (gains * presence)[:, None, None].astype(np.float32)
+        presence *= np.abs(stems).max((1, 2)) > 0
+        return np.ascontiguousarray(stems), presence, self._selection(rng)
+
+    def _selection(self, rng: np.random.Generator) -> np.ndarray:
+        if rng.random() < self.config.single_source:
+            return np.eye(len(SOURCES), dtype=np.float32)[rng.integers(len(SOURCES))]
+        return (rng.random(len(SOURCES)) < 0.5).astype(np.float32)
+
+    def _moment(
+        self, songs: Sequence[CachedSong], length: int, rng: np.random.Generator
+    ) -> tuple[CachedSong, int]:
+        weights = np.array([song.num_samples for song in songs], np.float64)
+        song = songs[rng.choice(len(songs), p=weights / weights.sum())]
+        return song, int(rng.integers(max(1, song.num_samples - length + 1)))

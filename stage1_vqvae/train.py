@@ -1,0 +1,150 @@
+"""Training of stage 1: the task that the engine runs, and the function behind `train-vqvae`."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from shared.cache import CachedSong, build_cache
+from shared.checkpoint import load_checkpoint
+from shared.config import config_to_dict
+from shared.console import err_console
+from shared.engine import Device, Task, fit
+from shared.errors import UserError
+from shared.metrics import code_usage, count_codes, median_sdr, sdr_windows
+from shared.sources import SOURCES
+from stage1_vqvae.codec import VQVAECodec
+from stage1_vqvae.config import QuantizerSchedule, VQVAEConfig
+from stage1_vqvae.losses import vqvae_loss
+from stage1_vqvae.model import VQVAE
+from stage1_vqvae.quantizer import Softness
+from stage1_vqvae.remix import Remixer
+
+COLLAPSE = (
+    1 / 16
+)  # a codebook whose perplexity is under this share of its entries is named in a warning
+
+
+def softness(schedule: QuantizerSchedule, progress: float) -> Softness:
+    """The quantiser's state at a fraction `progress` of training."""
+    if progress >= schedule.hard_from < 1:
+        return Softness(schedule.temperature_end, 0.0, hard=True)
+    annealed = min(1.0, progress / schedule.temperature_until) if schedule.temperature_until else 1
+    change = schedule.temperature_end - schedule.temperature_start
+    noise = min(1.0, progress / schedule.noise_full_at) if schedule.noise_full_at else 1.0
+    return Softness(schedule.temperature_start + annealed * change, noise)
+
+
+class VQVAETask(Task):
+    """Remixed stems in, losses and per-source validation SDR out."""
+
+    stage = "vqvae"
+
+    def __init__(
+        self, config: VQVAEConfig, train: list[CachedSong], valid: list[CachedSong]
+    ) -> None:
+        self.config = config
+        torch.manual_seed(config.train.seed)
+        self.model = VQVAE(config.model)
+        self.remixer = Remixer(
+            train,
+            config.remix,
+            config.model.sample_rate,
+            config.train.seed,
+            config.train.batch_size,
+        )
+        self.excerpts = [_excerpt(s, config) for s in valid[: config.validation.songs]]
+
+    def make_batch(self, step: int, rank: int, world: int) -> dict[str, Tensor]:
+        return self.remixer.batch(step, rank, world)
+
+    def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        state = softness(self.config.quantizer, step / self.config.train.steps)
+        stems, selection = batch["stems"], batch["selection"]
+        output = model(stems.sum(1), selection, state)
+        selected = torch.einsum("bscn,bs->bcn", stems, selection)
+        return vqvae_loss(
+            output, selected, stems.sum(1) - selected, batch["presence"], self.config.loss
+        )
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Median SDR per source over 1 s windows of songs not trained on, and perplexity per source."""
+        assert isinstance(model, VQVAE)
+        model_config = self.config.model
+        codec = VQVAECodec(model, self.config, fingerprint="in training")
+        counts = np.zeros((len(SOURCES), model_config.codebooks, model_config.entries), np.int64)
+        scores = []
+        for stems in self.excerpts:
+            codes = codec.encode(stems.sum(0))
+            estimates = [codec.decode(codes, stems.shape[-1], [source]) for source in SOURCES]
+            windows = sdr_windows(stems, np.stack(estimates), model_config.sample_rate)
+            scores.append(median_sdr(windows))
+            counts += count_codes(codes, model_config.entries)
+        return summarise(np.stack(scores, axis=-1), counts)
+
+    def metadata(self) -> dict[str, Any]:
+        return {"config": config_to_dict(self.config)}
+
+
+def summarise(scores: np.ndarray, counts: np.ndarray) -> dict[str, float]:
+    """Figures from SDR [sources, songs] (nan where silent) and code counts [sources, codebooks, entries]."""
+    sdr = dict(zip(SOURCES, median_sdr(scores).tolist(), strict=True))
+    perplexity = code_usage(counts).perplexity
+    entries = counts.shape[-1]
+    for source, book in zip(*np.nonzero(perplexity < COLLAPSE * entries), strict=True):
+        err_console.print(
+            f"warning: codebook {book} of {SOURCES[source]} has collapsed (perplexity "
+            f"{perplexity[source, book]:.1f} of {entries}): raise loss.usage or lower the rate"
+        )
+    return {
+        "score": float(np.nanmean(list(sdr.values()))),
+        **{f"sdr_{source}": value for source, value in sdr.items()},
+        **{
+            f"perplexity_{source}": value
+            for source, value in zip(SOURCES, perplexity.mean(-1).tolist(), strict=True)
+        },
+    }
+
+
+def train_vqvae(
+    data: Path,
+    out: Path,
+    config: VQVAEConfig,
+    resume: Literal["auto", "never"] = "never",
+    device: Device = "auto",
+    init_from: Path | None = None,
+) -> Path:
+    """Train stage 1 on a folder of stems; returns the path of the best checkpoint.
+
+    Args:
+        data: MUSDB18, MUSDB18-HQ or any folder of songs with four stems.
+        out: run folder, see `shared.engine.fit` for its files.
+        init_from: a checkpoint of the same sizes to start the weights from.
+
+    Raises:
+        UserError: unusable data, settings, device or checkpoint.
+    """
+    cache = build_cache(data, sample_rate=config.model.sample_rate)
+    train, valid = list(cache.split("train")), list(cache.split("valid"))
+    if not valid:
+        raise UserError(f"{data} holds no validation song: put at least one into a valid/ folder")
+    task = VQVAETask(config, train, valid)
+    if init_from is not None:
+        start_from(task.model, init_from)
+    return fit(task, config.train, out, resume, device)
+
+
+def start_from(model: nn.Module, path: Path) -> None:
+    """Copy the weights of a stage 1 checkpoint of the same sizes into `model`."""
+    try:
+        model.load_state_dict(load_checkpoint(path, "vqvae").weights)
+    except RuntimeError as error:
+        raise UserError(f"{path} is of other sizes than this configuration: {error}") from error
+
+
+def _excerpt(song: CachedSong, config: VQVAEConfig) -> np.ndarray:
+    """The middle of a song, [sources, 2, N]."""
+    length = min(song.num_samples, round(config.validation.seconds * config.model.sample_rate))
+    return song.read_all((song.num_samples - length) // 2, length)
