@@ -1,0 +1,1 @@
+"""Stage 2: the autoregressive prior over bass codes."""

@@ -1,0 +1,181 @@
+"""The prior: a bidirectional encoder hears the accompaniment, a causal decoder writes the bass.
+
+Both are x-transformers' own. A frame of bass is K = 1 + H streams: a note token (shared/notes.py),
+then H bass codes, in a delay pattern. The encoder's output at a frame is added to the decoder's
+input at the step of the same number. The note is predicted twice, by the encoder alone and by the
+decoder, and the two are multiplied as distributions: whatever the history says, the song keeps its
+say.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from x_transformers import Decoder, Encoder
+
+from shared.checkpoint import load_checkpoint
+from shared.config import config_from_dict, require
+from shared.notes import NoteVocabulary
+from stage2_prior.config import ModelConfig
+from stage2_prior.delay_pattern import DelayPattern
+
+MASK, PAD = -1, -2  # history tokens: hidden, and no such frame
+SPECIAL = 2
+
+
+@dataclass(frozen=True)
+class CodeFormat:
+    """What a prior must know of the codes it was trained on."""
+
+    sources: tuple[str, ...]
+    codebooks: int
+    sample_rate: int
+    hop: int
+    fingerprint: str  # of the codec
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.sample_rate / self.hop
+
+
+@dataclass(frozen=True)
+class PriorLogits:
+    """note, encoder_note `[B, F, 97]`; codes `[B, F, H, m]`, all by frames."""
+
+    note: Tensor
+    encoder_note: Tensor
+    codes: Tensor
+
+
+class SummedEmbedding(nn.Embedding):
+    """A table per stream; their vectors are summed. Tokens `[..., K]` -> `[..., D]`."""
+
+    offsets: Tensor
+
+    def __init__(self, sizes: Sequence[int], dim: int) -> None:
+        super().__init__(sum(sizes), dim)
+        nn.init.normal_(self.weight, std=len(sizes) ** -0.5)
+        offsets = torch.tensor([0, *sizes[:-1]]).cumsum(0)
+        self.register_buffer("offsets", offsets, persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        rows = (tokens + self.offsets).flatten(0, -2)
+        return F.embedding_bag(rows, self.weight, mode="sum").unflatten(0, tokens.shape[:-1])
+
+
+class Prior(nn.Module):
+    """p(note and codes of the bass | codes of the accompaniment)."""
+
+    def __init__(self, config: ModelConfig, format: CodeFormat) -> None:
+        super().__init__()
+        self.config, self.format = config, format
+        codes, m = format.codebooks, config.cardinality
+        self.sizes = (NoteVocabulary.size, *(m for _ in range(codes)))
+        self.pattern = (
+            DelayPattern(config.delays) if config.delays else DelayPattern.note_then_pairs(codes)
+        )
+        require(
+            self.pattern.streams == 1 + codes and self.pattern.delays[0] == 0,
+            f"'model.delays' must be {1 + codes} numbers, one a stream, and 0 for the note",
+        )
+        shared: dict[str, Any] = {
+            "dim": config.dim,
+            "heads": config.heads,
+            "attn_dim_head": config.dim // config.heads,
+            "attn_flash": True,
+            "attn_dropout": config.dropout,
+            "ff_mult": config.feedforward,
+            "ff_dropout": config.dropout,
+            "rotary_pos_emb": True,
+            "rotary_emb_dim": config.dim // config.heads,
+            "verbose": False,
+        }
+        self.accompaniment = SummedEmbedding([m + 1] * (len(format.sources) * codes), config.dim)
+        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
+        self.encoder = Encoder(depth=config.encoder_depth, **shared)
+        self.encoder_note_head = nn.Linear(config.dim, NoteVocabulary.size)
+        self.history = SummedEmbedding([size + SPECIAL for size in self.sizes], config.dim)
+        self.decoder = Decoder(depth=config.decoder_depth, **shared)
+        self.head = nn.Linear(config.dim, sum(self.sizes))  # note, then each codebook
+
+    @property
+    def window(self) -> int:
+        """The most frames read at once."""
+        return round(self.config.window_seconds * self.format.frame_rate)
+
+    @property
+    def dropped(self) -> int:
+        """The code that stands, in all codebooks, for a source that is not given."""
+        return self.config.cardinality
+
+    def encode(self, accompaniment: Tensor) -> Tensor:
+        """The accompaniment's codes `[B, S, H, F]`, or `dropped` -> what it says `[B, F, D]`."""
+        tokens = accompaniment.flatten(1, 2).transpose(1, 2)
+        return self.encoder(self.embedding_dropout(self.accompaniment(tokens)))
+
+    def embed_history(self, tokens: Tensor) -> Tensor:
+        """Tokens `[B, K, n]`, MASK and PAD among them -> `[B, n, D]`."""
+        return self.history(tokens.transpose(1, 2) + SPECIAL)
+
+    def decode(self, memory: Tensor, history: Tensor) -> Tensor:
+        """Logits `[B, n, 97 + H m]` of the first n steps.
+
+        Args:
+            memory: the encoder's output `[B, F, D]`; nothing is added at steps beyond its F frames.
+            history: tokens `[B, K, n]` of the step before each step, so that column 0 is PAD.
+        """
+        steps = history.shape[-1]
+        song = F.pad(memory, (0, 0, 0, max(0, steps - memory.shape[1])))[:, :steps]
+        logits = self.head(self.decoder(self.embed_history(history) + song))
+        notes = logits[..., : NoteVocabulary.size] + self.encoder_note_head(song)
+        return torch.cat((notes, logits[..., NoteVocabulary.size :]), dim=-1)
+
+    def forward(self, accompaniment: Tensor, tokens: Tensor) -> PriorLogits:
+        """Predict every frame from the accompaniment and the frames before it.
+
+        Args:
+            accompaniment: codes `[B, S, H, F]`; `dropped` where a source is not given.
+            tokens: note and codes `[B, K, F]`; MASK where hidden, PAD where there is no frame.
+        """
+        frames, notes = tokens.shape[-1], NoteVocabulary.size
+        memory = self.encode(accompaniment)
+        logits = self.decode(memory, before(self.pattern.apply(tokens, PAD)))
+        codes = logits[..., notes:].unflatten(-1, (self.format.codebooks, -1))
+        by_frame = [
+            codes[:, self.pattern.frames_of(1 + h, frames), h] for h in range(codes.shape[2])
+        ]
+        return PriorLogits(
+            note=logits[:, :frames, :notes],
+            encoder_note=self.encoder_note_head(memory),
+            codes=torch.stack(by_frame, dim=2),
+        )
+
+
+def before(delayed: Tensor) -> Tensor:
+    """Tokens of the steps `[B, K, n]` -> of the step before each, PAD before the first."""
+    return F.pad(delayed[..., :-1], (1, 0), value=PAD)
+
+
+def prior_metadata(model: Prior) -> dict[str, Any]:
+    """What a checkpoint's JSON must hold for `load_prior`."""
+    return {"model": asdict(model.config), "codes": asdict(model.format)}
+
+
+def load_prior(path: Path, device: torch.device | str = "cpu") -> Prior:
+    """A trained prior, ready to sample, from a run folder or a .safetensors file.
+
+    Raises:
+        UserError: there is none, or it is damaged or of another stage.
+    """
+    checkpoint = load_checkpoint(path, stage="prior")
+    model = Prior(
+        config_from_dict(ModelConfig, checkpoint.meta["model"]),
+        config_from_dict(CodeFormat, checkpoint.meta["codes"]),
+    )
+    model.load_state_dict({name: w.float() for name, w in checkpoint.weights.items()})
+    return model.eval().requires_grad_(False).to(device)
