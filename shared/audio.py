@@ -18,6 +18,7 @@ from shared.atomic import atomic_path
 from shared.errors import UserError
 
 MAX_CHANNELS = 8
+_LARGEST_BANK = 1000  # ratio terms; 8, 11.025 ... 192 kHz to 44.1 kHz have at most 640
 
 # The order of the streams in a MUSDB18 .stem.mp4 (Native Instruments' Stems format).
 STEM_STREAMS = ("mixture", "drums", "bass", "other", "vocals")
@@ -103,23 +104,27 @@ _PLACES = {
 def resample(samples: np.ndarray, original_rate: int, new_rate: int) -> np.ndarray:
     """Resample float32 `[..., N]` to exactly `round(N * new_rate / original_rate)` samples.
 
-    torchaudio's windowed-sinc method. Its filter bank grows with the terms of the reduced ratio of
-    the rates, so an odd ratio (44101 : 44100) is replaced by the nearest with terms up to 1000,
-    which is off by less than one in a million.
+    torchaudio's windowed-sinc method. Its filter bank grows with the product of the two terms of
+    the reduced ratio, so ratios without small terms (44101 : 44100) go through scipy's polyphase
+    filter, which grows with their sum.
     """
     if original_rate == new_rate:
         return samples
-    import torch
-
-    from shared.torchaudio_guard import torchaudio
-
     length = round(samples.shape[-1] * new_rate / original_rate)
-    ratio = Fraction(new_rate, original_rate).limit_denominator(1000)
-    resampled = torchaudio.functional.resample(
-        torch.from_numpy(np.ascontiguousarray(samples)), ratio.denominator, ratio.numerator
-    ).numpy()[..., :length]
-    missing = length - resampled.shape[-1]
-    return np.pad(resampled, [(0, 0)] * (samples.ndim - 1) + [(0, missing)])
+    ratio = Fraction(new_rate, original_rate)
+    up, down = ratio.numerator, ratio.denominator
+    if max(up, down) <= _LARGEST_BANK:
+        import torch
+
+        from shared.torchaudio_guard import torchaudio
+
+        waveform = torch.from_numpy(np.ascontiguousarray(samples))
+        resampled = torchaudio.functional.resample(waveform, down, up).numpy()
+    else:
+        from scipy.signal import resample_poly
+
+        resampled = resample_poly(samples, up, down, axis=-1).astype(np.float32)
+    return resampled[..., :length]  # both give the length rounded up
 
 
 def to_int16(samples: np.ndarray) -> np.ndarray:

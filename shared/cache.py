@@ -54,18 +54,22 @@ class CachedSong:
 
     def read(self, source_index: int, start: int, length: int) -> np.ndarray:
         """One source's samples from `start` on, float32 `[2, length]`, zeros past the song's end."""
-        return self._read(self.stems[source_index : source_index + 1], start, length)[0]
+        return self._read(slice(source_index, source_index + 1), start, length)[0]
 
     def read_all(self, start: int = 0, length: int | None = None) -> np.ndarray:
         """The same of all four sources, float32 `[4, 2, length]`; `length` None reads to the end."""
-        return self._read(self.stems, start, self.num_samples - start if length is None else length)
+        return self._read(
+            slice(None), start, self.num_samples - start if length is None else length
+        )
 
-    def _read(self, stems: np.ndarray, start: int, length: int) -> np.ndarray:
+    def _read(self, sources: slice, start: int, length: int) -> np.ndarray:
         if start < 0 or length < 0:
             raise ValueError(f"start {start} and length {length} must not be negative")
-        segment = stems[:, start : start + length].swapaxes(1, 2)
-        samples = np.zeros((len(stems), 2, length), np.float32)
-        np.multiply(segment, _SCALE, out=samples[..., : segment.shape[-1]])
+        segment = np.asarray(self.stems)[sources, start : start + length].swapaxes(1, 2)
+        samples = np.zeros((len(segment), 2, length), np.float32)
+        present = samples[..., : segment.shape[-1]]
+        present[:] = segment
+        present *= _SCALE
         return samples
 
 
