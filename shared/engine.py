@@ -21,7 +21,7 @@ import torch
 from lightning_fabric import Fabric
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from shared.atomic import atomic_path
 from shared.checkpoint import WEIGHTS_NAME, save_checkpoint
@@ -243,10 +243,20 @@ def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Opt
 
 
 def make_average(model: nn.Module, settings: TrainSettings) -> AveragedModel | None:
-    """The exponential moving average of the weights, or None where it is off."""
+    """The exponential moving average of the weights, or None where it is off.
+
+    The decay grows with the steps as (1 + n) / (10 + n) up to its setting, so that a short run is not an
+    average of its random start.
+    """
     if settings.ema_decay == 0:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
+
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        number = int(count)
+        decay = min(settings.ema_decay, (1 + number) / (10 + number))
+        torch._foreach_lerp_(averaged, current, 1 - decay)
+
+    return AveragedModel(model, multi_avg_fn=update)
 
 
 def set_learning_rate(
@@ -299,7 +309,8 @@ def _validate(task: Task, run: _Run, out: Path, log: Any) -> None:
 
 
 def _log(log: Any, run: _Run, split: str, figures: dict[str, float]) -> None:
-    line = {"step": run.step, "split": split, "seconds": round(run.seconds, 1), **figures}
+    finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+    line = {"step": run.step, "split": split, "seconds": round(run.seconds, 1), **finite}
     log.write(json.dumps(line) + "\n")
     log.flush()
 

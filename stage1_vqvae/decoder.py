@@ -27,7 +27,9 @@ class Decoder(nn.Module):
         self.project = nn.Linear(sources * size, width)
         self.stack = ConvNeXtStack(width, blocks, kernel, expansion, layer_scale)
         self.head = nn.Linear(width, 4 * (hop + 1))
-        nn.init.normal_(self.head.weight, std=0.1 / width**0.5)  # start near silence, not near full scale
+        nn.init.normal_(
+            self.head.weight, std=0.1 / width**0.5
+        )  # start near silence, not near full scale
         nn.init.zeros_(self.head.bias)
 
     def forward(self, vectors: Tensor, selection: Tensor) -> Tensor:

@@ -1,0 +1,168 @@
+"""Write the codes of every song of a data folder: what `extract-codes` does.
+
+Per song three views (the mixture, the accompaniment without bass, every source alone) and the bass's
+notes, in one `.codes.safetensors` file; `manifest.json` lists the files and the codec that made them.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shared.atomic import atomic_path
+from shared.augment import Variation, vary_samples, vary_song
+from shared.cache import CachedSong, build_cache
+from shared.codec import Codec
+from shared.codes import SUFFIX, SongCodes
+from shared.console import progress
+from shared.errors import UserError
+from shared.levels import accompaniment_gain
+from shared.notes import Note, notes_to_tokens, track_bass_notes
+from shared.sources import BASS, SOURCES
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What `extract_codes` did: files written now, and files that were there and current."""
+
+    written: int
+    current: int
+    manifest: Path
+
+
+def extract_codes(
+    data: Path,
+    codec: Codec,
+    out: Path,
+    variations: Sequence[Variation] = (Variation(),),
+) -> Extraction:
+    """Encode every song under `data` into `out/SPLIT/NAME.codes.safetensors`.
+
+    A file is current, and left alone, if this codec made it from the same samples; songs of the valid and
+    test splits are written without variations.
+
+    Raises:
+        UserError: unusable data, `out` holds another codec's codes, or cannot be written.
+    """
+    cache = build_cache(data, sample_rate=codec.sample_rate)
+    _refuse_other_codec(out, codec)
+    work = [
+        (song, variation, _path(out, song, variation))
+        for song in cache.songs
+        for variation in (variations if song.split == "train" else (Variation(),))
+    ]
+    written = 0
+    with progress("extracting codes", len(work)) as bar:
+        for song, variation, path in work:
+            if not _is_current(path, song, codec):
+                encode_song(song, codec, variation).save(path)
+                written += 1
+            bar.advance()
+    manifest = out / MANIFEST
+    _write_manifest(manifest, codec, [path for _, _, path in work])
+    return Extraction(written, len(work) - written, manifest)
+
+
+def encode_song(song: CachedSong, codec: Codec, variation: Variation | None = None) -> SongCodes:
+    """All views of one song, and the notes of its bass (from song.json, else heard in the stem)."""
+    variation = variation or Variation()
+    stems = vary_samples(song.read_all(), song.sample_rate, variation)
+    description = _description(song)
+    if description is not None:
+        description = vary_song(description, variation)
+    num_samples = stems.shape[-1]
+    rms = np.sqrt(np.square(stems, dtype=np.float64).mean((1, 2)))
+    accompaniment = stems.sum(0) - stems[BASS]
+    gain = accompaniment_gain(accompaniment)
+    alone = [codec.encode(stem * gain)[source] for source, stem in enumerate(stems)]
+    frames = codec.num_frames(num_samples)
+    notes, confidence = _notes(description, stems[BASS], song, frames, codec.frame_rate)
+    return SongCodes(
+        track=song.name + variation.suffix,
+        split=song.split,
+        sources=tuple(codec.sources),
+        sample_rate=codec.sample_rate,
+        hop=codec.hop,
+        num_samples=num_samples,
+        fingerprint=codec.fingerprint,
+        gain=gain,
+        rms=dict(zip(SOURCES, rms.tolist(), strict=True)),
+        views={
+            "mixture": codec.encode(stems.sum(0) * gain),
+            "accompaniment": codec.encode(accompaniment * gain),
+            "alone": np.stack(alone),
+        },
+        notes=notes,
+        note_confidence=confidence,
+        song=description,
+    )
+
+
+def _notes(
+    description: dict[str, Any] | None,
+    bass: np.ndarray,
+    song: CachedSong,
+    frames: int,
+    frame_rate: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    if description is not None and "bass_notes" in description:
+        known = [Note(n["onset"], n["duration"], n["pitch"]) for n in description["bass_notes"]]
+        return notes_to_tokens(known, frames, frame_rate), np.ones(frames, np.float32)
+    tracked = track_bass_notes(bass, song.sample_rate, frames, frame_rate)
+    return tracked.tokens, tracked.confidence
+
+
+def _description(song: CachedSong) -> dict[str, Any] | None:
+    if song.song_json is None:
+        return None
+    try:
+        content = json.loads(song.song_json.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {song.song_json} ({error}): mend or remove it") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{song.song_json} is not a JSON object: mend or remove it")
+    return content
+
+
+def _path(out: Path, song: CachedSong, variation: Variation) -> Path:
+    return out / song.split / f"{song.name}{variation.suffix}{SUFFIX}"
+
+
+def _is_current(path: Path, song: CachedSong, codec: Codec) -> bool:
+    """Whether the file is newer than the decoded song and of this codec."""
+    if not path.is_file() or path.stat().st_mtime < song.path.stat().st_mtime:
+        return False
+    try:
+        return SongCodes.load(path).fingerprint == codec.fingerprint
+    except UserError:  # damaged: write it again
+        return False
+
+
+def _refuse_other_codec(out: Path, codec: Codec) -> None:
+    manifest = out / MANIFEST
+    if manifest.is_file():
+        made_by = json.loads(manifest.read_text(encoding="utf-8")).get("fingerprint")
+        if made_by != codec.fingerprint:
+            raise UserError(
+                f"{out} holds codes of the codec checkpoint {made_by}, not of {codec.fingerprint}: "
+                "choose another --out"
+            )
+
+
+def _write_manifest(path: Path, codec: Codec, files: Sequence[Path]) -> None:
+    content = {
+        "fingerprint": codec.fingerprint,
+        "sources": list(codec.sources),
+        "codebooks": codec.num_codebooks,
+        "cardinality": codec.cardinality,
+        "sample_rate": codec.sample_rate,
+        "hop": codec.hop,
+        "files": sorted(str(file.relative_to(path.parent)) for file in files),
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
