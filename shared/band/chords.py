@@ -1,0 +1,115 @@
+"""Chords and key read off notes: which of the known chords, beat by beat, explains what sounds.
+
+Per beat, how long each pitch class sounds is compared with chord templates, the bass counting for the
+root; the best path of chords is found by dynamic programming, where a change costs something, and
+less on a downbeat (template matching with Viterbi smoothing, after Pardo & Birmingham 2002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from shared.band.score import NOTE_NAMES, QUALITIES, Chord, ScoreNote
+
+_CANDIDATES = ("maj", "min", "power", "dom7", "min7", "maj7", "sus4", "dim")
+# Plain chords are preferred where the notes do not decide.
+_PRIOR = {"maj": 0.05, "min": 0.05, "power": 0.0, "sus4": -0.05, "dim": -0.05}
+_CHANGE_COST = 0.25
+_DOWNBEAT_CHANGE_COST = 0.08
+_MISSING_COST = 0.12
+_ROOT_IN_BASS = 0.35
+# Krumhansl & Kessler's key profiles (1982).
+_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+
+
+def estimate_key(notes: Sequence[ScoreNote]) -> str:
+    """The key, as "A minor", by correlation with Krumhansl and Kessler's profiles."""
+    weights = np.zeros(12)
+    for note in notes:
+        weights[note.pitch % 12] += note.duration
+    scores = {
+        f"{NOTE_NAMES[tonic]} {mode}": np.corrcoef(np.roll(profile, tonic), weights)[0, 1]
+        for mode, profile in (("major", _MAJOR), ("minor", _MINOR))
+        for tonic in range(12)
+        if weights.std() > 0
+    }
+    return max(scores, key=lambda key: scores[key]) if scores else "C major"
+
+
+def estimate_chords(
+    notes: Sequence[ScoreNote],
+    bass_notes: Sequence[ScoreNote],
+    beats: np.ndarray,
+    downbeats: np.ndarray,
+    duration: float,
+) -> tuple[Chord, ...]:
+    """Chords that cover 0 to `duration` (s) without gaps and change on `beats` only.
+
+    `notes` are all pitched notes, the bass's among them.
+    """
+    edges = np.unique(np.concatenate([[0.0], beats[(beats > 0.05) & (beats < duration)]]))
+    edges = np.append(edges, duration)
+    harmony, bass = _profile(notes, edges), _profile(bass_notes, edges)
+    states = [(root, quality) for quality in _CANDIDATES for root in range(12)]
+    scores = np.stack([_fit(harmony, bass, *state) for state in states], axis=1)
+    on_downbeat = np.array(
+        [len(downbeats) > 0 and np.abs(downbeats - edge).min() < 0.05 for edge in edges[:-1]]
+    )
+    path = _best_path(scores, np.where(on_downbeat, _DOWNBEAT_CHANGE_COST, _CHANGE_COST))
+    chords = []
+    starts = [0, *(np.flatnonzero(np.diff(path)) + 1)]
+    for first, last in zip(starts, [*starts[1:], len(path)], strict=True):
+        root, quality = states[path[first]]
+        tones = {(root + step) % 12 for step in QUALITIES[quality][0]}
+        lowest = int(bass[first:last].sum(axis=0).argmax())
+        chords.append(
+            Chord(
+                float(edges[first]),
+                float(edges[last]),
+                root,
+                quality,
+                lowest if lowest in tones and bass[first:last].any() else root,
+            )
+        )
+    return tuple(chords)
+
+
+def _profile(notes: Sequence[ScoreNote], edges: np.ndarray) -> np.ndarray:
+    """`[beats, 12]`: each pitch class's share of what sounds in the beat; zeros in silence."""
+    profile = np.zeros((len(edges) - 1, 12))
+    for note in notes:
+        first = max(int(np.searchsorted(edges, note.onset + 0.03, side="right")) - 1, 0)
+        for beat in range(first, len(profile)):
+            overlap = min(note.end, edges[beat + 1]) - max(note.onset, edges[beat])
+            if overlap <= 0 and edges[beat] >= note.end:
+                break
+            profile[beat, note.pitch % 12] += max(overlap, 0.0) * note.velocity
+    total = profile.sum(axis=1, keepdims=True)
+    return np.divide(profile, total, out=np.zeros_like(profile), where=total > 0)
+
+
+def _fit(harmony: np.ndarray, bass: np.ndarray, root: int, quality: str) -> np.ndarray:
+    """How well a chord explains each beat `[beats]`: tones inside less tones outside and missing."""
+    tones = [(root + step) % 12 for step in QUALITIES[quality][0]]
+    inside = harmony[:, tones].sum(axis=1)
+    sounding = harmony.any(axis=1)
+    missing = (harmony[:, tones] < 0.04).sum(axis=1)
+    fit = 2 * inside - 1 - _MISSING_COST * missing + _ROOT_IN_BASS * bass[:, root]
+    return np.where(sounding, fit + _PRIOR.get(quality, 0.0), 0.0)
+
+
+def _best_path(scores: np.ndarray, change_costs: np.ndarray) -> np.ndarray:
+    """The state of each beat `[beats]` with the greatest sum of `scores` less the costs of changes."""
+    best, back = scores[0], []
+    for score, cost in zip(scores[1:], change_costs[1:], strict=True):
+        leader = int(best.argmax())
+        changed = best[leader] - cost
+        back.append(np.where(best >= changed, np.arange(len(best)), leader))
+        best = np.maximum(best, changed) + score
+    path = [int(best.argmax())]
+    for pointers in reversed(back):
+        path.append(int(pointers[path[-1]]))
+    return np.array(path[::-1])

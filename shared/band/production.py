@@ -1,0 +1,103 @@
+"""The mix: what a producer does to each stem, drawn at random so that no two songs sound alike.
+
+Per part a gain and a place in the panorama; per stem equaliser, compressor, saturation and room, by
+pedalboard. The bass stays in the middle and without reverb, which would smear its pitch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pedalboard
+
+from shared.band.render import SAMPLE_RATE, Orchestra
+from shared.band.score import Score
+from shared.sources import SOURCES
+
+# Loudness of a stem against full scale before mastering (dB RMS, mean and spread).
+_LEVELS = {
+    "vocals": (-22.0, 2.0),
+    "bass": (-21.0, 2.0),
+    "drums": (-20.0, 2.0),
+    "other": (-22.0, 2.5),
+}
+_PEAK = 0.97  # of full scale; leaves room for the rounding of four stems
+
+
+@dataclass(frozen=True)
+class Stems:
+    """`samples`: int16 `[4, N, 2]` in the order of SOURCES; their integer sum is the mixture."""
+
+    samples: np.ndarray
+
+    @property
+    def mixture(self) -> np.ndarray:
+        """int16 `[N, 2]`: exactly the sum of the stems."""
+        return self.samples.sum(axis=0, dtype=np.int32).astype(np.int16)
+
+
+def produce(
+    score: Score, orchestra: Orchestra, rng: np.random.Generator, dry: bool = False
+) -> Stems:
+    """Play and mix a score. `dry` leaves out panorama and effects.
+
+    All randomness comes from `rng`. Raises UserError when a part stays silent (see Orchestra.play).
+    """
+    num_samples = round(score.duration * SAMPLE_RATE)
+    stems = np.zeros((len(SOURCES), 2, num_samples), np.float32)
+    for part in score.parts:
+        audio = orchestra.play(part, int(rng.integers(len(orchestra))), num_samples)
+        gain = 10 ** (rng.normal(0.0, 1.5) / 20)
+        pan = 0.0 if part.source in ("bass", "drums") or dry else rng.uniform(-0.7, 0.7)
+        stems[SOURCES.index(part.source)] += gain * _pan(audio, pan)
+    for index, source in enumerate(SOURCES):
+        effects = _effects(source, rng)
+        if not dry:
+            stems[index] = effects(stems[index], SAMPLE_RATE)
+        stems[index] *= _level(stems[index], rng.normal(*_LEVELS[source]))
+    return _quantize(stems, headroom=rng.uniform(0.0, 4.0))
+
+
+def _pan(audio: np.ndarray, pan: float) -> np.ndarray:
+    """Balance `[2, N]` by a constant-power law; -1 is left, 1 is right."""
+    angle = (pan + 1) * np.pi / 4
+    return audio * (np.sqrt(2) * np.array([[np.cos(angle)], [np.sin(angle)]], np.float32))
+
+
+def _effects(source: str, rng: np.random.Generator) -> pedalboard.Pedalboard:
+    """A chain for one stem. Every draw is made for every source, so one source's do not shift another's."""
+    low, mid, high = rng.normal(0.0, [1.5, 2.5, 2.5])
+    centre = rng.uniform(400.0, 3000.0)
+    threshold, ratio = rng.uniform(-28.0, -14.0), rng.uniform(1.5, 5.0)
+    drive, room, wet = rng.uniform(2.0, 14.0), rng.uniform(0.1, 0.7), rng.uniform(0.03, 0.25)
+    squeezed, driven, spacious = rng.random(3) < (0.7, 0.3, 0.7)
+    chain: list[pedalboard.Plugin] = [
+        pedalboard.LowShelfFilter(120.0, low),
+        pedalboard.PeakFilter(centre, mid, q=0.8),
+        pedalboard.HighShelfFilter(6000.0, high),
+    ]
+    if squeezed:
+        chain.append(pedalboard.Compressor(threshold, ratio, attack_ms=8.0, release_ms=120.0))
+    if driven:
+        # Quieter out than in: tanh at this drive brings the stem near full scale.
+        chain += [pedalboard.Distortion(drive), pedalboard.Gain(-drive / 2)]
+    if spacious and source != "bass":
+        chain.append(
+            pedalboard.Reverb(room_size=room, damping=0.5, wet_level=wet, dry_level=1 - wet)
+        )
+    return pedalboard.Pedalboard(chain)
+
+
+def _level(stem: np.ndarray, decibels: float) -> float:
+    """The gain that brings the stem's loud parts to `decibels` RMS; 0 for silence."""
+    power = np.mean(stem**2, axis=0)
+    loud = power[power > 1e-7]
+    return float(10 ** (decibels / 20) / np.sqrt(loud.mean())) if len(loud) else 0.0
+
+
+def _quantize(stems: np.ndarray, headroom: float) -> Stems:
+    """Float `[4, 2, N]` to int16, all at one gain, so that neither a stem nor the sum clips."""
+    peak = max(np.abs(stems).max(), np.abs(stems.sum(axis=0)).max(), 1e-9)
+    gain = _PEAK * 10 ** (-headroom / 20) / peak
+    return Stems(np.rint(stems * (gain * 32767.0)).astype(np.int16).transpose(0, 2, 1))
