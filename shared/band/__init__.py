@@ -1,1 +1,1 @@
-"""The synthetic band: songs composed by rule and rendered to stems, for training without MUSDB18."""
+"""The synthetic band: songs composed by rule and rendered to stems, to train without MUSDB18."""

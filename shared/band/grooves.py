@@ -1,0 +1,151 @@
+"""Drums: a groove kept through a section with its own small changes, fills, and the crash after.
+
+Drum patterns use `x` for a stroke, `X` for an accent and `o` for a soft one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from shared.band.pattern import Pattern, Step, parse_pattern
+from shared.band.timeline import Event
+
+# GM percussion keys by the names that styles use.
+DRUM_KEYS = {
+    "kick": 36, "kick2": 35, "rim": 37, "snare": 38, "clap": 39, "snare2": 40, "tom_floor": 41,
+    "hat": 42, "tom_low": 45, "pedal": 44, "open": 46, "tom_mid": 47, "tom_high": 50, "crash": 49,
+    "crash2": 57, "ride": 51, "china": 52, "bell": 53, "tambourine": 54, "splash": 55,
+    "cowbell": 56, "bongo_high": 60, "bongo_low": 61, "conga_mute": 62, "conga_high": 63,
+    "conga_low": 64, "timbale_high": 65, "timbale_low": 66, "agogo": 67, "cabasa": 69,
+    "maracas": 70, "guiro": 73, "clave": 75, "block": 76, "shaker": 82, "triangle": 81,
+}  # fmt: skip
+STROKES = {"x": 0.8, "X": 1.0, "o": 0.38}
+CYMBALS = ("hat", "ride", "shaker", "maracas", "cabasa", "tambourine")
+
+
+@dataclass(frozen=True)
+class Groove:
+    """A drum groove: `voices` maps names of DRUM_KEYS to pattern texts of `bars` bars.
+
+    `level` 0-2 says how much energy it suits; `bass` lists the bass patterns that fit it;
+    `loose` 0-1 how far a section may change it.
+    """
+
+    meter: str
+    level: int
+    bass: tuple[str, ...]
+    voices: dict[str, str]
+    bars: int = 1
+    loose: float = 0.5
+
+    def patterns(self, beats_per_bar: int) -> dict[str, Pattern]:
+        return {
+            voice: parse_pattern(text, beats_per_bar, self.bars)
+            for voice, text in self.voices.items()
+        }
+
+
+def vary(
+    rng: np.random.Generator, patterns: dict[str, Pattern], beats_per_bar: int, loose: float
+) -> dict[str, Pattern]:
+    """A section's own form of a groove: another cymbal rhythm, kicks added or left out, ghosts."""
+    varied = dict(patterns)
+    kick, snare = varied.get("kick"), varied.get("snare") or varied.get("clap")
+    grid = 1 / 3 if _compound(patterns) else 1 / 4
+    if kick and rng.random() < 0.7 * loose:
+        taken = [step.beat for step in (*kick.steps, *(snare.steps if snare else ()))]
+        free = [
+            beat
+            for beat in np.arange(grid, kick.beats, grid)
+            if all(abs(beat - other) > 1e-3 for other in taken)
+        ]
+        weights = np.array([1.0 if abs(beat * 2 - round(beat * 2)) < 1e-3 else 0.45
+                            for beat in free])  # fmt: skip
+        if free:
+            added = float(rng.choice(free, p=weights / weights.sum()))
+            kick = _with(kick, Step(added, grid, "x"))
+    if kick and len(kick.steps) > 2 and rng.random() < 0.4 * loose:
+        gone = int(rng.integers(1, len(kick.steps)))
+        kick = replace(kick, steps=kick.steps[:gone] + kick.steps[gone + 1 :])
+    if kick:
+        varied["kick"] = kick
+    if "snare" in varied and rng.random() < 0.5 * loose:
+        ghosts = varied["snare"]
+        for _ in range(int(rng.integers(1, 3))):
+            beat = grid * (2 * int(rng.integers(0, round(ghosts.beats / grid / 2))) + 1)
+            if all(abs(step.beat - beat) > 1e-3 for step in (*ghosts.steps, *kick.steps[:0])):
+                ghosts = _with(ghosts, Step(beat, grid, "o"))
+        varied["snare"] = ghosts
+    for voice in CYMBALS:
+        if voice in varied and rng.random() < 0.6 * loose:
+            varied[voice] = _cymbal(rng, beats_per_bar, grid)
+            break
+    if "hat" in varied and "open" not in varied and rng.random() < 0.35 * loose:
+        beat = beats_per_bar - (0.5 if grid == 0.25 else grid)
+        varied["open"] = Pattern(beats_per_bar, (Step(beat, grid, "x"),))
+    return varied
+
+
+def _compound(patterns: dict[str, Pattern]) -> bool:
+    """Whether any stroke lies on a third of a beat."""
+    return any(
+        abs(step.beat * 4 - round(step.beat * 4)) > 1e-3
+        for pattern in patterns.values()
+        for step in pattern.steps
+    )
+
+
+def _with(pattern: Pattern, step: Step) -> Pattern:
+    return replace(pattern, steps=tuple(sorted((*pattern.steps, step), key=lambda s: s.beat)))
+
+
+def _cymbal(rng: np.random.Generator, beats: int, grid: float) -> Pattern:
+    if grid > 0.3:
+        cells = ("xoo", "x.o", "xxx", "x..", "Xox")
+    else:
+        cells = ("x.x.", "x.o.", "xoxo", "X.o.", "xoXo", "x...", "..X.", "x.xo", "xo.o")
+    return parse_pattern(str(rng.choice(cells)) * beats, beats, 1)
+
+
+def drum_bar(
+    patterns: dict[str, Pattern], bar: int, start: float, beats_per_bar: int, until: float
+) -> list[Event]:
+    """The strokes of one bar from beat `start`, leaving out those at or after bar beat `until`."""
+    return [
+        Event(start + step.beat, 0.2, DRUM_KEYS[voice], STROKES[step.symbol])
+        for voice, pattern in patterns.items()
+        for step in pattern.in_bar(bar, beats_per_bar)
+        if step.beat < until - 1e-6
+    ]
+
+
+def fill(
+    rng: np.random.Generator, kit: str, start: float, beats: int, compound: bool, level: int
+) -> list[Event]:
+    """A fill of `beats` beats from beat `start`. Kits: toms, snare, machine, brushes, latin."""
+    grid = 1 / 3 if compound else (0.25 if level or rng.random() < 0.5 else 0.5)
+    times = np.arange(0, beats - 1e-6, grid)
+    if kit in ("snare", "machine") and rng.random() < 0.6:
+        voice = "snare" if kit == "snare" else str(rng.choice(("snare2", "clap", "snare")))
+        keep = rng.random(len(times)) < 0.9
+        ramp = np.linspace(0.45, 1.0, len(times))
+        return [
+            Event(start + float(t), 0.2, DRUM_KEYS[voice], float(v))
+            for t, v, k in zip(times, ramp, keep, strict=True)
+            if k
+        ]
+    walks = {
+        "latin": ("timbale_high", "timbale_high", "timbale_low", "conga_low"),
+        "brushes": ("snare", "snare", "tom_high", "tom_low"),
+    }
+    voices = walks.get(kit, ("snare", "tom_high", "tom_mid", "tom_low", "tom_floor"))
+    order = np.sort(rng.integers(0, len(voices), len(times)))
+    keep = rng.random(len(times)) < rng.choice((0.6, 0.8, 1.0))
+    keep[0] = True
+    return [
+        Event(start + float(t), 0.2, DRUM_KEYS[voices[i]], 0.65 + 0.3 * j / len(times))
+        for j, (t, i, k) in enumerate(zip(times, order, keep, strict=True))
+        if k
+    ]

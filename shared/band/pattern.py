@@ -1,0 +1,71 @@
+"""The pattern language: one bar (or a few) of rhythm as text, for drums, bass and comping alike.
+
+A character is a step; the text's length divides its bars evenly, so sixteen steps are sixteenths
+of 4/4 and twelve are eighths of 12/8. `.` is silence, `-` holds the last note, anything else
+starts a note and says what kind. Spaces and `|` are for the eye only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+SILENCE, HOLD = ".", "-"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A symbol at `beat` (from the pattern's start), held for `length` beats."""
+
+    beat: float
+    length: float
+    symbol: str
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Steps over `beats` beats; `carry` beats at the start hold on to the note before."""
+
+    beats: int
+    steps: tuple[Step, ...]
+    carry: float = 0.0
+
+    def in_bar(self, bar: int, beats_per_bar: int) -> tuple[Step, ...]:
+        """The steps of bar number `bar` of the endlessly repeated pattern, from the bar's start."""
+        start = (bar * beats_per_bar) % self.beats
+        return tuple(
+            Step(step.beat - start, step.length, step.symbol)
+            for step in self.steps
+            if start <= step.beat < start + beats_per_bar
+        )
+
+
+@lru_cache(maxsize=4096)
+def parse_pattern(text: str, beats_per_bar: int, bars: int = 1) -> Pattern:
+    """Read `text` as `bars` bars of `beats_per_bar` beats."""
+    symbols = text.replace(" ", "").replace("|", "")
+    beats = beats_per_bar * bars
+    unit = beats / len(symbols)
+    starts = [i for i, symbol in enumerate(symbols) if symbol not in (SILENCE, HOLD)]
+    steps = []
+    for start in starts:
+        end = start + 1
+        while end < len(symbols) and symbols[end] == HOLD:
+            end += 1
+        steps.append(Step(start * unit, (end - start) * unit, symbols[start]))
+    carry = len(symbols) - len(symbols.lstrip(HOLD))
+    return Pattern(beats, tuple(steps), carry * unit)
+
+
+def pattern_of(beats: int, positions: Iterable[float], symbol: str, longest: float) -> Pattern:
+    """Notes at `positions`, each held to the next one but `longest` beats at most."""
+    ordered = sorted(set(positions))
+    ends = [*ordered[1:], float(beats)]
+    return Pattern(
+        beats,
+        tuple(
+            Step(start, min(end - start, longest), symbol)
+            for start, end in zip(ordered, ends, strict=True)
+        ),
+    )
