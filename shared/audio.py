@@ -55,10 +55,10 @@ def read_audio(path: Path | str) -> Audio:
 
 
 def read_stem(path: Path | str, source: str) -> Audio:
-    """Read one source of a MUSDB18 `.stem.mp4`; its samples equal those that musdb decodes with
-    ffmpeg.
+    """Read one source of a MUSDB18 `.stem.mp4`.
 
-    `source` is one of `STEM_STREAMS`. Raises UserError as `read_audio` does, and where the file has
+    `source` is one of `STEM_STREAMS`. Through `to_int16` the samples equal musdb's, which decodes
+    to 16 bits with ffmpeg, to 1 LSB. Raises UserError as `read_audio` does, and where the file has
     fewer than five audio streams.
     """
     path = _readable(path)

@@ -140,9 +140,7 @@ class _Recipe:
             return None
 
     def build(self, folder: Path) -> None:
-        made_from = (
-            self._made_from()
-        )  # before decoding: a file that changes meanwhile is then seen as changed
+        made_from = self._made_from()  # first: a file that changes during decoding then differs
         stems = self._decode()
         array, meta = self._paths(folder)
         meta.unlink(missing_ok=True)

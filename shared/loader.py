@@ -34,21 +34,11 @@ class BatchStream(Iterator[T], Generic[T]):
         self._fill()
 
     def __next__(self) -> T:
-        if self._pool is None:
-            if self._next >= self._stop:
-                raise StopIteration
-            self._next += 1
-            return self._make_batch(self._next - 1)
-        if not self._pending:
-            self.close()
-            raise StopIteration
         try:
-            batch = self._pending.popleft().result()
+            return self._take()
         except BaseException:
             self.close()
             raise
-        self._fill()
-        return batch
 
     def close(self) -> None:
         """Stop making batches; those under way are finished and dropped."""
@@ -67,6 +57,18 @@ class BatchStream(Iterator[T], Generic[T]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _take(self) -> T:
+        if self._pool is None:
+            if self._next >= self._stop:
+                raise StopIteration
+            self._next += 1
+            return self._make_batch(self._next - 1)
+        if not self._pending:
+            raise StopIteration
+        batch = self._pending.popleft().result()
+        self._fill()
+        return batch
 
     def _fill(self) -> None:
         while self._pool and self._next < self._stop and len(self._pending) < self._ahead:

@@ -59,7 +59,7 @@ def discover_tracks(root: Path | str) -> list[Track]:
     chosen by name. Without such folders songs are split 8 : 1 : 1 by name. See `split_by_name`.
 
     Raises UserError where the folder is missing, holds no song, holds a song with some of the four
-    stems but not all, or two songs of one name in a split.
+    stems but not all, or two songs of one name in one place.
     """
     root = Path(root)
     if not root.is_dir():
@@ -77,7 +77,6 @@ def discover_tracks(root: Path | str) -> list[Track]:
             f"{root} holds no songs; put there NAME{STEM_MP4} files, or a folder per song with "
             f"{', '.join(SOURCES)} as {' '.join(STEM_SUFFIXES)}, directly or in train/ valid/ test/"
         )
-    _refuse_twins(tracks)
     return tracks
 
 
@@ -132,12 +131,14 @@ def _split_train(songs: list[Path]) -> dict[Split, list[Path]]:
 
 def _song_paths(folder: Path) -> list[Path]:
     """Stem files and folders with at least one stem, sorted by name."""
-    return [
-        path
-        for path in sorted(folder.iterdir())
-        if not path.name.startswith(".")
-        and (path.name.endswith(STEM_MP4) if path.is_file() else bool(_stems(path)))
-    ]
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        is_song = path.name.endswith(STEM_MP4) if path.is_file() else bool(_stems(path))
+        if is_song and not path.name.startswith("."):
+            twin = found.setdefault(song_name(path), path)
+            if twin != path:
+                raise UserError(f"{twin} and {path} are two songs of one name; rename one")
+    return list(found.values())
 
 
 def _stems(folder: Path) -> dict[str, Path]:
@@ -166,13 +167,3 @@ def _track(path: Path, split: Split) -> Track:
     return Track(
         path.name, split, stems=stems, song_json=song_json if song_json.is_file() else None
     )
-
-
-def _refuse_twins(tracks: list[Track]) -> None:
-    seen: dict[tuple[str, str], Track] = {}
-    for track in tracks:
-        twin = seen.setdefault((track.split, track.name), track)
-        if twin is not track:
-            raise UserError(
-                f"{twin.files[0]} and {track.files[0]} are two songs of one name; rename one"
-            )
