@@ -70,8 +70,10 @@ def load_checkpoint(path: Path, stage: str) -> Checkpoint:
         raise UserError(
             f"{file} has no {file.with_suffix('.json').name} beside it: copy both files together"
         ) from error
-    except (json.JSONDecodeError, SafetensorError, OSError) as error:
+    except (ValueError, SafetensorError, OSError) as error:
         raise UserError(f"the checkpoint {file} is damaged ({error}): copy it again") from error
+    if not isinstance(meta, dict):
+        raise UserError(f"the checkpoint {file} is damaged (its JSON is no object): copy it again")
     if meta.get("stage") != stage:
         raise UserError(
             f"{file} is a checkpoint of stage '{meta.get('stage')}', but one of '{stage}' is needed"

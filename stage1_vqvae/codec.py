@@ -77,8 +77,9 @@ class VQVAECodec:
         expected = (len(self.sources), self.num_codebooks, frames)
         if codes.shape != expected:
             raise UserError(f"codes are {list(codes.shape)}, but this codec needs {list(expected)}")
-        if codes.size and codes.max() >= self.cardinality:
-            raise UserError(f"a code is {codes.max()}, but entries end at {self.cardinality - 1}")
+        for code in (codes.min(), codes.max()):
+            if not 0 <= code < self.cardinality:
+                raise UserError(f"a code is {code}, but entries are 0 to {self.cardinality - 1}")
         selection = self._selection(sources)
         indices = torch.from_numpy(codes.astype(np.int64)).permute(2, 0, 1)[None]
         audio = np.empty((2, num_samples), np.float32)

@@ -1,0 +1,88 @@
+"""A checkpoint comes back as it was saved, or one sentence says why not."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from shared.checkpoint import FORMAT, fingerprint, load_checkpoint, save_checkpoint
+from shared.errors import UserError
+
+WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3).half(), "b": torch.ones(1)}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    save_checkpoint(tmp_path / "model.safetensors", WEIGHTS, {"stage": "vqvae", "step": 7})
+    return tmp_path
+
+
+def edit(run: Path, **changes: object) -> None:
+    file = run / "model.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+@pytest.mark.parametrize("name", ["", "model.safetensors"])
+def test_round_trip_by_folder_and_by_file(run, name):
+    loaded = load_checkpoint(run / name, "vqvae")
+    assert loaded.path == run / "model.safetensors"
+    assert loaded.meta["step"] == 7
+    assert loaded.meta["fingerprint"] == fingerprint(WEIGHTS)
+    assert loaded.weights.keys() == WEIGHTS.keys()
+    for name, tensor in WEIGHTS.items():
+        assert loaded.weights[name].dtype == tensor.dtype
+        assert torch.equal(loaded.weights[name], tensor)
+
+
+def test_nothing_but_the_two_files_is_left(run):
+    assert sorted(p.name for p in run.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_weights_that_are_not_contiguous_are_saved_right(tmp_path):
+    save_checkpoint(tmp_path / "model.safetensors", {"a": WEIGHTS["a"].T}, {"stage": "prior"})
+    assert torch.equal(load_checkpoint(tmp_path, "prior").weights["a"], WEIGHTS["a"].T)
+
+
+def test_the_fingerprint_tells_weights_apart():
+    other = {**WEIGHTS, "b": torch.full((1,), 1 + 1e-6)}
+    renamed = {"a": WEIGHTS["a"], "c": WEIGHTS["b"]}
+    prints = {fingerprint(w) for w in (WEIGHTS, other, renamed)}
+    assert len(prints) == 3
+    assert fingerprint(dict(reversed(WEIGHTS.items()))) in prints
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(UserError, match="no checkpoint at"):
+        load_checkpoint(tmp_path / "nowhere", "vqvae")
+
+
+def test_of_another_stage(run):
+    with pytest.raises(UserError, match="of stage 'vqvae', but one of 'prior'"):
+        load_checkpoint(run, "prior")
+
+
+def test_without_its_json(run):
+    (run / "model.json").unlink()
+    with pytest.raises(UserError, match=r"has no model\.json beside it"):
+        load_checkpoint(run, "vqvae")
+
+
+def test_damaged_weights(run):
+    file = run / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(UserError, match="damaged"):
+        load_checkpoint(run, "vqvae")
+
+
+@pytest.mark.parametrize("text", ["{", "\xff", "[]"])
+def test_damaged_json(run, text):
+    (run / "model.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match="damaged"):
+        load_checkpoint(run, "vqvae")
+
+
+def test_of_a_newer_format(run):
+    edit(run, format=FORMAT + 1)
+    with pytest.raises(UserError, match="newer version"):
+        load_checkpoint(run, "vqvae")

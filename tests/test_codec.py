@@ -1,0 +1,148 @@
+"""The codec: chunked coding equals whole coding, lengths are exact, wrong codes are refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from shared.checkpoint import save_checkpoint
+from shared.config import config_to_dict, load_config
+from shared.errors import UserError
+from shared.sources import BASS, SOURCES
+from stage1_vqvae.codec import VQVAECodec, load_codec
+from stage1_vqvae.config import PRESETS, VQVAEConfig
+from stage1_vqvae.model import VQVAE
+from stage1_vqvae.quantizer import Softness
+
+CHUNK = 12  # frames
+HOP = 64
+# Lengths around a frame's and a chunk's edges; blocks lie between frames, so decoding has its own edges.
+LENGTHS = sorted(
+    {1, 2, HOP - 1, HOP, HOP + 1, 777}
+    | {
+        (chunks * CHUNK + frames) * HOP + samples
+        for chunks in (1, 2)
+        for frames in (-1, 0, 1)
+        for samples in (-1, 0, 1)
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def config() -> VQVAEConfig:
+    tiny = load_config(VQVAEConfig, PRESETS, "tiny")
+    # Two blocks on each side, so that what they see reaches beyond one block's kernel.
+    sizes = replace(tiny.model, hop=HOP, encoder_blocks=2, decoder_blocks=2, layer_scale=1.0)
+    return replace(tiny, model=sizes)
+
+
+@pytest.fixture(scope="module")
+def model(config) -> VQVAE:
+    torch.manual_seed(0)
+    return VQVAE(config.model)
+
+
+@pytest.fixture(scope="module")
+def whole(model, config) -> VQVAECodec:
+    return VQVAECodec(model, config, "test", chunk_frames=10**6)
+
+
+@pytest.fixture(scope="module")
+def chunked(model, config) -> VQVAECodec:
+    return VQVAECodec(model, config, "test", chunk_frames=CHUNK)
+
+
+def song(num_samples: int) -> np.ndarray:
+    return np.float32(0.1) * np.random.default_rng(0).standard_normal((2, num_samples), np.float32)
+
+
+@pytest.mark.parametrize("num_samples", LENGTHS)
+def test_chunked_equals_whole(whole, chunked, num_samples):
+    codes = whole.encode(song(num_samples))
+    assert codes.dtype == np.uint16
+    assert codes.shape == (4, whole.num_codebooks, whole.num_frames(num_samples))
+    np.testing.assert_array_equal(chunked.encode(song(num_samples)), codes)
+    audio = whole.decode(codes, num_samples)
+    assert audio.shape == (2, num_samples)
+    assert audio.dtype == np.float32
+    assert np.abs(audio).max() > 0
+    np.testing.assert_allclose(chunked.decode(codes, num_samples), audio, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_samples", [HOP, 777])
+def test_inference_is_the_models_hard_forward(model, whole, num_samples):
+    """Evaluation output = decode(codes), exactly what the last phase of training optimises."""
+    mixture = torch.from_numpy(song(num_samples))[None]
+    only_bass = torch.eye(4)[BASS][None]
+    with torch.no_grad():
+        output = model(mixture, only_bass, Softness(0.3, noise=0.0, hard=True))
+    codes = whole.encode(mixture[0].numpy())
+    decoded = whole.decode(codes, num_samples, ["bass"])
+    np.testing.assert_allclose(output.selected[0].numpy(), decoded, rtol=0, atol=1e-6)
+    others = [source for source in SOURCES if source != "bass"]
+    np.testing.assert_allclose(
+        output.complement[0].numpy(), whole.decode(codes, num_samples, others), rtol=0, atol=1e-6
+    )
+
+
+def test_decoding_all_is_decoding_every_source_named(whole):
+    codes = whole.encode(song(777))
+    np.testing.assert_array_equal(
+        whole.decode(codes, 777), whole.decode(codes, 777, tuple(reversed(SOURCES)))
+    )
+
+
+def test_every_sources_codes_are_heard(whole):
+    codes = whole.encode(song(777))
+    everything = whole.decode(codes, 777)
+    for source in range(len(SOURCES)):
+        changed = codes.copy()
+        changed[source] = (changed[source] + 1) % whole.cardinality
+        assert np.abs(whole.decode(changed, 777) - everything).max() > 1e-4
+        muted = whole.decode(codes, 777, [s for s in SOURCES if s != SOURCES[source]])
+        assert np.abs(muted - everything).max() > 1e-4
+
+
+def test_a_source_left_out_is_not_heard(whole):
+    codes = whole.encode(song(777))
+    changed = codes.copy()
+    changed[BASS] = 0
+    rest = [source for source in SOURCES if source != "bass"]
+    np.testing.assert_array_equal(whole.decode(codes, 777, rest), whole.decode(changed, 777, rest))
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 2, 3), (4, 1, 3), (4, 2, 2), (4, 2, 4), (4, 2)], ids=lambda s: str(list(s))
+)
+def test_codes_of_another_shape_are_refused(whole, shape):
+    with pytest.raises(UserError, match=r"codes are \[.*needs \[4, 2, 3\]"):
+        whole.decode(np.zeros(shape, np.uint16), 2 * HOP)
+
+
+@pytest.mark.parametrize(("code", "dtype"), [(8, np.uint16), (-1, np.int64)])
+def test_codes_out_of_range_are_refused(whole, code, dtype):
+    codes = np.zeros((4, 2, 3), dtype)
+    codes[2, 1, 1] = code
+    with pytest.raises(UserError, match=f"a code is {code}"):
+        whole.decode(codes, 2 * HOP)
+
+
+def test_an_unknown_source_is_refused(whole):
+    with pytest.raises(UserError, match="no source 'guitar': choose of vocals, bass"):
+        whole.decode(np.zeros((4, 2, 3), np.uint16), 2 * HOP, ["bass", "guitar"])
+
+
+def test_load_codec_reads_what_training_saves(model, config, whole, tmp_path):
+    halves = {name: tensor.half() for name, tensor in model.state_dict().items()}
+    meta = {"stage": "vqvae", "config": config_to_dict(config)}
+    save_checkpoint(tmp_path / "model.safetensors", halves, meta)
+    codec = load_codec(tmp_path, "cpu")
+    assert (codec.sample_rate, codec.hop, codec.sources) == (44100, HOP, SOURCES)
+    assert codec.frame_rate == 44100 / HOP
+    assert (codec.num_codebooks, codec.cardinality) == (2, 8)
+    assert len(codec.fingerprint) == 16
+    codes = whole.encode(song(5000))
+    agreement = (codec.encode(song(5000)) == codes).mean()
+    assert agreement > 0.98  # but for what half precision rounds
+    np.testing.assert_allclose(codec.decode(codes, 5000), whole.decode(codes, 5000), atol=1e-3)

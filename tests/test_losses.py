@@ -1,0 +1,120 @@
+"""Each loss term on targets where its value is known."""
+
+import math
+
+import pytest
+import torch
+
+from stage1_vqvae.config import LossConfig
+from stage1_vqvae.losses import (
+    SNR_FLOOR,
+    magnitude_distance,
+    negative_snr,
+    stft_distance,
+    usage_divergence,
+    vqvae_loss,
+)
+from stage1_vqvae.model import Reconstruction
+from stage1_vqvae.spectral import analyse, mid_side, pad_to_frames
+
+HOP = 64
+OFF = {name: 0.0 for name in ("waveform", "stft", "snr", "magnitude", "usage")}
+
+
+def noise(seed: int) -> torch.Tensor:
+    return 0.1 * torch.randn(2, 2, 4096, generator=torch.Generator().manual_seed(seed))
+
+
+def spectrum(audio: torch.Tensor) -> torch.Tensor:
+    return analyse(pad_to_frames(mid_side(audio), HOP), HOP)
+
+
+def reconstruction(selected: torch.Tensor, complement: torch.Tensor) -> Reconstruction:
+    logits = torch.randn(2, 9, 4, 3, 8, generator=torch.Generator().manual_seed(9))
+    return Reconstruction(
+        selected, complement, spectrum(selected), spectrum(complement), logits.requires_grad_()
+    )
+
+
+def test_a_perfect_estimate_costs_nothing():
+    audio = noise(0)
+    assert stft_distance(audio, audio) == 0
+    assert magnitude_distance(spectrum(audio), audio) == 0
+    loud = 10 * audio
+    assert negative_snr(loud, loud).item() == pytest.approx(math.log10(SNR_FLOOR), abs=0.01)
+
+
+def test_negative_snr_is_a_tenth_of_decibels():
+    target = 10 * noise(0)
+    assert negative_snr(1.1 * target, target).item() == pytest.approx(-2, abs=0.05)  # 20 dB
+    assert negative_snr(0 * target, target).item() == pytest.approx(0, abs=0.01)  # silence: 0 dB
+
+
+def test_negative_snr_of_a_silent_target_is_finite_and_falls_with_the_error():
+    silence = torch.zeros(2, 2, 4096)
+    loud, soft, none = (negative_snr(g * noise(0), silence) for g in (1.0, 0.1, 0.0))
+    assert loud > soft > none == 0
+
+
+def test_magnitude_does_not_hear_phase():
+    audio = noise(0)
+    assert magnitude_distance(spectrum(-audio), audio) == pytest.approx(0)
+    assert magnitude_distance(spectrum(0.5 * audio), audio) > 0.01
+
+
+def test_stft_distance_is_linear_in_level():
+    audio = noise(0)
+    half, silence = stft_distance(0.5 * audio, audio), stft_distance(0 * audio, audio)
+    assert (half / silence).item() == pytest.approx(0.5, abs=0.01)
+
+
+def test_usage_is_zero_at_uniform_and_log_m_at_collapse():
+    presence = torch.ones(3, 4)
+    uniform = torch.zeros(3, 5, 4, 2, 8)
+    collapsed = uniform.clone()
+    collapsed[..., 0] = 50
+    assert usage_divergence(uniform, presence).item() == pytest.approx(0, abs=1e-6)
+    assert usage_divergence(collapsed, presence).item() == pytest.approx(math.log(8), abs=1e-4)
+
+
+def test_usage_leaves_absent_sources_out():
+    logits = torch.zeros(2, 5, 4, 2, 8)
+    logits[0, :, 1, :, 0] = 50  # bass has collapsed in the example that has none
+    presence = torch.ones(2, 4)
+    presence[0, 1] = 0
+    assert usage_divergence(logits, presence).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("term", list(OFF))
+def test_a_term_alone_is_the_weighted_loss(term):
+    output = reconstruction(noise(1), noise(2))
+    config = LossConfig(**{**OFF, term: 2.0})
+    losses = vqvae_loss(output, noise(3), noise(4), torch.ones(2, 4), config)
+    assert set(losses) == {"loss", term}
+    torch.testing.assert_close(losses["loss"], 2 * losses[term])
+
+
+def test_without_complement_the_complement_does_not_count():
+    losses = [
+        vqvae_loss(
+            reconstruction(noise(1), complement),
+            noise(3),
+            noise(4),
+            torch.ones(2, 4),
+            LossConfig(waveform=1, stft=1, snr=1, magnitude=1, complement=False),
+        )["loss"]
+        for complement in (noise(2), noise(5))
+    ]
+    torch.testing.assert_close(*losses)
+
+
+def test_the_loss_is_the_same_for_both_selections():
+    """Selecting X or its complement is one and the same example."""
+    config = LossConfig(waveform=1, stft=1, snr=1, magnitude=1)
+    one = vqvae_loss(
+        reconstruction(noise(1), noise(2)), noise(3), noise(4), torch.ones(2, 4), config
+    )
+    other = vqvae_loss(
+        reconstruction(noise(2), noise(1)), noise(4), noise(3), torch.ones(2, 4), config
+    )
+    torch.testing.assert_close(one["loss"], other["loss"])

@@ -1,0 +1,114 @@
+"""Soft mixtures in training, codes at inference, and the schedule between them."""
+
+import pytest
+import torch
+
+from stage1_vqvae.config import QuantizerSchedule
+from stage1_vqvae.quantizer import Quantizer, Softness, assign
+from stage1_vqvae.train import softness
+
+BATCH, FRAMES, SOURCES, BOOKS, ENTRIES, SIZE = 2, 5, 4, 3, 8, 6
+QUIET = Softness(temperature=1.0, noise=0.0)
+
+
+@pytest.fixture
+def logits() -> torch.Tensor:
+    return 3 * torch.randn(
+        BATCH, FRAMES, SOURCES, BOOKS, ENTRIES, generator=torch.Generator().manual_seed(0)
+    )
+
+
+@pytest.fixture(params=[False, True], ids=["per-source", "shared"])
+def quantizer(request) -> Quantizer:
+    torch.manual_seed(0)
+    return Quantizer(SOURCES, BOOKS, ENTRIES, SIZE, shared=request.param)
+
+
+def test_shapes(quantizer, logits):
+    vectors = quantizer(logits, Softness())
+    codes = quantizer.codes(logits)
+    assert vectors.shape == (BATCH, FRAMES, SOURCES, BOOKS * SIZE)
+    assert codes.shape == (BATCH, FRAMES, SOURCES, BOOKS)
+    assert quantizer.lookup(codes).shape == vectors.shape
+
+
+def test_training_mixes_the_entries(quantizer, logits):
+    """q = sum_k y_k e_k, codebooks of a source side by side."""
+    weights = assign(logits, QUIET)
+    vectors = quantizer(logits, QUIET)
+    books = quantizer.codebooks.expand(SOURCES, -1, -1, -1)
+    expected = weights[1, 2, 3, 1] @ books[3, 1]
+    torch.testing.assert_close(vectors[1, 2, 3, SIZE : 2 * SIZE], expected)
+    assert (weights.amax(-1) < 1).any()  # soft indeed
+
+
+def test_inference_takes_the_best_entry(quantizer, logits):
+    codes = quantizer.codes(logits)
+    assert torch.equal(codes, logits.argmax(-1))
+    book = quantizer.codebooks.expand(SOURCES, -1, -1, -1)[2, 0]
+    torch.testing.assert_close(quantizer.lookup(codes)[0, 1, 2, :SIZE], book[codes[0, 1, 2, 0]])
+
+
+def test_a_cold_mixture_is_the_lookup(quantizer, logits):
+    cold = quantizer(logits, Softness(temperature=1e-4, noise=0.0))
+    torch.testing.assert_close(cold, quantizer.lookup(quantizer.codes(logits)))
+
+
+def test_shared_codebooks_read_alike_for_all_sources():
+    shared = Quantizer(SOURCES, BOOKS, ENTRIES, SIZE, shared=True)
+    codes = torch.randint(ENTRIES, (1, FRAMES, 1, BOOKS)).expand(-1, -1, SOURCES, -1)
+    vectors = shared.lookup(codes)
+    assert all(torch.equal(vectors[:, :, 0], vectors[:, :, s]) for s in range(SOURCES))
+
+
+def test_weights_sum_to_one_and_sharpen_as_it_cools(logits):
+    hot, cold = (assign(logits, Softness(t, noise=0.0)) for t in (2.0, 0.2))
+    torch.testing.assert_close(hot.sum(-1), torch.ones(hot.shape[:-1]))
+    assert (cold.amax(-1) >= hot.amax(-1)).all()
+
+
+def test_gumbel_noise_draws_entries_by_their_probability():
+    """The Gumbel-max trick: the argmax of z + g is a sample of softmax(z)."""
+    torch.manual_seed(0)
+    logits = torch.tensor([0.0, 1.0, 2.0]).repeat(20000, 1)
+    draws = assign(logits, Softness(temperature=0.01)).argmax(-1)
+    shares = torch.bincount(draws, minlength=3) / len(draws)
+    torch.testing.assert_close(shares, logits[0].softmax(-1), rtol=0, atol=0.015)
+
+
+def test_the_straight_through_phase_is_hard_forward_and_soft_backward(quantizer, logits):
+    soft, hard = (logits.clone().requires_grad_() for _ in range(2))
+    hard_vectors = quantizer(hard, Softness(0.5, noise=0.0, hard=True))
+    torch.testing.assert_close(hard_vectors, quantizer.lookup(quantizer.codes(logits)))
+    direction = torch.randn_like(hard_vectors)
+    (hard_vectors * direction).sum().backward()
+    (quantizer(soft, Softness(0.5, noise=0.0)) * direction).sum().backward()
+    torch.testing.assert_close(hard.grad, soft.grad)
+
+
+@pytest.mark.parametrize("state", [Softness(), QUIET, Softness(0.3, 0.0, hard=True)])
+def test_gradients_reach_logits_and_codebooks(quantizer, logits, state):
+    logits.requires_grad_()
+    quantizer(logits, state).square().sum().backward()
+    assert logits.grad.isfinite().all()
+    assert logits.grad.abs().sum((0, 1, 4)).min() > 0
+    assert quantizer.codebooks.grad.abs().sum((2, 3)).min() > 0
+
+
+def test_schedule_golden_numbers():
+    schedule = QuantizerSchedule(
+        temperature_start=1.0,
+        temperature_end=0.4,
+        temperature_until=0.5,
+        noise_full_at=0.25,
+        hard_from=0.8,
+    )
+    seen = [softness(schedule, progress) for progress in (0, 0.125, 0.25, 0.5, 0.79, 0.8, 1.0)]
+    assert [s.temperature for s in seen] == pytest.approx([1, 0.85, 0.7, 0.4, 0.4, 0.4, 0.4])
+    assert [s.noise for s in seen] == pytest.approx([0, 0.5, 1, 1, 1, 0, 0])
+    assert [s.hard for s in seen] == [False] * 5 + [True] * 2
+
+
+def test_the_papers_schedule_never_moves():
+    schedule = QuantizerSchedule(1.0, 1.0, 0.6, noise_full_at=0.0, hard_from=1.0)
+    assert {repr(softness(schedule, p)) for p in (0.0, 0.5, 1.0)} == {repr(Softness())}

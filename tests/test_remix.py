@@ -1,0 +1,129 @@
+"""Training mixtures: pure functions of the step, shared out over processes, as configured."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from shared.cache import StemCache, build_cache
+from shared.errors import UserError
+from shared.sources import SOURCES
+from stage1_vqvae.config import RemixConfig
+from stage1_vqvae.remix import Remixer
+
+RATE = 44100
+PLAIN = RemixConfig(
+    segment_seconds=0.25,
+    coherent=1.0,
+    absent=0.0,
+    gain_low_db=0.0,
+    gain_high_db=0.0,
+    flip=False,
+)
+
+
+@pytest.fixture(scope="module")
+def cache(stem_folder, tmp_path_factory) -> StemCache:
+    return build_cache(stem_folder, tmp_path_factory.mktemp("cache"), RATE)
+
+
+def remixer(cache: StemCache, config: RemixConfig, batch_size: int = 8, seed: int = 0) -> Remixer:
+    return Remixer(cache.split("train"), config, RATE, seed, batch_size)
+
+
+def test_shapes_and_values(cache):
+    batch = remixer(cache, RemixConfig(segment_seconds=0.25)).batch(0)
+    assert batch["stems"].shape == (8, 4, 2, RATE // 4)
+    assert batch["stems"].dtype == torch.float32
+    for name in ("presence", "selection"):
+        assert batch[name].shape == (8, 4)
+        assert set(batch[name].unique().tolist()) <= {0.0, 1.0}
+
+
+def test_a_batch_is_a_function_of_seed_and_step(cache):
+    first, again = (remixer(cache, RemixConfig(segment_seconds=0.1)).batch(5) for _ in range(2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    for other in (
+        remixer(cache, RemixConfig(segment_seconds=0.1)).batch(6),
+        remixer(cache, RemixConfig(segment_seconds=0.1), seed=1).batch(5),
+    ):
+        assert not torch.equal(first["stems"], other["stems"])
+
+
+def test_processes_share_the_batch(cache):
+    make = remixer(cache, RemixConfig(segment_seconds=0.1))
+    whole, shares = make.batch(3), [make.batch(3, rank, 2) for rank in range(2)]
+    for name in whole:
+        assert torch.equal(whole[name][0::2], shares[0][name])
+        assert torch.equal(whole[name][1::2], shares[1][name])
+
+
+def test_coherent_sources_come_from_one_moment_of_one_song(cache):
+    songs = {song.name: song.read_all() for song in cache.split("train")}
+    for stems in remixer(cache, PLAIN).batch(0)["stems"].numpy():
+        found = [
+            (name, start)
+            for name, whole in songs.items()
+            for start in _occurrences(whole[0, 0], stems[0, 0])
+            if np.array_equal(whole[..., start : start + stems.shape[-1]], stems)
+        ]
+        assert len(found) == 1
+
+
+def test_incoherent_sources_come_from_different_songs(cache):
+    config = replace(PLAIN, coherent=0.0)
+    batch = remixer(cache, config, batch_size=16).batch(0)["stems"].numpy()
+    songs = {song.name: song.read_all() for song in cache.split("train")}
+
+    def song_of(source: int, stem: np.ndarray) -> str:
+        return next(n for n, whole in songs.items() if _occurrences(whole[source, 0], stem[0]).size)
+
+    origins = [[song_of(s, stem) for s, stem in enumerate(stems)] for stems in batch]
+    assert any(len(set(names)) > 1 for names in origins)
+
+
+def test_an_absent_source_is_silent_and_marked(cache):
+    batch = remixer(cache, replace(PLAIN, absent=0.5), batch_size=16).batch(0)
+    sounding = (batch["stems"].abs().amax((2, 3)) > 0).float()
+    assert torch.equal(sounding, batch["presence"])
+    assert 0 < batch["presence"].mean() < 1
+
+
+def test_a_source_that_no_song_has_is_absent(write_song, tmp_path):
+    silence = np.zeros((RATE, 2), np.float32)
+    for name in ("train/a", "train/b", "valid/c"):
+        write_song(tmp_path / name, seconds=1.0, vocals=silence)
+    cache = build_cache(tmp_path)
+    for coherent in (0.0, 1.0):
+        batch = remixer(cache, replace(PLAIN, coherent=coherent)).batch(0)
+        assert not batch["presence"][:, SOURCES.index("vocals")].any()
+        assert batch["presence"][:, 1:].all()
+
+
+def test_gains_stay_in_their_range(cache):
+    plain = remixer(cache, PLAIN).batch(0)["stems"]
+    louder = remixer(cache, replace(PLAIN, gain_low_db=6.0, gain_high_db=6.0)).batch(0)["stems"]
+    torch.testing.assert_close(louder, plain * 10 ** (6 / 20))
+
+
+def test_a_song_shorter_than_the_segment_is_padded(cache):
+    batch = remixer(cache, replace(PLAIN, segment_seconds=3.0)).batch(0)["stems"]
+    assert batch.shape[-1] == 3 * RATE
+    assert not batch[..., 2 * RATE :].any()
+
+
+def test_single_source_selections(cache):
+    always = remixer(cache, replace(PLAIN, single_source=1.0)).batch(0)["selection"]
+    assert (always.sum(1) == 1).all()
+
+
+def test_no_songs_is_a_user_error():
+    with pytest.raises(UserError, match="train"):
+        Remixer([], PLAIN, RATE, 0, 1)
+
+
+def _occurrences(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Where `part` may start in `whole`, by its first samples."""
+    windows = np.lib.stride_tricks.sliding_window_view(whole, 8)[: len(whole) - len(part) + 1]
+    return np.flatnonzero((windows == part[:8]).all(1))

@@ -1,0 +1,89 @@
+"""The network: shapes, selections, gradients, and the decoder that knows sources only by their codes."""
+
+import pytest
+import torch
+
+from stage1_vqvae.config import ModelConfig
+from stage1_vqvae.model import VQVAE
+from stage1_vqvae.quantizer import Softness
+from stage1_vqvae.spectral import num_frames, pad_to_frames
+
+TINY = ModelConfig(
+    hop=64, codebooks=2, entries=8, code_size=4, encoder_width=16, encoder_blocks=1,
+    decoder_width=16, decoder_blocks=1,
+)  # fmt: skip
+SAMPLES = 1000
+QUIET = Softness(temperature=0.5, noise=0.0)
+
+
+@pytest.fixture
+def model() -> VQVAE:
+    torch.manual_seed(0)
+    return VQVAE(TINY)
+
+
+@pytest.fixture
+def mixture() -> torch.Tensor:
+    return 0.1 * torch.randn(3, 2, SAMPLES, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def selection() -> torch.Tensor:
+    return torch.tensor([[1, 0, 0, 0], [0, 1, 1, 0], [1, 1, 1, 1]], dtype=torch.float32)
+
+
+def test_shapes(model, mixture, selection):
+    output = model(mixture, selection, Softness())
+    frames = num_frames(SAMPLES, TINY.hop)
+    assert output.selected.shape == output.complement.shape == mixture.shape
+    assert output.selected_spectrum.shape == (3, 2, frames, TINY.hop + 1)
+    assert output.logits.shape == (3, frames, 4, TINY.codebooks, TINY.entries)
+    codes = model.encode(pad_to_frames(mixture, TINY.hop))
+    assert codes.shape == (3, frames, 4, TINY.codebooks)
+
+
+def test_the_complement_is_the_opposite_selection(model, mixture, selection):
+    one, other = (model(mixture, x, QUIET) for x in (selection, 1 - selection))
+    torch.testing.assert_close(one.selected, other.complement)
+    torch.testing.assert_close(one.complement, other.selected)
+
+
+def test_the_hard_forward_is_decode_of_encode(model, mixture, selection):
+    """What training sees in its last phase is exactly what inference does."""
+    trained = model(mixture, selection, Softness(0.3, noise=0.0, hard=True))
+    codes = model.encode(pad_to_frames(mixture, TINY.hop))
+    decoded = model.decoder.synthesise(model.decode(codes, selection), SAMPLES)
+    torch.testing.assert_close(trained.selected, decoded)
+
+
+def test_codes_of_a_source_left_out_change_nothing(model, selection):
+    codes = torch.randint(TINY.entries, (3, 6, 4, TINY.codebooks))
+    changed = codes.clone()
+    changed[0, :, 1:] = 0  # example 0 selects source 0 only
+    torch.testing.assert_close(
+        model.decode(codes, selection)[0], model.decode(changed, selection)[0]
+    )
+    changed[0, :, 0] = (codes[0, :, 0] + 1) % TINY.entries
+    assert not torch.allclose(
+        model.decode(codes, selection)[0], model.decode(changed, selection)[0]
+    )
+
+
+def test_the_gradient_reaches_every_parameter(model, mixture, selection):
+    output = model(mixture, selection, Softness())
+    (output.selected.square().sum() + output.complement.square().sum()).backward()
+    untouched = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not untouched
+
+
+def test_the_bass_gradient_stays_with_the_bass_codebooks(model, mixture):
+    only_bass = torch.tensor([[0, 1, 0, 0]], dtype=torch.float32).expand(3, -1)
+    model(mixture, only_bass, Softness()).selected.square().sum().backward()
+    touched = model.quantizer.codebooks.grad.abs().sum((1, 2, 3)) > 0
+    assert touched.tolist() == [False, True, False, False]
+
+
+def test_it_starts_near_silence(model, mixture, selection):
+    """A decoder that starts at full scale spends its first steps on falling silent."""
+    output = model(mixture, selection, Softness())
+    assert output.selected.square().mean().sqrt() < 0.2
