@@ -1,0 +1,104 @@
+"""What is installed, what it needs, and which part may know which."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("shared", "stage1_vqvae", "stage2_prior")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+DATA_SUFFIXES = (".toml", ".json", ".safetensors")
+
+
+def test_the_wheel_holds_all_modules_presets_and_weights(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(ZipFile(wheel).namelist())
+    data = [p for package in PACKAGES for p in (ROOT / package).rglob("*") if is_data(p)]
+    expected = {path.relative_to(ROOT).as_posix() for path in [*MODULES, *data]} | {"cli.py"}
+    packed = {name for name in names if ".dist-info/" not in name}
+    assert expected <= packed
+    assert {Path(name).parts[0] for name in packed} == {"cli.py", *PACKAGES}
+    assert "stage1_vqvae/presets/compact.toml" in packed
+    assert "stage2_prior/presets/compact.toml" in packed
+
+
+def is_data(path: Path) -> bool:
+    return path.suffix in DATA_SUFFIXES and not path.name.startswith(".")
+
+
+def test_everything_imports_without_the_dev_extras() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]["dev"]
+    blocked = [requirement.split(">=")[0] for requirement in extras]
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in MODULES
+    ]
+    code = (
+        "import importlib, sys\n"
+        f"sys.modules.update(dict.fromkeys({blocked!r}))\n"
+        f"for name in {['cli', *modules]!r}: importlib.import_module(name)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [
+        ("shared", {"cli", "stage1_vqvae", "stage2_prior"}),
+        ("stage1_vqvae", {"cli", "stage2_prior"}),
+        ("stage2_prior", {"cli", "stage1_vqvae"}),
+    ],
+)
+def test_data_flows_one_way(package: str, forbidden: set[str]) -> None:
+    for path in (ROOT / package).rglob("*.py"):
+        found = {name for name in imports(path) if name.split(".")[0] in forbidden}
+        assert not found, f"{path} imports {found}"
+
+
+def test_torchaudio_is_imported_by_its_guard_only() -> None:
+    for path in MODULES:
+        if path.name != "torchaudio_guard.py":
+            assert "torchaudio" not in imports(path), path
+
+
+def imports(path: Path) -> set[str]:
+    """The absolute modules that a file imports anywhere."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module)
+    return names
+
+
+def test_the_top_level_stays_as_it_is() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if tracked.returncode != 0:
+        pytest.skip("not a git checkout")
+    top = {Path(line).parts[0] for line in tracked.stdout.splitlines()}
+    assert {name for name in top if not name.startswith(".")} == {
+        "CHANGELOG.md",
+        "LICENSE",
+        "Makefile",
+        "README.md",
+        "benchmarks",
+        "cli.py",
+        "constraints.txt",
+        "docs",
+        "pyproject.toml",
+        "shared",
+        "stage1_vqvae",
+        "stage2_prior",
+        "tests",
+    }
