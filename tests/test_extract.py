@@ -1,0 +1,124 @@
+"""Extraction of codes: three views, notes, what is skipped, what is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from shared.augment import Variation
+from shared.codes import SongCodes
+from shared.config import load_config
+from shared.errors import UserError
+from shared.notes import NoteVocabulary
+from shared.sources import BASS, SOURCES
+from stage1_vqvae.codec import VQVAECodec
+from stage1_vqvae.config import PRESETS, VQVAEConfig
+from stage1_vqvae.extract import extract_codes
+from stage1_vqvae.model import VQVAE
+
+
+@pytest.fixture(scope="module")
+def codec() -> VQVAECodec:
+    torch.manual_seed(0)
+    config = load_config(VQVAEConfig, PRESETS, "tiny")
+    return VQVAECodec(VQVAE(config.model), config, fingerprint="0123456789abcdef")
+
+
+@pytest.fixture
+def data(tmp_path: Path, write_song: Callable[..., Path]) -> Path:
+    for name in ("train/one", "valid/two", "test/three"):
+        write_song(tmp_path / "data" / name, seconds=1.0)
+    notes = [{"onset": 0.25, "duration": 0.5, "pitch": 33}]
+    (tmp_path / "data/train/one/song.json").write_text(json.dumps({"bass_notes": notes}))
+    return tmp_path / "data"
+
+
+def stems_of(folder: Path) -> np.ndarray:
+    return np.stack([soundfile.read(folder / f"{s}.wav", dtype="float32")[0].T for s in SOURCES])
+
+
+def test_views_are_what_they_say(data: Path, codec: VQVAECodec, tmp_path: Path) -> None:
+    result = extract_codes(data, codec, tmp_path / "codes")
+    assert (result.written, result.current) == (3, 0)
+    song = SongCodes.load(tmp_path / "codes/train/one.codes.safetensors")
+    stems = stems_of(data / "train/one")
+    accompaniment = stems.sum(0) - stems[BASS]
+    assert np.sqrt(np.square(accompaniment * song.gain).mean()) == pytest.approx(0.1, rel=1e-3)
+    expected = {
+        "mixture": codec.encode(stems.sum(0) * song.gain),
+        "accompaniment": codec.encode(accompaniment * song.gain),
+        "alone": np.stack([codec.encode(s * song.gain)[i] for i, s in enumerate(stems)]),
+    }
+    for name, codes in expected.items():
+        same = (song.view(name) == codes).mean()
+        assert same > 0.995, name  # int16 rounding of the cache may tip a near tie
+    assert song.fingerprint == codec.fingerprint
+    assert song.num_frames == codec.num_frames(song.num_samples)
+    assert song.rms["bass"] == pytest.approx(np.sqrt(np.square(stems[BASS]).mean()), rel=1e-3)
+
+
+def test_notes_come_from_song_json_else_from_the_stem(
+    data: Path, codec: VQVAECodec, tmp_path: Path
+) -> None:
+    extract_codes(data, codec, tmp_path / "codes")
+    known = SongCodes.load(tmp_path / "codes/train/one.codes.safetensors")
+    assert known.notes is not None
+    assert known.note_confidence is not None
+    struck = np.flatnonzero(known.notes == NoteVocabulary.onset(33))
+    assert struck.tolist() == [round(0.25 * codec.frame_rate)]
+    assert known.note_confidence.min() == 1
+    heard = SongCodes.load(tmp_path / "codes/valid/two.codes.safetensors")
+    assert heard.notes is not None
+    assert heard.song is None
+    assert heard.notes.shape == (heard.num_frames,)
+
+
+def test_skips_what_is_current(data: Path, codec: VQVAECodec, tmp_path: Path) -> None:
+    out = tmp_path / "codes"
+    extract_codes(data, codec, out)
+    (out / "valid/two.codes.safetensors").write_bytes(b"damaged")
+    (out / "test/three.codes.safetensors").unlink()
+    again = extract_codes(data, codec, out)
+    assert (again.written, again.current) == (2, 1)
+    manifest = json.loads(again.manifest.read_text())
+    assert manifest["files"] == [
+        "test/three.codes.safetensors",
+        "train/one.codes.safetensors",
+        "valid/two.codes.safetensors",
+    ]
+    assert manifest["fingerprint"] == codec.fingerprint
+
+
+def test_variations_are_for_training_songs_only(
+    data: Path, codec: VQVAECodec, tmp_path: Path
+) -> None:
+    out = tmp_path / "codes"
+    extract_codes(data, codec, out, [Variation(), Variation(semitones=2)])
+    names = sorted(str(p.relative_to(out)) for p in out.rglob("*.safetensors"))
+    assert names == [
+        "test/three.codes.safetensors",
+        "train/one.codes.safetensors",
+        "train/one@+2.codes.safetensors",
+        "valid/two.codes.safetensors",
+    ]
+    moved = SongCodes.load(out / "train/one@+2.codes.safetensors")
+    assert moved.song is not None
+    assert moved.song["bass_notes"][0]["pitch"] == 35
+
+
+def test_refuses_to_mix_codecs(data: Path, codec: VQVAECodec, tmp_path: Path) -> None:
+    out = tmp_path / "codes"
+    extract_codes(data, codec, out)
+    other = VQVAECodec(codec.model, load_config(VQVAEConfig, PRESETS, "tiny"), "another")
+    with pytest.raises(UserError, match="0123456789abcdef.*another"):
+        extract_codes(data, other, out)
+
+
+def test_names_a_broken_song_json(data: Path, codec: VQVAECodec, tmp_path: Path) -> None:
+    (data / "train/one/song.json").write_text("{")
+    with pytest.raises(UserError, match=r"one/song\.json"):
+        extract_codes(data, codec, tmp_path / "codes")
