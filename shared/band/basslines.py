@@ -5,11 +5,14 @@ Bass patterns use these symbols: `R` root (the slash bass, where there is one), 
 bass, `n` that bass itself ahead of its time, `x` a muted ghost. Three names stand for a rule
 instead of a text: `lock` (with the kick drum), `walk` (quarters that lead to the next chord),
 `hold` (one note a chord).
+
+Whatever the symbol, a chord's first note is its bass: a line may decorate, never hide, the harmony.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,39 +22,84 @@ from shared.band.timeline import Event, Span, Timeline
 
 LOWEST, HIGHEST = 26, 60
 RULES = ("lock", "walk", "hold")
+# Semitones above the root that may serve as a degree, the usual one first.
+_DEGREES = {3: (4, 3, 5, 2), 5: (7, 6, 8), 6: (9, 7), 7: (10, 11, 9)}
 
 
 @dataclass(frozen=True)
 class BassPlan:
-    """What a section's bass keeps to: its pattern, register (`low` MIDI), touch and habits."""
+    """What a section's bass keeps to.
+
+    `text` is a pattern or rule; `low` the lowest MIDI pitch of a root; `gate` the share of its
+    length a note sounds; `approach` the semitones from which it comes to a new root; `slides` the
+    chance that a long note slides in.
+    """
 
     text: str
-    bars: int
     low: int
     gate: float
     approach: int
     slides: float
-    kick: Pattern
+
+
+def bass_pattern(
+    rng: np.random.Generator, text: str, kick: Pattern, plain_kick: Pattern, beats_per_bar: int
+) -> Pattern:
+    """A section's own form of a bass pattern: it follows the kicks that the drummer added.
+
+    `plain_kick` is the kick before the section's changes. For `lock`, the kick's own rhythm.
+    """
+    if text == "lock":
+        beats = (step.beat for step in kick.steps)
+        return pattern_of(kick.beats, beats, "R", beats_per_bar / 2)
+    pattern = parse_pattern(text, beats_per_bar)
+    known = {round(step.beat, 4) for step in plain_kick.steps}
+    for step in kick.steps:
+        if round(step.beat, 4) not in known and step.beat < pattern.beats:
+            pattern = _strike_at(pattern, step.beat, step.length)
+    if len(pattern.steps) > 3 and rng.random() < 0.3:
+        gone = int(rng.integers(1, len(pattern.steps)))
+        kept = pattern.steps[:gone] + pattern.steps[gone + 1 :]
+        pattern = replace(pattern, steps=kept)
+    return pattern
+
+
+def _strike_at(pattern: Pattern, beat: float, length: float) -> Pattern:
+    """One more root at `beat`; a note that sounds there ends for it."""
+    if any(abs(step.beat - beat) < 1e-3 for step in pattern.steps) or beat < pattern.carry:
+        return pattern
+    cut = [
+        replace(step, length=min(step.length, beat - step.beat)) if step.beat < beat else step
+        for step in pattern.steps
+    ]
+    following = min((s.beat for s in cut if s.beat > beat), default=float(pattern.beats))
+    added = Step(beat, min(length, following - beat), "R")
+    return replace(pattern, steps=tuple(sorted((*cut, added), key=lambda step: step.beat)))
 
 
 def bass_line(
     rng: np.random.Generator,
     plan: BassPlan,
+    pattern: Pattern | None,
     timeline: Timeline,
-    first_bar: int,
-    bars: int,
+    start: float,
+    end: float,
     beats_per_bar: int,
 ) -> list[Event]:
-    """Play `plan` for `bars` bars from `first_bar` on; monophonic, in time order."""
-    start = float(first_bar * beats_per_bar)
-    end = start + bars * beats_per_bar
+    """Play from beat `start` to `end`: `pattern`, or the rule `walk` or `hold` of the plan.
+
+    Monophonic, in time order, within MIDI 26-60.
+    """
     if plan.text == "hold":
-        spans = timeline.between(start, end)
-        events = [Event(s.start, s.end - s.start, _place(s.bass, plan.low), 0.8) for s in spans]
+        events = [
+            Event(span.start, span.end - span.start, _place(span.bass, plan.low), 0.8)
+            for span in timeline.between(start, end)
+        ]
     elif plan.text == "walk":
         events = _walk(rng, plan, timeline, start, end)
     else:
-        events = _spell(plan, timeline, first_bar, bars, beats_per_bar)
+        assert pattern is not None
+        events = _spell(plan, pattern, timeline, start, end, beats_per_bar)
     return _touch(rng, plan, _monophonic(events, end))
 
 
@@ -60,155 +108,132 @@ def _place(pitch_class: int, low: int) -> int:
 
 
 def _tone(span: Span, degree: int) -> int:
-    """Semitones from the root to the chord's third, fifth, sixth or seventh."""
+    """Semitones from the root to the chord's third, fifth, sixth or seventh (else its fifth)."""
     steps = QUALITIES[span.quality][0]
-    wanted = {3: (3, 4, 5, 2), 5: (7, 6, 8), 6: (9, 7), 7: (10, 11, 9)}[degree]
-    return next((step for step in wanted if step in steps), 7)
+    fifth = next(step for step in _DEGREES[5] if step in steps)
+    return next((step for step in _DEGREES[degree] if step in steps), fifth)
 
 
 def _spell(
-    plan: BassPlan, timeline: Timeline, first_bar: int, bars: int, beats_per_bar: int
+    plan: BassPlan,
+    pattern: Pattern,
+    timeline: Timeline,
+    start: float,
+    end: float,
+    beats_per_bar: int,
 ) -> list[Event]:
-    if plan.text == "lock":
-        beats = plan.kick.beats
-        pattern = pattern_of(beats, (s.beat for s in plan.kick.steps), "R", beats_per_bar / 2)
-    else:
-        pattern = parse_pattern(plan.text, beats_per_bar, plan.bars)
     events: list[Event] = []
+    stated = -1  # the span whose bass has been played
+    bars = round((end - start) / beats_per_bar)
     for number in range(bars):
-        bar_start = float((first_bar + number) * beats_per_bar)
+        bar = start + number * beats_per_bar
         steps = list(pattern.in_bar(number, beats_per_bar))
-        starts_pattern = (number * beats_per_bar) % pattern.beats == 0
-        if pattern.carry and starts_pattern:
+        if pattern.carry and (number * beats_per_bar) % pattern.beats == 0:
             if events:
-                last = events[-1]
-                events[-1] = replace(last, length=bar_start + pattern.carry - last.beat)
+                events[-1] = replace(events[-1], length=bar + pattern.carry - events[-1].beat)
             else:
                 steps.insert(0, Step(0.0, pattern.carry, "R"))
-        for step in _with_changes(steps, timeline, bar_start, beats_per_bar):
-            at = bar_start + step.beat
-            fresh = not events or timeline.at(events[-1].beat) is not timeline.at(at)
-            events.append(_note(plan, timeline, at, step, fresh))
+        for step in _restruck(steps, timeline, bar, beats_per_bar):
+            at = bar + step.beat
+            here = timeline.index(at)
+            events.append(_note(plan, timeline, at, step, fresh=here != stated))
+            if step.symbol == "n":
+                stated = timeline.index(at + max(step.length, 1.0))
+            elif step.symbol not in "xa":
+                stated = here
     return events
 
 
-def _with_changes(
-    steps: list[Step], timeline: Timeline, bar_start: float, beats_per_bar: int
-) -> list[Step]:
-    """Break held notes where the chord's bass changes inside the bar, so that no root outstays."""
-    broken = []
+def _restruck(steps: list[Step], timeline: Timeline, bar: float, beats_per_bar: int) -> list[Step]:
+    """Break held notes where the chord's bass changes, so that no root outstays its chord."""
+    broken: list[Step] = []
     for step in steps:
         if step.symbol == "n":
             broken.append(step)
             continue
-        at = bar_start + step.beat
-        pieces = timeline.between(at, min(at + step.length, bar_start + beats_per_bar))
-        broken.append(replace(step, length=pieces[0].end - at) if pieces else step)
-        for before, piece in zip(pieces, pieces[1:], strict=False):
-            if piece.bass != before.bass:
-                broken.append(Step(piece.start - bar_start, piece.end - piece.start, "R"))
-            else:
+        at = bar + step.beat
+        pieces = timeline.between(at, min(at + step.length, bar + beats_per_bar))
+        broken.append(replace(step, length=pieces[0].end - at))
+        for before, piece in pairwise(pieces):
+            if piece.bass == before.bass:
                 last = broken[-1]
-                broken[-1] = replace(last, length=last.length + piece.end - piece.start)
+                broken[-1] = replace(last, length=piece.end - bar - last.beat)
+            else:
+                broken.append(Step(piece.start - bar, piece.end - piece.start, "R"))
     return broken
 
 
 def _note(plan: BassPlan, timeline: Timeline, at: float, step: Step, fresh: bool) -> Event:
     span = timeline.at(at)
     root = _place(span.bass, plan.low)
-    symbol, velocity = step.symbol, 0.8
-    if fresh and symbol not in "xan":
+    symbol = "R" if fresh and step.symbol not in "xan" else step.symbol
+    if span.bass != span.root and symbol in "35v67":
         symbol = "R"
-    slash = span.bass != span.root
-    if symbol == "R" or (slash and symbol in "35v67"):
-        pitch = root
-        velocity = 0.88 if fresh else 0.8
-    elif symbol == "8":
+    if symbol == "x":
+        return Event(at, min(step.length, 0.2), root, 0.4)
+    if symbol == "8":
         pitch = root + 12
     elif symbol == "v":
-        fifth = _tone(span, 5)
-        pitch = root + fifth - 12 if root + fifth - 12 >= LOWEST else root + fifth
+        pitch = root + _tone(span, 5) - 12
+        pitch += 12 if pitch < LOWEST else 0
     elif symbol in "3567":
         pitch = root + _tone(span, int(symbol))
     elif symbol == "a":
-        target = _place(timeline.after(at).bass, plan.low)
-        leads = timeline.at(at + 1.01).bass != span.bass
-        pitch = target + plan.approach if leads else root + (0 if slash else _tone(span, 5))
+        target = timeline.at(at + 1.01)
+        changes = target.bass != span.bass
+        pitch = _place(target.bass, plan.low) + plan.approach if changes else root
     elif symbol == "n":
-        following = timeline.at(at + max(step.length, 1.0) + 1e-3)
-        pitch = _place(following.bass, plan.low)
+        pitch = _place(timeline.at(at + max(step.length, 1.0)).bass, plan.low)
     else:
-        return Event(at, min(step.length, 0.2), root, 0.4)
-    return Event(at, step.length, max(pitch, LOWEST), velocity)
+        pitch = root
+    return Event(at, step.length, pitch, 0.88 if fresh else 0.8)
 
 
 def _walk(
     rng: np.random.Generator, plan: BassPlan, timeline: Timeline, start: float, end: float
 ) -> list[Event]:
-    """Quarters: the root on the chord, chord and scale tones on, a half step into the next root."""
+    """Quarters: the root on the chord, chord and scale tones on, a step into the next root."""
     events: list[Event] = []
     for span in timeline.between(start, end):
         beats = max(1, round(span.end - span.start))
-        root = _place(span.bass, plan.low)
-        target = _place(timeline.at(span.end + 1e-3).bass, plan.low)
-        chord_tones = sorted(
-            pitch
-            for pitch in range(root - 5, root + 13)
-            if pitch % 12 in span.tones and pitch >= LOWEST
-        )
+        line = [_place(span.bass, plan.low)]
+        target = _place(timeline.at(span.end).bass, plan.low)
+        tones = [p for p in range(line[0] - 5, line[0] + 13) if p % 12 in span.tones]
         scale = timeline.scale(span.start)
-        line = [root]
-        rising = target > root or (target == root and rng.random() < 0.6)
+        rising = target > line[0] or (target == line[0] and rng.random() < 0.6)
         for beat in range(1, beats):
             here = line[-1]
             if beat == beats - 1:
-                side = -1 if target > here else 1
-                if target == here:
-                    side = int(rng.choice((-1, 1)))
-                line.append(target + side * int(rng.choice((1, 1, 2))))
-            else:
-                ahead = [p for p in chord_tones if (p > here if rising else p < here)]
-                ahead = ahead if rising else ahead[::-1]
-                if not ahead or rng.random() < 0.15:
-                    rising = not rising
-                    ahead = [p for p in chord_tones if p != here]
-                    ahead.sort(key=lambda p, here=here: abs(p - here))
-                step = ahead[0]
-                between = [p for p in range(min(here, step) + 1, max(here, step))]
-                passing = [p for p in between if p % 12 in scale]
-                take_passing = beat % 2 == 1 and passing and rng.random() < 0.3
-                line.append(passing[0] if take_passing else step)
-        for beat, pitch in enumerate(line):
-            at = span.start + beat * (span.end - span.start) / beats
-            pitch = min(max(pitch, LOWEST), HIGHEST)
-            events.append(Event(at, (span.end - span.start) / beats, pitch, 0.8))
+                below = target > here or (target == here and rng.random() < 0.5)
+                line.append(target + (-1 if below else 1) * int(rng.choice((1, 1, 2))))
+                continue
+            ahead = [p for p in tones if (p > here if rising else p < here)]
+            if not ahead or rng.random() < 0.15:
+                rising = not rising
+                ahead = [p for p in tones if p != here]
+            step = min(ahead, key=lambda p: abs(p - here))
+            passing = [p for p in range(min(here, step) + 1, max(here, step)) if p % 12 in scale]
+            line.append(passing[0] if passing and beat % 2 and rng.random() < 0.3 else step)
+        length = (span.end - span.start) / beats
+        events += [Event(span.start + i * length, length, p, 0.8) for i, p in enumerate(line)]
     return events
 
 
 def _monophonic(events: list[Event], end: float) -> list[Event]:
     """Cut every note at the next one's onset and at the section's end."""
-    kept: list[Event] = []
-    for event in sorted(events, key=lambda e: e.beat):
-        if kept and event.beat - kept[-1].beat < 1e-6:
-            kept[-1] = event
-        else:
-            kept.append(event)
-    limits = [*(event.beat for event in kept[1:]), end]
+    limits = [*(event.beat for event in events[1:]), end]
     return [
         replace(event, length=min(event.length, limit - event.beat))
-        for event, limit in zip(kept, limits, strict=True)
+        for event, limit in zip(events, limits, strict=True)
     ]
 
 
 def _touch(rng: np.random.Generator, plan: BassPlan, events: list[Event]) -> list[Event]:
-    """Gate the lengths, fold stray pitches into range, and slide into some long notes."""
+    """Gate the lengths, fold stray pitches into range by octaves, slide into some long notes."""
     touched = []
     for event in events:
-        pitch = event.pitch
-        while pitch > HIGHEST:
-            pitch -= 12
-        slide = 0.0
-        if plan.slides and event.length >= 0.9 and rng.random() < plan.slides:
-            slide = float(rng.choice((-2.0, -1.0, 1.0), p=(0.5, 0.35, 0.15)))
+        pitch = event.pitch + 12 * (event.pitch < LOWEST) - 12 * (event.pitch > HIGHEST)
+        slides = event.length >= 0.9 and rng.random() < plan.slides
+        slide = float(rng.choice((-2.0, -1.0, 1.0), p=(0.5, 0.35, 0.15))) if slides else 0.0
         touched.append(replace(event, pitch=pitch, length=event.length * plan.gate, slide=slide))
     return touched

@@ -35,17 +35,17 @@ class CompPlan:
 
 
 def comp_line(
-    plan: CompPlan, timeline: Timeline, first_bar: int, bars: int, beats_per_bar: int
+    plan: CompPlan, timeline: Timeline, start: float, end: float, beats_per_bar: int
 ) -> list[Event]:
-    """Play `plan` for `bars` bars from `first_bar` on."""
+    """Play `plan` from beat `start` to `end`."""
     events: list[Event] = []
     previous: tuple[int, ...] = ()
     voicings: dict[int, tuple[int, ...]] = {}
-    for number in range(bars):
-        start = float((first_bar + number) * beats_per_bar)
-        for step in _steps(plan, timeline, number, start, beats_per_bar):
-            at = start + step.beat
-            for span in timeline.between(at, min(at + step.length, start + beats_per_bar)):
+    for number in range(round((end - start) / beats_per_bar)):
+        bar = start + number * beats_per_bar
+        for step in _steps(plan, timeline, number, bar, beats_per_bar):
+            at = bar + step.beat
+            for span in timeline.between(at, min(at + step.length, bar + beats_per_bar)):
                 index = timeline.index(span.start)
                 if index not in voicings:
                     previous = voicings[index] = voice(span, plan, previous)
@@ -66,8 +66,7 @@ def _steps(
         kick = plan.kick
         pattern = pattern_of(kick.beats, (s.beat for s in kick.steps), "x", beats / 2)
     else:
-        bars = plan.text.count("|") + 1
-        pattern = parse_pattern(plan.text, beats, bars)
+        pattern = parse_pattern(plan.text, beats)
     return pattern.in_bar(number, beats)
 
 

@@ -27,7 +27,7 @@ CYMBALS = ("hat", "ride", "shaker", "maracas", "cabasa", "tambourine")
 
 @dataclass(frozen=True)
 class Groove:
-    """A drum groove: `voices` maps names of DRUM_KEYS to pattern texts of `bars` bars.
+    """A drum groove: `voices` maps names of DRUM_KEYS to pattern texts.
 
     `level` 0-2 says how much energy it suits; `bass` lists the bass patterns that fit it;
     `loose` 0-1 how far a section may change it.
@@ -37,14 +37,10 @@ class Groove:
     level: int
     bass: tuple[str, ...]
     voices: dict[str, str]
-    bars: int = 1
     loose: float = 0.5
 
     def patterns(self, beats_per_bar: int) -> dict[str, Pattern]:
-        return {
-            voice: parse_pattern(text, beats_per_bar, self.bars)
-            for voice, text in self.voices.items()
-        }
+        return {voice: parse_pattern(text, beats_per_bar) for voice, text in self.voices.items()}
 
 
 def vary(
@@ -58,7 +54,7 @@ def vary(
         taken = [step.beat for step in (*kick.steps, *(snare.steps if snare else ()))]
         free = [
             beat
-            for beat in np.arange(grid, kick.beats, grid)
+            for beat in (i * grid for i in range(1, round(kick.beats / grid)))
             if all(abs(beat - other) > 1e-3 for other in taken)
         ]
         weights = np.array([1.0 if abs(beat * 2 - round(beat * 2)) < 1e-3 else 0.45
@@ -75,7 +71,7 @@ def vary(
         ghosts = varied["snare"]
         for _ in range(int(rng.integers(1, 3))):
             beat = grid * (2 * int(rng.integers(0, round(ghosts.beats / grid / 2))) + 1)
-            if all(abs(step.beat - beat) > 1e-3 for step in (*ghosts.steps, *kick.steps[:0])):
+            if all(abs(step.beat - beat) > 1e-3 for step in ghosts.steps):
                 ghosts = _with(ghosts, Step(beat, grid, "o"))
         varied["snare"] = ghosts
     for voice in CYMBALS:
@@ -106,7 +102,7 @@ def _cymbal(rng: np.random.Generator, beats: int, grid: float) -> Pattern:
         cells = ("xoo", "x.o", "xxx", "x..", "Xox")
     else:
         cells = ("x.x.", "x.o.", "xoxo", "X.o.", "xoXo", "x...", "..X.", "x.xo", "xo.o")
-    return parse_pattern(str(rng.choice(cells)) * beats, beats, 1)
+    return parse_pattern(str(rng.choice(cells)) * beats, beats)
 
 
 def drum_bar(

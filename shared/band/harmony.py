@@ -84,10 +84,8 @@ def read_numeral(token: str, mode: str, colour: str = "triad") -> RelativeChord:
         target = match["target"]
         root += _degree(target.rstrip("IViv"), target.lstrip("b#"))
     root %= 12
-    if suffix:
-        quality = _SUFFIXES[suffix]
-    else:
-        quality = _colour(root, numeral.isupper(), bool(match["target"]), mode, colour)
+    implied = _colour(root, numeral.isupper(), bool(match["target"]), mode, colour)
+    quality = _SUFFIXES[suffix] if suffix else implied
     bass = root
     if match["inversion"]:
         tones = QUALITIES[quality][0]

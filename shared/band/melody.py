@@ -57,16 +57,19 @@ def vary_motif(rng: np.random.Generator, motif: Motif) -> Motif:
 
 
 def sing(
-    motifs: list[Motif],
+    rng: np.random.Generator,
+    motifs: tuple[Motif, ...],
     timeline: Timeline,
     start: float,
     end: float,
     center: int,
     gate: float,
     scoops: float,
-    rng: np.random.Generator,
 ) -> list[Event]:
-    """Sing the motifs in turn from beat `start` to `end` around MIDI pitch `center`."""
+    """Sing the motifs in turn from beat `start` to `end` around MIDI pitch `center`.
+
+    `gate`: the share of its length a note sounds; `scoops`: the chance that a long one bends in.
+    """
     events: list[Event] = []
     at, turn = start, 0
     while at < end - 1e-6:

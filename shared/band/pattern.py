@@ -1,8 +1,8 @@
 """The pattern language: one bar (or a few) of rhythm as text, for drums, bass and comping alike.
 
-A character is a step; the text's length divides its bars evenly, so sixteen steps are sixteenths
-of 4/4 and twelve are eighths of 12/8. `.` is silence, `-` holds the last note, anything else
-starts a note and says what kind. Spaces and `|` are for the eye only.
+Bars are separated by `|`. A character is a step; the steps divide their bars evenly, so sixteen are
+the sixteenths of 4/4 and twelve the eighths of 12/8. `.` is silence, `-` holds the last note,
+anything else starts a note and says what kind.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class Pattern:
 
 
 @lru_cache(maxsize=4096)
-def parse_pattern(text: str, beats_per_bar: int, bars: int = 1) -> Pattern:
-    """Read `text` as `bars` bars of `beats_per_bar` beats."""
-    symbols = text.replace(" ", "").replace("|", "")
-    beats = beats_per_bar * bars
+def parse_pattern(text: str, beats_per_bar: int) -> Pattern:
+    """Read `text` in a meter of `beats_per_bar` beats."""
+    beats = beats_per_bar * (text.count("|") + 1)
+    symbols = text.replace("|", "")
     unit = beats / len(symbols)
     starts = [i for i, symbol in enumerate(symbols) if symbol not in (SILENCE, HOLD)]
     steps = []

@@ -12,6 +12,8 @@ from shared.band.timeline import Event
 # A slide reaches its note within this many seconds, so that the note sounds as written.
 SLIDE_SECONDS = 0.08
 SLIDE_STEPS = 5
+# Silence (s) between two notes of one string or key.
+GAP = 0.002
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,9 @@ class Clock:
 
     def seconds(self, beat: float) -> float:
         whole, part = divmod(beat / self.unit + 1e-9, 1.0)
-        if part < 0.5:
-            part = part * 2 * self.swing
-        else:
-            part = self.swing + (part - 0.5) * 2 * (1 - self.swing)
+        first = part < 0.5
+        # Both halves run evenly, at the speed that their share of the time asks for.
+        part = 2 * part * self.swing if first else 1 - 2 * (1 - part) * (1 - self.swing)
         return (whole + part) * self.unit * 60.0 / self.tempo
 
 
@@ -37,31 +38,41 @@ def perform(
     clock: Clock,
     events: list[Event],
     humanise: float,
-    monophonic: bool,
+    drag: float = 0.0,
+    monophonic: bool = False,
 ) -> tuple[tuple[ScoreNote, ...], tuple[PitchBend, ...]]:
-    """Play events: timing strays by `humanise` ms (standard deviation, 2.5 of them at most)."""
+    """Play events in time order, no note beyond the next onset of its pitch (or, if `monophonic`,
+    of any pitch). Onsets stray by `humanise` ms (standard deviation; 2.5 of them at most) around a
+    constant `drag` (ms)."""
     ordered = sorted(events, key=lambda event: (event.beat, event.pitch))
-    stray = np.clip(rng.standard_normal(len(ordered)), -2.5, 2.5) * humanise / 1000.0
+    stray = np.clip(rng.standard_normal(len(ordered)), -2.5, 2.5) * humanise + drag
     touch = rng.normal(0.0, 0.04, len(ordered))
-    onsets = [
-        max(0.0, clock.seconds(event.beat) + float(late))
-        for event, late in zip(ordered, stray, strict=True)
-    ]
+    velocities = np.array([event.velocity for event in ordered]) + touch
+    midi = np.clip(np.rint(127 * velocities), 1, 127).astype(int).tolist()
+    starts = np.array([clock.seconds(event.beat) for event in ordered])
+    onsets = np.maximum(starts + stray / 1000.0, 0.0).tolist()
     notes: list[ScoreNote] = []
     bends: list[PitchBend] = []
-    for i, event in enumerate(ordered):
-        onset = onsets[i]
+    following: dict[int, float] = {}
+    for event, onset, velocity in zip(
+        reversed(ordered), reversed(onsets), reversed(midi), strict=True
+    ):
         end = max(clock.seconds(event.beat + event.length), onset + 0.03)
-        if monophonic and i + 1 < len(ordered):
-            end = min(end, max(onsets[i + 1] - 0.002, onset + 0.01))
-        velocity = int(np.clip(round(127 * (event.velocity + touch[i])), 1, 127))
+        voice = 0 if monophonic else event.pitch
+        end = min(end, max(following.get(voice, end) - GAP, onset + GAP))
+        following[voice] = onset
         notes.append(ScoreNote(onset, end - onset, event.pitch, velocity))
         if event.slide and end - onset > 4 * SLIDE_SECONDS:
-            bends += [
-                PitchBend(
-                    onset + SLIDE_SECONDS * step / SLIDE_STEPS,
-                    event.slide * (1 - step / SLIDE_STEPS),
-                )
-                for step in range(SLIDE_STEPS + 1)
-            ]
-    return tuple(sorted(notes, key=lambda n: (n.onset, n.pitch))), tuple(bends)
+            bends += _slide(onset, event.slide)
+    return (
+        tuple(sorted(notes, key=lambda note: (note.onset, note.pitch))),
+        tuple(sorted(bends, key=lambda bend: bend.time)),
+    )
+
+
+def _slide(onset: float, semitones: float) -> list[PitchBend]:
+    """From `semitones` off at `onset` into the pitch."""
+    return [
+        PitchBend(onset + SLIDE_SECONDS * i / SLIDE_STEPS, semitones * (1 - i / SLIDE_STEPS))
+        for i in range(SLIDE_STEPS + 1)
+    ]

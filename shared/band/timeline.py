@@ -53,14 +53,6 @@ class Timeline:
     def at(self, beat: float) -> Span:
         return self.spans[self.index(beat)]
 
-    def after(self, beat: float) -> Span:
-        """The next span whose bass or root differs from that at `beat`; the last one if none."""
-        here = self.at(beat)
-        for span in self.spans[self.index(beat) + 1 :]:
-            if (span.bass, span.root) != (here.bass, here.root):
-                return span
-        return self.spans[-1]
-
     def between(self, start: float, end: float) -> list[Span]:
         """The spans that overlap [start, end), cut to it."""
         first = self.index(start)
