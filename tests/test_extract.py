@@ -114,7 +114,7 @@ def test_refuses_to_mix_codecs(data: Path, codec: VQVAECodec, tmp_path: Path) ->
     out = tmp_path / "codes"
     extract_codes(data, codec, out)
     other = VQVAECodec(codec.model, load_config(VQVAEConfig, PRESETS, "tiny"), "another")
-    with pytest.raises(UserError, match="0123456789abcdef.*another"):
+    with pytest.raises(UserError, match=r"0123456789abcdef.*another"):
         extract_codes(data, other, out)
 
 
