@@ -134,6 +134,8 @@ def fit(
     _prepare_folder(out, resume)
     if resume == "auto" and (out / STATE_NAME).is_file():
         _load_state(out, run, identity)
+        if rank == 0 and (out / METRICS_NAME).is_file():
+            _forget_after(out / METRICS_NAME, run.step)
     run.model.to(fabric.device)
     if run.average is not None:
         run.average.to(fabric.device)
@@ -155,9 +157,19 @@ def fit(
             torch.manual_seed(settings.seed * 1_000_003 + run.step * 1_009 + rank)
             wrapped.train()
             losses = task.loss(wrapped, fabric.to_device(batch), run.step)
+            if not losses["loss"].isfinite():
+                raise UserError(
+                    f"training diverged at step {run.step + 1} (loss {losses['loss'].item()}): "
+                    "start again with a lower train.learning_rate"
+                )
             fabric.backward(losses["loss"])
             if settings.grad_clip > 0:
-                fabric.clip_gradients(wrapped, optimizer, max_norm=settings.grad_clip)
+                fabric.clip_gradients(
+                    wrapped,
+                    optimizer,
+                    max_norm=settings.grad_clip,
+                    error_if_nonfinite=False,  # 16-bit training skips such a step by itself
+                )
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             if run.average is not None:
@@ -168,11 +180,6 @@ def fit(
             bar.advance()
             if run.step % settings.log_every == 0 and rank == 0:
                 figures = {name: value.item() for name, value in losses.items()}
-                if not math.isfinite(figures["loss"]):
-                    raise UserError(
-                        f"training diverged at step {run.step} (loss {figures['loss']}): "
-                        "lower train.learning_rate and resume from the last state"
-                    )
                 bar.note(f"loss {figures['loss']:.3f}")
                 _log(log, run, "train", {**figures, "learning_rate": learning_rate})
             last = run.step == settings.steps
@@ -313,6 +320,15 @@ def _log(log: Any, run: _Run, split: str, figures: dict[str, float]) -> None:
     line = {"step": run.step, "split": split, "seconds": round(run.seconds, 1), **finite}
     log.write(json.dumps(line) + "\n")
     log.flush()
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Drop the log lines of steps that a run killed between two savings will take again."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]
+    with atomic_path(path) as temporary:
+        kept = [line for line in whole if json.loads(line)["step"] <= step]
+        temporary.write_text("".join(kept), encoding="utf-8")
 
 
 def _prepare_folder(out: Path, resume: str) -> None:
