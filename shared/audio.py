@@ -131,7 +131,9 @@ def to_int16(samples: np.ndarray) -> np.ndarray:
     """Round float samples to int16, 1.0 = 32768. What lies beyond full scale is clipped; it never
     wraps round.
     """
-    return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+    scaled = samples * 32768.0
+    np.rint(scaled, out=scaled)
+    return np.clip(scaled, -32768, 32767, out=scaled).astype(np.int16)
 
 
 def write_wav(

@@ -25,7 +25,7 @@ from shared.tracks import Split, Track, discover_tracks, song_name
 
 FORMAT = 1  # raise it when the arrays' meaning changes: every cache is then rebuilt
 _SCALE = np.float32(1 / 32768)
-_MAX_BUILDERS = 4  # a song in the making takes about 0.3 GB
+_MAX_BUILDERS = 4  # a 5-minute song in the making takes about 0.5 GB
 
 
 @dataclass(frozen=True)

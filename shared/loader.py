@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Self, TypeVar
 
 T = TypeVar("T")
 
 
-class BatchStream(Iterator[T], Generic[T]):
+class BatchStream(Iterator[T]):
     """Yields `make_batch(start) ... make_batch(stop - 1)` in order, made by `workers` threads ahead
     of time.
 

@@ -145,7 +145,9 @@ def _stems(folder: Path) -> dict[str, Path]:
     """The stems in a folder. Where one source comes in two formats, the first of STEM_SUFFIXES is
     taken.
     """
-    files = {path.name.lower(): path for path in folder.iterdir()} if folder.is_dir() else {}
+    if not folder.is_dir():
+        return {}
+    files = {path.name.lower(): path for path in folder.iterdir() if path.is_file()}
     return {
         source: next(files[source + suffix] for suffix in STEM_SUFFIXES if source + suffix in files)
         for source in SOURCES

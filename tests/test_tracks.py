@@ -161,3 +161,11 @@ def test_two_songs_of_one_name(tmp_path: Path) -> None:
     (tmp_path / "train" / "song.stem.mp4").touch()
     with pytest.raises(UserError, match="two songs of one name"):
         discover_tracks(tmp_path)
+
+
+def test_a_broken_link_is_a_missing_stem(tmp_path: Path) -> None:
+    song = touch_song(tmp_path / "song")
+    (song / "bass.wav").unlink()
+    (song / "bass.wav").symlink_to(tmp_path / "nowhere.wav")
+    with pytest.raises(UserError, match="has no bass stem"):
+        discover_tracks(tmp_path)
