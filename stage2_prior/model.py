@@ -87,8 +87,7 @@ class Prior(nn.Module):
             "dim": config.dim,
             "heads": config.heads,
             "attn_dim_head": config.dim // config.heads,
-            "attn_flash": True,
-            "attn_dropout": config.dropout,
+            "attn_flash": True,  # without dropout, with which no CPU has a fused kernel
             "ff_mult": config.feedforward,
             "ff_dropout": config.dropout,
             "rotary_pos_emb": True,

@@ -1,0 +1,132 @@
+"""The prior's decoder one step at a time, on the same weights: what x-transformers computes, only faster.
+
+Keys and values are preallocated, and a step allocates nothing that grows. The gain of each layer
+norm is folded into the matrix behind it, and the scale of attention into that of the queries. Only
+a plain pre-norm decoder, as `Prior` builds it, can be run; another one is refused.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from x_transformers.x_transformers import Attention, FeedForward
+
+from stage2_prior.model import PAD, SPECIAL, Prior
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Weights of an attention and a feed-forward layer, norms folded in, as `[in, out]`."""
+
+    query_key_value: Tensor  # [D, 3 D]
+    attention_out: Tensor  # [D, D]
+    inner: Tensor  # [D, W]
+    inner_bias: Tensor
+    outer: Tensor  # [W, D]
+    outer_bias: Tensor
+
+
+class IncrementalDecoder:
+    """`Prior.decode`, a step at a time, for a fixed batch and a window's length.
+
+    Args:
+        prior: the model; its weights as they are now are copied.
+        batch: sequences decoded together (candidates times guidance variants).
+    """
+
+    @torch.no_grad()
+    def __init__(self, prior: Prior, batch: int) -> None:
+        self.prior, self.dim, self.heads = prior, prior.config.dim, prior.config.heads
+        self.head_dim = self.dim // self.heads
+        steps = prior.pattern.steps(prior.window)
+        blocks = list(prior.decoder.layers)
+        self.layers = [
+            _fold(blocks[i], blocks[i + 1], self.head_dim) for i in range(0, len(blocks), 2)
+        ]
+        self.head = _matrix(prior.head.weight * _gain(prior.decoder.final_norm))
+        self.head_bias = prior.head.bias
+        angles = torch.outer(
+            torch.arange(steps, device=self.head.device), prior.decoder.rotary_pos_emb.inv_freq
+        )
+        self.rotations = torch.polar(torch.ones_like(angles), angles)  # [steps, head_dim / 2]
+        shape = (len(self.layers), 2, batch, self.heads, steps, self.head_dim)
+        self.cache = torch.zeros(shape, device=self.head.device)
+        self.position = 0
+
+    @torch.no_grad()
+    def start(self, memory: Tensor, tokens: Tensor) -> Tensor:
+        """Begin a window whose first p steps are known.
+
+        Args:
+            memory: the encoder's output for the window `[B, F, D]`.
+            tokens: of the known steps `[B, K, p]`; p may be 0.
+
+        Returns:
+            Logits `[B, 97 + H m]` of step p.
+        """
+        beyond = self.prior.pattern.longest
+        self.song = F.pad(memory, (0, 0, 0, beyond))
+        self.note_logits = self.prior.encoder_note_head(self.song)
+        self.position = 0
+        history = F.pad(tokens, (1, 0), value=PAD)
+        return self._advance(self.prior.embed_history(history))
+
+    @torch.no_grad()
+    def step(self, tokens: Tensor) -> Tensor:
+        """Logits `[B, 97 + H m]` of the next step, given the tokens `[B, K]` of the one before it."""
+        return self._advance(self.prior.history(tokens + SPECIAL)[:, None])
+
+    def _advance(self, x: Tensor) -> Tensor:
+        """Run n steps, `x [B, n, D]` their history's embeddings; logits of the last."""
+        batch, n, dim = x.shape
+        start, stop = self.position, self.position + n
+        x = (x + self.song[:, start:stop]).flatten(0, 1)
+        rotations = self.rotations[start:stop, None, None]
+        for layer, cache in zip(self.layers, self.cache, strict=True):
+            projected = F.layer_norm(x, (dim,)) @ layer.query_key_value
+            by_head = projected.view(batch, n, 3, self.heads, self.head_dim)
+            pairs = torch.view_as_complex(by_head[:, :, :2].unflatten(-1, (-1, 2)))
+            query, key = torch.view_as_real(pairs * rotations).flatten(-2).permute(2, 0, 3, 1, 4)
+            cache[0, :, :, start:stop] = key
+            cache[1, :, :, start:stop] = by_head[:, :, 2].transpose(1, 2)
+            keys, values = cache[:, :, :, :stop]
+            heard = F.scaled_dot_product_attention(query, keys, values, is_causal=n > 1, scale=1.0)
+            heard = heard.transpose(1, 2).reshape(batch * n, dim)
+            x = torch.addmm(x, heard, layer.attention_out)
+            inner = torch.addmm(layer.inner_bias, F.layer_norm(x, (dim,)), layer.inner)
+            x = torch.addmm(x + layer.outer_bias, F.gelu(inner), layer.outer)
+        self.position = stop
+        last = x.view(batch, n, dim)[:, -1]
+        logits = torch.addmm(self.head_bias, F.layer_norm(last, (dim,)), self.head)
+        logits[:, : self.note_logits.shape[-1]] += self.note_logits[:, stop - 1]
+        return logits
+
+
+def _gain(norm: Any) -> Tensor:
+    return norm.gamma + float(norm.unit_offset)
+
+
+def _fold(attention_block: Any, feed_block: Any, head_dim: int) -> _Layer:
+    (attention_norm, *rest), attention, _ = attention_block
+    (feed_norm, *others), feed, _ = feed_block
+    plain = isinstance(attention, Attention) and isinstance(feed, FeedForward)
+    if not plain or any(norm is not None for norm in (*rest, *others)):
+        raise TypeError("the decoder is not a plain pre-norm Transformer")
+    inner, outer = (module for module in feed.ff.modules() if isinstance(module, nn.Linear))
+    query = attention.to_q.weight * head_dim**-0.5
+    projections = torch.cat((query, attention.to_k.weight, attention.to_v.weight))
+    return _Layer(
+        query_key_value=_matrix(projections * _gain(attention_norm)),
+        attention_out=_matrix(attention.to_out.weight),
+        inner=_matrix(inner.weight * _gain(feed_norm)),
+        inner_bias=inner.bias,
+        outer=_matrix(outer.weight),
+        outer_bias=outer.bias,
+    )
+
+
+def _matrix(weight: Tensor) -> Tensor:
+    """A linear layer's weight as `[in, out]`: for a few rows, twice as fast to multiply by."""
+    return weight.detach().t().contiguous()

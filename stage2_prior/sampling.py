@@ -1,0 +1,286 @@
+"""Sampling: from the codes of an accompaniment to the notes and codes of a bass line.
+
+The delayed tokens of the whole song are one grid, filled column by column; what the user gives
+is in it from the start and is never overwritten. Windows are views of that grid: when one ends, the next
+is begun with the columns already there, just as training windows begin within a song.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from shared.config import require
+from shared.notes import NoteVocabulary
+from stage2_prior.incremental import IncrementalDecoder
+from stage2_prior.model import PAD, Prior
+
+CONTEXT = 0.5  # share of a window that a later window starts with, already written
+LOOKAHEAD = 0.125  # share of a window that the encoder hears beyond the last frame written
+AFTERMATH_SECONDS = 2.0  # of given bass after the last gap, by which candidates are judged too
+FREE = -1  # a token that is to be drawn
+NOTES = NoteVocabulary.size
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How to draw. Guidance 1 is none; a source's guidance is how much more to listen to it."""
+
+    temperature: float = 1.0
+    note_temperature: float = 0.8
+    top_k: int = 0  # 0: all
+    top_p: float = 1.0
+    min_p: float = 0.02  # of the likeliest token's probability
+    guidance: float = 2.0
+    source_guidance: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+    candidates: int = 1
+
+    def __post_init__(self) -> None:
+        require(self.temperature >= 0, "the temperature must not be negative")
+        require(self.note_temperature >= 0, "the note temperature must not be negative")
+        require(self.top_k >= 0, "top-k must not be negative (0 keeps all)")
+        require(0 < self.top_p <= 1, "top-p must be above 0 and at most 1")
+        require(0 <= self.min_p < 1, "min-p must be at least 0 and below 1")
+        require(self.guidance >= 0, "the guidance must not be negative (1 is none)")
+        require(self.candidates >= 1, "there must be at least 1 candidate")
+        require(self.seed >= 0, "the seed must not be negative")
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratedBass:
+    """The best candidate.
+
+    codes: `[H, T]`. notes: tokens `[T]`.
+    log_prob_conditional, log_prob_unconditional: nats, of all tokens from the first drawn on, given
+        the song and given no song. Their difference ranked the candidates.
+    seconds: time it took.
+    """
+
+    codes: npt.NDArray[np.uint16]
+    notes: npt.NDArray[np.uint8]
+    log_prob_conditional: float
+    log_prob_unconditional: float
+    seconds: float
+
+
+@torch.no_grad()
+def generate(
+    model: Prior,
+    accompaniment: npt.NDArray[np.integer],
+    settings: SamplingSettings,
+    *,
+    fixed: npt.NDArray[np.integer] | None = None,
+    allowed_notes: npt.NDArray[np.bool_] | None = None,
+) -> GeneratedBass:
+    """Write a bass line.
+
+    The model reads forwards. Of a gap's two sides, the left one leads into what is drawn; the right
+    one chooses among the candidates, whose score goes on for two seconds after the last gap.
+
+    Args:
+        model: a prior in eval mode.
+        accompaniment: codes `[S, H, T]`; `model.dropped` in all codebooks where a source is not to
+            be heard.
+        fixed: note tokens and codes `[1 + H, T]` that are given, FREE where one is to be drawn.
+        allowed_notes: `[T, 97]`, the tokens among which to draw a note.
+
+    Raises:
+        UserError: arrays or settings that do not fit the model.
+    """
+    started = time.monotonic()
+    _check_accompaniment(model, accompaniment)
+    shape = (1 + model.format.codebooks, accompaniment.shape[2])
+    fixed = np.full(shape, FREE) if fixed is None else fixed
+    _check_fixed(model, fixed, shape)
+    allowed_notes = np.ones((shape[1], NOTES), np.bool_) if allowed_notes is None else allowed_notes
+    require(
+        allowed_notes.shape == (shape[1], NOTES) and bool(allowed_notes.any(1).all()),
+        f"the allowed notes must be [{shape[1]}, {NOTES}], at least one in each frame",
+    )
+    device = model.head.weight.device
+    with one_thread():
+        sampler = _Sampler(model, settings, torch.from_numpy(allowed_notes).to(device))
+        grids, scores = sampler.fill(
+            torch.from_numpy(accompaniment.astype(np.int64)).to(device),
+            torch.from_numpy(fixed.astype(np.int64)).to(device),
+        )
+    best = int((scores[0] - scores[1]).argmax())
+    tokens = model.pattern.revert(grids[best]).cpu().numpy()
+    return GeneratedBass(
+        codes=tokens[1:].astype(np.uint16),
+        notes=tokens[0].astype(np.uint8),
+        log_prob_conditional=float(scores[0, best]),
+        log_prob_unconditional=float(scores[1, best]),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _check_accompaniment(model: Prior, accompaniment: npt.NDArray[np.integer]) -> None:
+    expected = (len(model.format.sources), model.format.codebooks)
+    require(
+        accompaniment.ndim == 3 and accompaniment.shape[:2] == expected,
+        f"the accompaniment's codes have the shape {list(accompaniment.shape)}, but the prior reads "
+        f"[{expected[0]}, {expected[1]}, frames]: use its own codec",
+    )
+    require(accompaniment.shape[2] > 0, "the accompaniment has no frames: give a longer song")
+    require(
+        accompaniment.min() >= 0 and accompaniment.max() <= model.dropped,
+        f"the accompaniment's codes must lie in 0..{model.dropped - 1}: use the prior's own codec",
+    )
+
+
+def _check_fixed(model: Prior, fixed: npt.NDArray[np.integer], shape: tuple[int, int]) -> None:
+    require(
+        fixed.shape == shape,
+        f"the given bass has the shape {list(fixed.shape)}, but this song needs {list(shape)}",
+    )
+    sizes = np.array(model.sizes)[:, None]
+    require(
+        bool(((fixed >= FREE) & (fixed < sizes)).all()),
+        "the given bass holds tokens that the prior does not know: use its own codec",
+    )
+
+
+class _Sampler:
+    """Fills the grid; a batch holds each candidate under each guidance variant."""
+
+    def __init__(self, model: Prior, settings: SamplingSettings, allowed_notes: Tensor) -> None:
+        self.model, self.settings = model, settings
+        device = allowed_notes.device
+        self.generator = torch.Generator(device).manual_seed(settings.seed)
+        self.forbidden = torch.nn.functional.pad(  # beyond the song nothing is chosen
+            ~allowed_notes, (0, 0, 0, model.pattern.longest), value=False
+        )
+        sources = model.format.sources
+        unknown = set(settings.source_guidance) - set(sources)
+        require(
+            not unknown,
+            f"there is no source '{', '.join(sorted(unknown))}': choose from {', '.join(sources)}",
+        )
+        # Variants: the whole song, no song, and the song without each guided source.
+        heard = [[True] * len(sources), [False] * len(sources)]
+        weights = [settings.guidance, 1 - settings.guidance]
+        for source, scale in settings.source_guidance.items():
+            heard.append([name != source for name in sources])
+            weights.append(1 - scale)
+            weights[0] += scale - 1
+        self.heard = torch.tensor(heard, device=device)[:, :, None, None]
+        self.weights = torch.tensor(weights, device=device)
+        self.decoder = IncrementalDecoder(model, len(heard) * settings.candidates)
+
+    def fill(self, codes: Tensor, fixed: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw what is free.
+
+        Args:
+            codes: accompaniment `[S, H, T]`.
+            fixed: tokens `[K, T]`, FREE where to draw.
+
+        Returns:
+            The candidates' grids `[C, K, steps(T)]`, and log-probabilities `[2, C]`: given the song,
+            given no song.
+        """
+        pattern, window = self.model.pattern, self.model.window
+        frames = codes.shape[-1]
+        length = min(window, frames)
+        context, lookahead = int(window * CONTEXT), int(window * LOOKAHEAD)
+        grid = pattern.apply(fixed, PAD)
+        free = grid == FREE
+        grids = grid.expand(self.settings.candidates, -1, -1).clone()
+        scores = torch.zeros(2, self.settings.candidates, device=grid.device)
+        drawn = free.any(0).nonzero()
+        if not len(drawn):
+            return grids, scores
+        step = int(drawn[0])
+        aftermath = round(AFTERMATH_SECONDS * self.model.format.frame_rate)
+        end = min(pattern.steps(frames), int(drawn[-1]) + 1 + aftermath)
+        while step < end:
+            start = max(0, min(step - context, frames - length))
+            last = start + length == frames
+            stop = min(end, start + (pattern.steps(length) if last else length - lookahead))
+            logits = self._begin(codes[..., start : start + length], grids[..., start:step])
+            while True:
+                self._draw(logits, grids, free, step, scores)
+                step += 1
+                if step == stop:
+                    break
+                logits = self.decoder.step(self._for_all(grids[:, :, step - 1]))
+        return grids, scores
+
+    def _begin(self, codes: Tensor, columns: Tensor) -> Tensor:
+        """Logits of the first step not yet written of a window of the song."""
+        memory = self.model.encode(codes.where(self.heard, self.model.dropped))
+        memory = memory.repeat_interleave(self.settings.candidates, 0)
+        # As in training, nothing is known of the frames before the window.
+        inside = self.model.pattern.valid(codes.shape[-1])[:, : columns.shape[-1]]
+        tokens = columns.where(inside.to(columns.device), PAD)
+        return self.decoder.start(memory, self._for_all(tokens))
+
+    def _for_all(self, tokens: Tensor) -> Tensor:
+        """Candidates `[C, ...]` -> variants times candidates `[V C, ...]`."""
+        return tokens.repeat(len(self.weights), *(1 for _ in tokens.shape[1:]))
+
+    def _draw(self, logits: Tensor, grids: Tensor, free: Tensor, step: int, scores: Tensor) -> None:
+        """Write column `step` of the grids, and add its log-probability to the scores."""
+        by_variant = logits.unflatten(0, (len(self.weights), -1))
+        notes = by_variant[..., :NOTES].log_softmax(-1)
+        codes = by_variant[..., NOTES:].unflatten(-1, (self.model.format.codebooks, -1))
+        codes = codes.log_softmax(-1)
+
+        guided = torch.einsum("v,vcn->cn", self.weights, notes)
+        guided = guided.masked_fill(self.forbidden[step], -torch.inf)
+        drawn_note = self._pick(guided, self.settings.note_temperature)
+        guided = torch.einsum("v,vchm->chm", self.weights, codes)
+        drawn_codes = self._pick(guided, self.settings.temperature)
+
+        drawn = torch.cat((drawn_note[:, None], drawn_codes), dim=1)
+        column = drawn.where(free[:, step], grids[:, :, step])
+        grids[:, :, step] = column
+        known = (column >= 0).expand(2, -1, -1)
+        index = column.clamp_min(0).expand(2, -1, -1)
+        log_note = notes[:2].gather(-1, index[..., :1])
+        log_codes = codes[:2].gather(-1, index[..., 1:, None])[..., 0]
+        scores += (torch.cat((log_note, log_codes), dim=-1) * known).sum(-1)
+
+    def _pick(self, logits: Tensor, temperature: float) -> Tensor:
+        """Draw from the last axis, after temperature, top-k, top-p and min-p."""
+        if temperature == 0:
+            return logits.argmax(-1)
+        logits = truncated(
+            logits / temperature, self.settings.top_k, self.settings.top_p, self.settings.min_p
+        )
+        # The largest of logit plus Gumbel noise is a draw from the softmax.
+        noise = torch.empty_like(logits).exponential_(generator=self.generator).log_()
+        return (logits - noise).argmax(-1)
+
+
+def truncated(logits: Tensor, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Tensor:
+    """Logits `[..., n]`, minus infinity for the tokens that are cut off; the likeliest always stays."""
+    if 0 < top_k < logits.shape[-1]:
+        least = logits.topk(top_k, dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    if top_p < 1:
+        ordered, order = logits.sort(dim=-1, descending=True)
+        probability = ordered.softmax(-1)
+        cut = probability.cumsum(-1) - probability >= top_p  # enough lies before it
+        logits = logits.masked_fill(cut.gather(-1, order.argsort(-1)), -torch.inf)
+    if min_p > 0:
+        least = logits.amax(-1, keepdim=True) + float(np.log(min_p))
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    return logits
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Single steps are too small to share among threads: two are slower than one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
