@@ -33,8 +33,7 @@ STEM_MP4 = ".stem.mp4"
 
 @dataclass(frozen=True)
 class Track:
-    """A song on disk: either four `stems` (source name -> file) or one `stem_mp4`; the other is
-    None.
+    """A song on disk: four `stems` (source name -> file), or one `stem_mp4`; the other is None.
 
     `song_json` is the file of that name beside the stems, or None.
     """
