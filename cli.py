@@ -2,12 +2,17 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from shared.errors import UserError
+
+if TYPE_CHECKING:
+    from stage2_prior.model import Prior
+
+SHIPPED_PRIOR = Path(__file__).parent / "stage2_prior" / "weights" / "compact.safetensors"
 
 
 class Commands(TyperGroup):
@@ -57,6 +62,9 @@ Data = Annotated[
 CodecPath = Annotated[
     Path | None, typer.Option(help="Run folder or .safetensors file; default: the shipped codec.")
 ]
+PriorPath = Annotated[
+    Path | None, typer.Option(help="Run folder or .safetensors file; default: the shipped prior.")
+]
 Song = Annotated[Path, typer.Option(help="The song: WAV, FLAC, OGG, MP3, M4A and others.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 
@@ -64,6 +72,106 @@ Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 @app.callback()
 def bassprior() -> None:
     """Write a new bass line for a song; train, inspect and compare the models that do it."""
+
+
+@app.command()
+def generate_bass(
+    song: Song,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path(),
+    seed: Seed = 0,
+    candidates: Annotated[
+        int, typer.Option(help="Write this many lines and keep the one that fits the song best.")
+    ] = 1,
+    temperature: Annotated[
+        float, typer.Option(help="Of the sound; 0 takes the likeliest, more dares more.")
+    ] = 1.0,
+    note_temperature: Annotated[float, typer.Option(help="Of the notes.")] = 0.8,
+    top_k: Annotated[int, typer.Option(help="Draw from the k likeliest only; 0: all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw from this much probability only.")] = 1.0,
+    min_p: Annotated[
+        float, typer.Option(help="Leave out what is less likely than this share of the likeliest.")
+    ] = 0.02,
+    guidance: Annotated[
+        float, typer.Option(help="How much to listen to the song; 1: plain.")
+    ] = 2.0,
+    guide: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SOURCE=X", help="The same for one source; may be repeated."),
+    ] = None,
+    chords: Annotated[
+        str | None,
+        typer.Option(help="Play these: symbols, repeated, or a file of times and symbols."),
+    ] = None,
+    midi_in: Annotated[Path | None, typer.Option(help="Play the line of this MIDI file.")] = None,
+    prompt: Annotated[
+        Path | None, typer.Option(help="Begin with this recording of a bass.")
+    ] = None,
+    style: Annotated[
+        Path | None, typer.Option(help="Go on in the style of this recording of a bass.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FROM-TO", help="Keep the song's own bass here; may be repeated."),
+    ] = None,
+    redo: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FROM-TO", help="Keep it everywhere but here; may be repeated."),
+    ] = None,
+    remove_bass: Annotated[
+        bool | None,
+        typer.Option(
+            "--remove-bass/--leave-bass",
+            help="Take the song's own bass out first. Default: if it has one.",
+        ),
+    ] = None,
+    codec: CodecPath = None,
+    prior: PriorPath = None,
+    device: Device = "auto",
+) -> None:
+    """Write a new bass line for a song: bass, new mix, MIDI and a JSON of how it was made.
+
+    \b
+    Examples:
+      python cli.py generate-bass --song mix.wav --out new_bass
+      python cli.py generate-bass --song mix.wav --seed 7 --candidates 4 --temperature 0.9
+      python cli.py generate-bass --song mix.wav --chords "Am F C G"
+      python cli.py generate-bass --song mix.wav --redo 0:30-0:45 --guide drums=2
+      python cli.py generate-bass --song mix.wav --midi-in my_line.mid
+    """
+    from stage1_vqvae.codec import load_codec
+    from stage2_prior.arrange import ArrangeOptions, Edits, generate_bass
+    from stage2_prior.sampling import SamplingSettings
+    from stage2_prior.time_range import TimeRange
+
+    settings = SamplingSettings(
+        temperature=temperature,
+        note_temperature=note_temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        guidance=guidance,
+        source_guidance=dict(_source_guidance(text) for text in guide or ()),
+        seed=seed,
+        candidates=candidates,
+    )
+    edits = Edits(
+        prompt=prompt,
+        style=style,
+        keep=tuple(map(TimeRange.parse, keep or ())),
+        redo=tuple(map(TimeRange.parse, redo or ())),
+        midi=midi_in,
+        chords=chords,
+    )
+    made = generate_bass(
+        song,
+        out,
+        load_codec(codec, device),
+        _load_prior(prior, device),
+        settings,
+        ArrangeOptions(remove_bass, edits),
+    )
+    for path in made.files.values():
+        print(path)
 
 
 @app.command()
@@ -203,6 +311,22 @@ def _semitones(text: str) -> range:
     if not semitones:
         raise UserError(f"--transpose '{text}' is not LOW..HIGH in semitones: write it as -3..3")
     return semitones
+
+
+def _source_guidance(text: str) -> tuple[str, float]:
+    """The source and the number of "SOURCE=X"."""
+    source, _, scale = text.partition("=")
+    try:
+        return source, float(scale)
+    except ValueError as error:
+        raise UserError(f"--guide '{text}' is not SOURCE=X: write it as drums=2") from error
+
+
+def _load_prior(path: Path | None, device: str) -> "Prior":
+    from shared.engine import resolve_device
+    from stage2_prior.model import load_prior
+
+    return load_prior(path or SHIPPED_PRIOR, resolve_device(device))
 
 
 def main() -> None:

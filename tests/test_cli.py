@@ -1,0 +1,250 @@
+"""The command line's manners: help, one sentence for a mistake, exit codes, nothing left behind."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import typer
+from typer.testing import CliRunner
+
+import cli
+from shared.checkpoint import save_checkpoint
+from shared.config import config_to_dict, load_config
+from stage1_vqvae.config import PRESETS, VQVAEConfig
+from stage1_vqvae.model import VQVAE
+from tests.conftest import WriteSong
+
+ROOT = Path(__file__).parents[1]
+RATE = 44100
+
+
+def commands() -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for name, command in typer.main.get_group(cli.app).commands.items():
+        parts = getattr(command, "commands", None)
+        found += [(name, part) for part in parts] if parts else [(name,)]
+    return found
+
+
+def test_the_readme_names_every_command() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for command in commands():
+        assert f"`{command[0]}" in readme, command
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_help_has_examples_of_the_command(command: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli.app, [*command, "--help"])
+    assert result.exit_code == 0
+    examples = result.stdout.partition("Examples:")[2].partition("Options:")[0].splitlines()
+    assert sum(f"cli.py {' '.join(command)} " in line for line in examples) >= 2, result.stdout
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_the_examples_name_options_that_exist(command: tuple[str, ...]) -> None:
+    output = CliRunner().invoke(cli.app, [*command, "--help"]).stdout
+    examples, _, options = output.partition("Examples:")[2].partition("Options:")
+    assert set(re.findall(r"(?<= )--[a-z-]+", examples)) <= set(re.findall(r"--[a-z-]+", options))
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, cli\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "print(*sys.modules, sep='\\n', file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, "--help"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "generate-bass" in run.stdout
+    loaded = set(run.stderr.split())
+    assert not loaded & {"torch", "numpy", "librosa", "matplotlib", "scipy", "rich.console"}
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shared.band.dataset.make_dataset", interrupted)
+    result = CliRunner().invoke(cli.app, ["make-dataset", "--out", "nowhere"])
+    assert result.exit_code == 130
+    assert "run the same command again" in result.stderr
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("shared.band.dataset.make_dataset", broken)
+    result = CliRunner().invoke(cli.app, ["make-dataset", "--out", "nowhere"])
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_a_usage_error_ends_with_2() -> None:
+    for arguments in (["train-vqvae"], ["no-such-command"], ["train-prior", "--device", "abacus"]):
+        assert CliRunner().invoke(cli.app, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(("text", "expected"), [("-1..1", [-1, 0, 1]), ("3", [3]), ("0..0", [0])])
+def test_semitones(text: str, expected: list[int]) -> None:
+    assert list(cli._semitones(text)) == expected
+
+
+# Bad input: one sentence that names the culprit, exit code 2, nothing in --out.
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with an untrained `tiny` codec."""
+    return write_codec(tmp_path_factory.mktemp("codec"), seed=0)
+
+
+def write_codec(folder: Path, seed: int) -> Path:
+    config = load_config(VQVAEConfig, PRESETS, "tiny")
+    torch.manual_seed(seed)
+    weights = VQVAE(config.model).state_dict()
+    meta = {"stage": "vqvae", "config": config_to_dict(config)}
+    save_checkpoint(folder / "model.safetensors", weights, meta)
+    return folder
+
+
+def refuse(*arguments: object, out: Path, mentions: str) -> None:
+    before = files(out)
+    result = CliRunner().invoke(cli.app, [*map(str, arguments), "--out", str(out)])
+    assert result.exit_code == 2, (result.output, result.exception)
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert re.search(mentions, result.stderr), result.stderr
+    assert files(out) == before
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file())
+
+
+def empty(path: Path) -> None:
+    path.touch()
+
+
+def no_audio(path: Path) -> None:
+    path.write_text("this is no audio\n" * 100)
+
+
+def nan(path: Path) -> None:
+    samples = np.zeros((RATE, 2), np.float32)
+    samples[RATE // 2] = np.nan
+    soundfile.write(path, samples, RATE, subtype="FLOAT")
+
+
+def no_samples(path: Path) -> None:
+    soundfile.write(path, np.zeros((0, 2)), RATE)
+
+
+def short(path: Path) -> None:
+    soundfile.write(path, np.full((100, 2), 0.1), RATE)
+
+
+SONGS: dict[str, tuple[Callable[[Path], None] | None, str]] = {
+    "missing": (None, "song.wav"),
+    "empty": (empty, "song.wav.* empty"),
+    "no audio": (no_audio, "song.wav"),
+    "nan": (nan, "song.wav.*(NaN|not finite)"),
+    "no samples": (no_samples, "song.wav.*no samples"),
+    "shorter than a frame": (short, "short"),
+}
+
+
+def truncated_mp4(data: Path, stem_mp4: Path) -> None:
+    content = stem_mp4.read_bytes()
+    (data / "cut.stem.mp4").write_bytes(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize(
+    ("stems", "mentions"),
+    [
+        ({"bass": np.zeros((RATE // 4, 2))}, "one.*differ in length.*bass"),
+        ({"vocals": None, "drums": None}, "one.*no vocals and no drums"),
+        ({"drums": np.full((RATE // 2, 2), np.nan)}, "drums.wav.*NaN"),
+        ({"other": np.zeros((0, 2))}, "other.wav.*no samples"),
+    ],
+    ids=["unequal length", "missing stems", "nan", "no samples"],
+)
+def test_bad_stems_are_refused(
+    stems: dict[str, np.ndarray | None], mentions: str, tmp_path: Path, write_song: WriteSong
+) -> None:
+    for name in ("train/one", "valid/two"):
+        write_song(tmp_path / "data" / name, **(stems if name == "train/one" else {}))
+    if "drums" in stems and stems["drums"] is not None:
+        soundfile.write(
+            tmp_path / "data/train/one/drums.wav", stems["drums"], RATE, subtype="FLOAT"
+        )
+    refuse(*train(tmp_path / "data"), out=tmp_path / "run", mentions=mentions)
+
+
+def test_unequal_rates_are_refused(tmp_path: Path, write_song: WriteSong) -> None:
+    folder = write_song(tmp_path / "data/train/one")
+    soundfile.write(folder / "bass.wav", np.zeros((24000, 2)), 48000)
+    refuse(*train(tmp_path / "data"), out=tmp_path / "run", mentions="one.*differ.*rate.*bass")
+
+
+def test_a_truncated_stem_mp4_is_refused(tmp_path: Path, stem_mp4: Path) -> None:
+    (tmp_path / "data/train").mkdir(parents=True)
+    truncated_mp4(tmp_path / "data/train", stem_mp4)
+    refuse(*train(tmp_path / "data"), out=tmp_path / "run", mentions="cut.stem.mp4.*truncated")
+
+
+def test_a_folder_without_songs_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    refuse(*train(tmp_path / "data"), out=tmp_path / "run", mentions="data holds no songs")
+    refuse(*train(tmp_path / "none"), out=tmp_path / "run", mentions="no folder.*none")
+
+
+def test_an_output_that_cannot_be_written_is_refused(
+    tmp_path: Path, stem_folder: Path, codec: Path
+) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "run"
+    refuse(*train(stem_folder), out=out, mentions="cannot write")
+    refuse("extract-codes", "--data", stem_folder, "--codec", codec, out=out, mentions="cannot")
+
+
+def test_wrong_settings_are_refused(tmp_path: Path, stem_folder: Path) -> None:
+    for option, mentions in {
+        "train.stepz=3": "did you mean 'train.steps'",
+        "train.steps=many": "'train.steps' must be of type int",
+        "train.steps=0": "'train.steps' must be at least 1",
+        "steps": "section.key=value",
+    }.items():
+        refuse(*train(stem_folder), "--set", option, out=tmp_path / "run", mentions=mentions)
+    refuse(
+        *("train-prior", "--codes", tmp_path, "--preset", "huge"),
+        out=tmp_path / "run",
+        mentions="no preset 'huge'.*compact, tiny",
+    )
+
+
+def test_checkpoints_that_do_not_fit_are_refused(
+    tmp_path: Path, stem_folder: Path, codec: Path
+) -> None:
+    extract = ("extract-codes", "--data", stem_folder, "--device", "cpu")
+    out = tmp_path / "codes"
+    refuse(*extract, "--codec", tmp_path / "none", out=out, mentions="no checkpoint at .*none")
+    save_checkpoint(tmp_path / "prior/model.safetensors", {}, {"stage": "prior"})
+    refuse(*extract, "--codec", tmp_path / "prior", out=out, mentions="'prior'.*'vqvae' is needed")
+
+    arguments = [*extract, "--codec", codec, "--out", out]
+    assert CliRunner().invoke(cli.app, [*map(str, arguments)]).exit_code == 0
+    other = write_codec(tmp_path / "other", seed=1)
+    fingerprint = json.loads((codec / "model.json").read_text())["fingerprint"]
+    refuse(*extract, "--codec", other, out=out, mentions=fingerprint)
+
+
+def train(data: Path) -> tuple[object, ...]:
+    return ("train-vqvae", "--data", data, "--preset", "tiny", "--device", "cpu")

@@ -1,0 +1,79 @@
+"""The four commands of the README in a row, on the `tiny` presets and real input; what each leaves."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from cli import app
+from tests.conftest import WriteSong
+
+RUN_FILES = {
+    "metrics.jsonl",
+    "model.json",
+    "model.safetensors",
+    "state.json",
+    "state.safetensors",
+}
+TRAIN = ("--preset", "tiny", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, write_song: WriteSong, stem_mp4: Path) -> Path:
+    """Two songs to train on, one to validate on, and the real excerpt to test on."""
+    root = tmp_path_factory.mktemp("pipeline") / "songs"
+    for name in ("train/one", "train/two", "valid/three"):
+        write_song(root / name, seconds=3.0)
+    (root / "test").mkdir()
+    shutil.copy(stem_mp4, root / "test" / "excerpt.stem.mp4")
+    return root
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.stdout
+
+
+def files(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
+    vqvae, codes, prior, bass = (tmp_path / name for name in ("vqvae", "codes", "prior", "bass"))
+
+    run("train-vqvae", "--data", data, "--out", vqvae, *TRAIN)
+    assert files(vqvae) == RUN_FILES
+    songs = ("train/one", "train/two", "valid/three", "test/excerpt")
+    cached = {f".cache/stems_44100/{song}.{end}" for song in songs for end in ("i16", "json")}
+    assert {name for name in files(data) if name.startswith(".cache")} == cached
+
+    run("extract-codes", "--data", data, "--codec", vqvae, "--out", codes, "--device", "cpu")
+    assert files(codes) == {"manifest.json", *(f"{song}.codes.safetensors" for song in songs)}
+    again = run("extract-codes", "--data", data, "--codec", vqvae, "--out", codes)
+    assert "0 songs written, 4 already there" in again
+
+    run("train-prior", "--codes", codes, "--out", prior, *TRAIN, "--set", "model.cardinality=8")
+    assert files(prior) == RUN_FILES
+    fingerprints = [
+        json.loads(path.read_text())["fingerprint"]
+        for path in (vqvae / "model.json", codes / "manifest.json")
+    ]
+    assert fingerprints[0] == fingerprints[1]
+
+    made = run(
+        *("generate-bass", "--song", data / "test/excerpt.stem.mp4", "--device", "cpu"),
+        *("--codec", vqvae, "--prior", prior, "--out", bass),
+    )
+    expected = {f"excerpt.{end}" for end in ("bass.wav", "mix.wav", "mid", "json")}
+    assert files(bass) == expected
+    assert set(made.split()) == {str(bass / name) for name in expected}
+    for name in ("excerpt.bass.wav", "excerpt.mix.wav"):
+        info = soundfile.info(bass / name)
+        assert (info.frames, info.samplerate, info.channels) == (268288, 44100, 2)
+    described = json.loads((bass / "excerpt.json").read_text())
+    assert described["seed"] == 0
+    assert described["checkpoints"]["codec"] == fingerprints[0]
