@@ -1,0 +1,241 @@
+"""The whole way from a song to its new bass, with untrained tiny models: what is written, how long, how loud."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from shared.config import load_config
+from shared.errors import UserError
+from shared.notes import Note, read_midi, write_midi
+from shared.sources import SOURCES
+from stage1_vqvae.codec import VQVAECodec
+from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
+from stage1_vqvae.config import VQVAEConfig
+from stage1_vqvae.model import VQVAE
+from stage2_prior.arrange import Arrangement, ArrangeOptions, generate_bass
+from stage2_prior.config import PRESETS, PriorConfig
+from stage2_prior.edits import Edits
+from stage2_prior.model import CodeFormat, Prior
+from stage2_prior.sampling import SamplingSettings
+from stage2_prior.time_range import TimeRange
+
+RATE = 44100
+SECONDS = 3.0
+QUICK = SamplingSettings(guidance=1.0)
+
+
+@pytest.fixture(scope="module")
+def codec() -> VQVAECodec:
+    torch.manual_seed(0)
+    config = load_config(VQVAEConfig, VQVAE_PRESETS, "tiny")
+    return VQVAECodec(VQVAE(config.model), config, fingerprint="test")
+
+
+@pytest.fixture(scope="module")
+def prior(codec: VQVAECodec) -> Prior:
+    torch.manual_seed(0)
+    config = load_config(PriorConfig, PRESETS, "tiny").model
+    format = CodeFormat(
+        SOURCES, codec.num_codebooks, codec.sample_rate, codec.hop, codec.fingerprint
+    )
+    return Prior(replace(config, cardinality=codec.cardinality), format).eval()
+
+
+def tone(hertz: float, seconds: float = SECONDS, rate: int = RATE) -> np.ndarray:
+    """`[N, 2]`."""
+    time = np.arange(round(seconds * rate)) / rate
+    return np.repeat(0.3 * np.sin(2 * np.pi * hertz * time)[:, None], 2, axis=1)
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds of two tones."""
+    path = tmp_path_factory.mktemp("song") / "My song.v2.wav"
+    soundfile.write(path, tone(82) + tone(440), RATE)
+    return path
+
+
+def read(path: Path) -> np.ndarray:
+    return soundfile.read(path, dtype="float64", always_2d=True)[0]
+
+
+def compose(song: Path, out: Path, codec: VQVAECodec, prior: Prior, **edits: object) -> Arrangement:
+    options = ArrangeOptions(remove_bass=True, edits=Edits(**edits))  # type: ignore[arg-type]
+    return generate_bass(song, out, codec, prior, QUICK, options)
+
+
+def test_the_files(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
+    made = compose(song, tmp_path / "new", codec, prior)
+    name = "My song.v2"
+    expected = {f"{name}.{end}" for end in ("bass.wav", "mix.wav", "mid", "json")}
+    assert {path.name for path in (tmp_path / "new").iterdir()} == expected
+    assert {path.name for path in made.files.values()} == expected
+    report = json.loads(made.files["json"].read_text())
+    assert report["seed"] == 0
+    assert report["checkpoints"]["codec"] == "test"
+    assert report["samples"] == round(SECONDS * RATE)
+    assert report["bass_removed"]
+    assert set(report["timings"]) >= {"read", "encode", "write bass", "decode"}
+    assert report["settings"]["guidance"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "samples", "end"),
+    [(22050, 1, 30001, "wav"), (48000, 6, 50003, "flac"), (44100, 2, 40000, "ogg")],
+)
+def test_any_song_comes_back_at_its_rate_and_length(
+    rate: int,
+    channels: int,
+    samples: int,
+    end: str,
+    codec: VQVAECodec,
+    prior: Prior,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / f"song.{end}"
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (samples, channels))
+    soundfile.write(path, noise, rate)
+    made = generate_bass(path, tmp_path / "out", codec, prior, QUICK)
+    for kind in ("bass", "mix"):
+        info = soundfile.info(made.files[kind])
+        assert (info.samplerate, info.channels, info.frames) == (rate, 2, samples)
+
+
+def test_the_mix_is_the_song_without_its_bass_and_the_new_one(
+    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+) -> None:
+    added = generate_bass(song, tmp_path, codec, prior, QUICK, ArrangeOptions(remove_bass=False))
+    scales = added.figures["mix_scale"], added.figures["bass_scale"]
+    mix, bass = read(added.files["mix"]), read(added.files["bass"])
+    np.testing.assert_allclose(mix / scales[0], read(song) + bass / scales[1], atol=2e-4)
+    assert not added.figures["bass_removed"]
+    assert np.abs(mix).max() <= 1
+
+
+def test_a_loud_song_does_not_clip(codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
+    path = tmp_path / "loud.wav"
+    soundfile.write(path, 6 * tone(300, 1.0), RATE, subtype="FLOAT")
+    made = generate_bass(path, tmp_path, codec, prior, QUICK, ArrangeOptions(remove_bass=False))
+    assert made.figures["mix_scale"] < 0.6
+    assert np.abs(read(made.files["mix"])).max() == pytest.approx(1, abs=1e-3)
+
+
+def test_the_same_seed_gives_the_same_bytes(
+    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+) -> None:
+    first, again = (compose(song, tmp_path / name, codec, prior) for name in ("a", "b"))
+    for kind in ("bass", "mix", "midi"):
+        assert first.files[kind].read_bytes() == again.files[kind].read_bytes()
+    other = generate_bass(
+        song, tmp_path / "c", codec, prior, replace(QUICK, seed=1), ArrangeOptions(True)
+    )
+    assert first.files["bass"].read_bytes() != other.files["bass"].read_bytes()
+
+
+def test_a_silent_song(codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
+    path = tmp_path / "silence.wav"
+    soundfile.write(path, np.zeros((RATE, 2)), RATE)
+    made = generate_bass(path, tmp_path, codec, prior, QUICK)
+    assert made.figures["silent"]
+    assert made.figures["encoder_gain"] == 1
+    assert not made.figures["bass_removed"]
+    assert np.isfinite(read(made.files["bass"])).all()
+
+
+def test_the_songs_own_bass_stays_where_it_is_kept(
+    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+) -> None:
+    original = read(song)
+    kept = compose(song, tmp_path / "keep", codec, prior, keep=(TimeRange(0, 1), TimeRange(2, 9)))
+    redone = compose(song, tmp_path / "redo", codec, prior, redo=(TimeRange(1, 2),))
+    hop = codec.hop
+    for made in (kept, redone):
+        mix = read(made.files["mix"]) / made.figures["mix_scale"]
+        same = np.abs(mix - original).max(1) < 1e-3
+        assert same[: RATE - hop].all()
+        assert same[2 * RATE + hop :].all()
+        assert not same[RATE + hop : 2 * RATE - hop].all()
+
+
+def test_midi_in_is_midi_out(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
+    line = [Note(0.0, 0.5, 40), Note(0.5, 1.0, 45), Note(2.0, 0.9, 33)]
+    write_midi(tmp_path / "line.mid", line)
+    made = compose(song, tmp_path, codec, prior, midi=tmp_path / "line.mid")
+    played = read_midi(made.files["midi"])
+    assert [note.pitch for note in played] == [40, 45, 33]
+    np.testing.assert_allclose([n.onset for n in played], [0, 0.5, 2.0], atol=0.01)
+
+
+def test_chords_bind_the_notes(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
+    chords = tmp_path / "chords.txt"
+    chords.write_text("0 Am\n1.5 F\n")
+    made = compose(song, tmp_path, codec, prior, chords=str(chords))
+    frame = 1 / codec.frame_rate
+    struck = {
+        time: [note.pitch % 12 for note in made.notes if abs(note.onset - time) < 0.6 * frame]
+        for time in (0.0, 1.5)
+    }
+    assert struck == {0.0: [9], 1.5: [5]}
+    assert {note.pitch % 12 for note in made.notes if note.onset < 1.4} <= {9, 0, 4}
+
+
+def test_a_riff_begins_the_line_or_lends_its_style(
+    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+) -> None:
+    riff = tmp_path / "riff.wav"
+    soundfile.write(riff, tone(110, 1.0, 22050), 22050)
+    begun = compose(song, tmp_path / "prompt", codec, prior, prompt=riff)
+    assert begun.notes[0].pitch == 45
+    assert begun.notes[0].onset < 0.1
+    styled = compose(song, tmp_path / "style", codec, prior, style=riff)
+    assert soundfile.info(styled.files["bass"]).frames == round(SECONDS * RATE)
+    assert styled.files["bass"].read_bytes() != begun.files["bass"].read_bytes()
+
+
+def test_what_does_not_fit_is_refused_and_leaves_nothing(
+    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    short = tmp_path / "short.wav"
+    soundfile.write(short, np.zeros((codec.hop - 1, 2)), RATE)
+    with pytest.raises(UserError, match="less than a frame"):
+        compose(short, out, codec, prior)
+    with pytest.raises(UserError, match="holds nothing of a song"):
+        compose(song, out, codec, prior, keep=(TimeRange(60, 70),))
+    with pytest.raises(UserError, match="no bass of its own"):
+        generate_bass(
+            song,
+            out,
+            codec,
+            prior,
+            QUICK,
+            ArrangeOptions(remove_bass=False, edits=Edits(keep=(TimeRange(0, 1),))),
+        )
+    with pytest.raises(UserError, match="there is no file"):
+        compose(tmp_path / "none.wav", out, codec, prior)
+    with pytest.raises(UserError, match=r"line\.mid"):
+        compose(song, out, codec, prior, midi=tmp_path / "line.mid")
+    assert not out.exists() or not list(out.iterdir())
+    with pytest.raises(UserError, match="choose a folder"):
+        compose(song, short / "inside", codec, prior)
+
+
+def test_edits_that_contradict_each_other() -> None:
+    with pytest.raises(UserError, match="keep and redo"):
+        Edits(keep=(TimeRange(0, 1),), redo=(TimeRange(1, 2),))
+    with pytest.raises(UserError, match="MIDI line and chords"):
+        Edits(midi=Path("x.mid"), chords="C")
+
+
+def test_a_prior_of_another_codec(
+    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+) -> None:
+    stranger = Prior(prior.config, replace(prior.format, fingerprint="another")).eval()
+    with pytest.raises(UserError, match="another"):
+        compose(song, tmp_path / "out", codec, stranger)
+    assert not (tmp_path / "out").exists()
