@@ -168,7 +168,7 @@ def track_bass_notes(
     step = float(track.times[1]) if len(track.times) > 1 else 1.0
     shortest, late = round(SHORTEST_NOTE / step), round(ATTACK / step)
     pitch = medfilt(_semitones(track.pitch), 2 * shortest + 1)
-    attacks = np.searchsorted(track.times, track.onsets)
+    attacks = np.round(track.onsets / step).astype(int)
 
     notes, trust = [], track.confidence.copy()
     edges = np.flatnonzero(np.diff(pitch, prepend=-1, append=-1) != 0)

@@ -11,8 +11,11 @@ import numpy.typing as npt
 LOWEST, HIGHEST = 23.0, 70.0  # MIDI: B0 of a five-string bass, to the top of its neck
 WORKING_RATE = 11_025
 WINDOW = 1024  # samples at about WORKING_RATE: 93 ms, almost three periods of B0
-MEL_BANDS = 64
+ATTACK_WINDOW, ATTACK_HOP, MEL_BANDS = 512, 128, 64
 BINS_PER_SEMITONE = 4
+# pyin's defaults are for voices: they let plucked notes of 0.1 s pass as unvoiced.
+SWITCH_PROBABILITY = 0.3
+THRESHOLD_PRIOR = (2, 8)
 QUIET_DB = 40.0  # this far below the loud parts nothing is heard as a note
 
 
@@ -60,19 +63,32 @@ def track_pitch(
         frame_length=WINDOW,
         hop_length=hop,
         resolution=1 / BINS_PER_SEMITONE,
+        switch_prob=SWITCH_PROBABILITY,
+        beta_parameters=THRESHOLD_PRIOR,
     )
     level = librosa.feature.rms(y=mono, frame_length=WINDOW, hop_length=hop)[0]
     loud = np.percentile(level[level > 0], 95)
     quiet = level < loud * 10 ** (-QUIET_DB / 20)
     pitched = voiced & ~quiet
-    onset_strength = librosa.onset.onset_strength(
-        y=mono, sr=rate, hop_length=hop, n_fft=WINDOW, n_mels=MEL_BANDS
-    )
-    attacks = librosa.onset.onset_detect(onset_envelope=onset_strength, sr=rate, hop_length=hop)
     return PitchTrack(
         times=times,
         pitch=np.where(pitched, librosa.hz_to_midi(frequency), np.nan),
         confidence=np.where(pitched, voiced_probability, quiet),
         quiet=quiet,
-        onsets=times[attacks],
+        onsets=_attacks(mono, rate),
     )
+
+
+def _attacks(mono: npt.NDArray[np.float64], rate: float) -> npt.NDArray[np.float64]:
+    """Times in s at which librosa's spectral flux begins to rise to one of its peaks."""
+    import librosa
+
+    frames = librosa.onset.onset_detect(
+        onset_envelope=librosa.onset.onset_strength(
+            y=mono, sr=rate, hop_length=ATTACK_HOP, n_fft=ATTACK_WINDOW, n_mels=MEL_BANDS
+        ),
+        sr=rate,
+        hop_length=ATTACK_HOP,
+        backtrack=True,
+    )
+    return np.asarray(frames) * ATTACK_HOP / rate
