@@ -32,7 +32,8 @@ class BassPlan:
 
     `text` is a pattern or rule; `low` the lowest MIDI pitch of a root; `gate` the share of its
     length a note sounds; `approach` the semitones from which it comes to a new root; `slides` the
-    chance that a long note slides in.
+    chance that a long note slides in; `turns` the chance that a section's last two steps of `grid` beats
+    lead on.
     """
 
     text: str
@@ -40,6 +41,8 @@ class BassPlan:
     gate: float
     approach: int
     slides: float
+    turns: float
+    grid: float
 
 
 def bass_pattern(
@@ -100,7 +103,31 @@ def bass_line(
     else:
         assert pattern is not None
         events = _spell(plan, pattern, timeline, start, end, beats_per_bar)
+    if rng.random() < plan.turns:
+        events = _turn(rng, plan, events, timeline, end)
     return _touch(rng, plan, _monophonic(events, end))
+
+
+def _turn(
+    rng: np.random.Generator,
+    plan: BassPlan,
+    events: list[Event],
+    timeline: Timeline,
+    end: float,
+) -> list[Event]:
+    """Let the end walk two steps of the scale into what follows, if no chord starts there."""
+    at = end - 2 * plan.grid
+    if timeline.at(at).start > at - 1e-6:
+        return events
+    target = _place(timeline.at(end).bass, plan.low)
+    scale = timeline.scale(at)
+    below = [p for p in range(target - 6, target) if p % 12 in scale][-2:]
+    above = [p for p in range(target + 6, target, -1) if p % 12 in scale][-2:]
+    steps = below if below[0] >= LOWEST and rng.random() < 0.6 else above
+    kept = [event for event in events if event.beat < at - 1e-6]
+    return kept + [
+        Event(at + plan.grid * i, plan.grid, pitch, 0.8) for i, pitch in enumerate(steps)
+    ]
 
 
 def _place(pitch_class: int, low: int) -> int:

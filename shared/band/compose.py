@@ -108,9 +108,9 @@ def _lay_chords(
         tonic = (setting.tonic + section.transpose) % 12
         for number in range(section.bars):
             bar = chords[number % len(chords)][:beats]
-            start = (section.first_bar + number) * beats
+            first = (section.first_bar + number) * beats
             # On whole beats; of uneven halves the longer comes first.
-            cuts = [start + -(-i * beats // len(bar)) for i in range(len(bar) + 1)]
+            cuts = [first + -(-i * beats // len(bar)) for i in range(len(bar) + 1)]
             spans += [
                 Span(float(a), float(b), chord, tonic)
                 for a, b, chord in zip(cuts, cuts[1:], bar, strict=False)
@@ -185,7 +185,7 @@ def _close(band: _Band, timeline: Timeline, start: float, beats: int, material: 
     """The closing bar: everyone holds the tonic."""
     end = start + beats
     span = timeline.at(start)
-    plan = replace(material.bass, text="hold", gate=0.9, slides=0.0)
+    plan = replace(material.bass, text="hold", gate=0.9, slides=0.0, turns=0.0)
     rng = np.random.default_rng(0)  # a held note leaves nothing to chance
     band.bass += bass_line(rng, plan, None, timeline, start, end, beats)
     band.drums += [Event(start, 0.5, DRUM_KEYS[name], 0.9) for name in ("kick", "crash")]

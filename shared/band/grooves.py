@@ -98,10 +98,9 @@ def _with(pattern: Pattern, step: Step) -> Pattern:
 
 
 def _cymbal(rng: np.random.Generator, beats: int, grid: float) -> Pattern:
-    if grid > 0.3:
-        cells = ("xoo", "x.o", "xxx", "x..", "Xox")
-    else:
-        cells = ("x.x.", "x.o.", "xoxo", "X.o.", "xoXo", "x...", "..X.", "x.xo", "xo.o")
+    triple = ("xoo", "x.o", "xxx", "x..", "Xox")
+    straight = ("x.x.", "x.o.", "xoxo", "X.o.", "xoXo", "x...", "..X.", "x.xo", "xo.o")
+    cells = triple if grid > 0.3 else straight
     return parse_pattern(str(rng.choice(cells)) * beats, beats)
 
 

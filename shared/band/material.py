@@ -136,7 +136,9 @@ def write_materials(
     low = int(rng.choice(style.bass_low))
     gate = float(rng.uniform(*style.bass_gate))
     slides = style.bass_slides if rng.random() < 0.5 else 0.0
+    turns = style.bass_turns if rng.random() < 0.6 else 0.0
     approach = int(rng.choice((-1, -1, 1, -2, 2)))
+    eighth = 1 / 3 if setting.compound else 0.5
     rhythms: dict[int, _Rhythm] = {}
     progressions: dict[str, harmony.Bars] = {}
     materials: dict[str, Material] = {}
@@ -159,7 +161,7 @@ def write_materials(
         materials[name] = Material(
             chords=chords,
             drums=rhythm.drums,
-            bass=BassPlan(rhythm.bass_text, low, gate, approach, slides),
+            bass=BassPlan(rhythm.bass_text, low, gate, approach, slides, turns, eighth),
             bass_pattern=rhythm.bass_pattern,
             comps=_plan_comps(compers, rhythm, level),
             motifs=(motif, answer) if rng.random() < 0.5 else (motif, motif, answer, motif),

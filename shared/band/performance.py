@@ -42,10 +42,13 @@ def perform(
     monophonic: bool = False,
 ) -> tuple[tuple[ScoreNote, ...], tuple[PitchBend, ...]]:
     """Play events in time order, no note beyond the next onset of its pitch (or, if `monophonic`,
-    of any pitch). Onsets stray by `humanise` ms (standard deviation; 2.5 of them at most) around a
-    constant `drag` (ms)."""
+    of any pitch). Onsets stray by about `humanise` ms (never by 3 times that) around a constant
+    `drag` (ms); the notes of a chord stray together, and a little apart."""
     ordered = sorted(events, key=lambda event: (event.beat, event.pitch))
-    stray = np.clip(rng.standard_normal(len(ordered)), -2.5, 2.5) * humanise + drag
+    _, together = np.unique([event.beat for event in ordered], return_inverse=True)
+    stray = np.clip(rng.standard_normal(len(ordered)), -2.5, 2.5)[together]
+    stray += 0.2 * np.clip(rng.standard_normal(len(ordered)), -2.5, 2.5)
+    stray = stray * humanise + drag
     touch = rng.normal(0.0, 0.04, len(ordered))
     velocities = np.array([event.velocity for event in ordered]) + touch
     midi = np.clip(np.rint(127 * velocities), 1, 127).astype(int).tolist()

@@ -71,6 +71,7 @@ class Style:
     bass_low: tuple[int, ...] = (28,)
     bass_gate: tuple[float, float] = (0.8, 0.98)
     bass_slides: float = 0.05
+    bass_turns: float = 0.4
     swing: tuple[float, float] = (0.5, 0.5)
     swing_unit: float = 1.0
     spice: tuple[float, float] = (0.0, 0.6)
