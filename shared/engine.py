@@ -33,6 +33,7 @@ from shared.loader import BatchStream
 STATE_NAME = "state.safetensors"
 METRICS_NAME = "metrics.jsonl"
 Device = Literal["auto", "cpu", "cuda", "mps"]
+TensorList = tuple[Tensor, ...] | list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,9 @@ def make_average(model: nn.Module, settings: TrainSettings) -> AveragedModel | N
     if settings.ema_decay == 0:
         return None
 
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+    tensors = tuple[Tensor, ...] | list[Tensor]
+
+    def update(averaged: tensors, current: tensors, count: Tensor | int) -> None:
         number = int(count)
         decay = min(settings.ema_decay, (1 + number) / (10 + number))
         torch._foreach_lerp_(averaged, current, 1 - decay)

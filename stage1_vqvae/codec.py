@@ -30,6 +30,7 @@ class VQVAECodec:
         self, model: VQVAE, config: VQVAEConfig, fingerprint: str, chunk_frames: int = 1024
     ) -> None:
         self.model = model.eval()
+        self.config = config
         self.fingerprint = fingerprint
         self.sources = SOURCES
         self.sample_rate = config.model.sample_rate
