@@ -1,5 +1,7 @@
 """The command line's manners: help, one sentence for a mistake, exit codes, nothing left behind."""
 
+import dataclasses
+import inspect
 import json
 import re
 import subprocess
@@ -17,8 +19,13 @@ from typer.testing import CliRunner
 import cli
 from shared.checkpoint import save_checkpoint
 from shared.config import config_to_dict, load_config
+from stage1_vqvae.codec import load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.model import VQVAE
+from stage2_prior.config import PRESETS as PRIOR_PRESETS
+from stage2_prior.config import PriorConfig
+from stage2_prior.model import CodeFormat, Prior, prior_metadata
+from stage2_prior.sampling import SamplingSettings
 from tests.conftest import WriteSong
 
 ROOT = Path(__file__).parents[1]
@@ -97,6 +104,13 @@ def test_semitones(text: str, expected: list[int]) -> None:
     assert list(cli._semitones(text)) == expected
 
 
+def test_the_defaults_are_those_of_the_python_api() -> None:
+    parameters = inspect.signature(cli.generate_bass).parameters
+    for field in dataclasses.fields(SamplingSettings):
+        if field.name != "source_guidance":
+            assert parameters[field.name].default == field.default, field.name
+
+
 # Bad input: one sentence that names the culprit, exit code 2, nothing in --out.
 
 
@@ -112,6 +126,27 @@ def write_codec(folder: Path, seed: int) -> Path:
     weights = VQVAE(config.model).state_dict()
     meta = {"stage": "vqvae", "config": config_to_dict(config)}
     save_checkpoint(folder / "model.safetensors", weights, meta)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prior(tmp_path_factory: pytest.TempPathFactory, codec: Path) -> Path:
+    """A run folder with an untrained `tiny` prior of that codec."""
+    folder = tmp_path_factory.mktemp("prior")
+    of_codec = load_codec(codec)
+    config = load_config(PriorConfig, PRIOR_PRESETS, "tiny", overrides=["model.cardinality=8"])
+    model = Prior(
+        config.model,
+        CodeFormat(
+            of_codec.sources,
+            of_codec.num_codebooks,
+            of_codec.sample_rate,
+            of_codec.hop,
+            of_codec.fingerprint,
+        ),
+    )
+    meta = {"stage": "prior", **prior_metadata(model)}
+    save_checkpoint(folder / "model.safetensors", model.state_dict(), meta)
     return folder
 
 
@@ -151,14 +186,56 @@ def short(path: Path) -> None:
     soundfile.write(path, np.full((100, 2), 0.1), RATE)
 
 
-SONGS: dict[str, tuple[Callable[[Path], None] | None, str]] = {
-    "missing": (None, "song.wav"),
-    "empty": (empty, "song.wav.* empty"),
-    "no audio": (no_audio, "song.wav"),
-    "nan": (nan, "song.wav.*(NaN|not finite)"),
-    "no samples": (no_samples, "song.wav.*no samples"),
-    "shorter than a frame": (short, "short"),
-}
+@pytest.mark.parametrize(
+    ("write", "mentions"),
+    [
+        (None, "no file .*song.wav"),
+        (empty, "song.wav is empty"),
+        (no_audio, "song.wav is not an audio file"),
+        (nan, "song.wav holds NaN"),
+        (no_samples, "song.wav holds no samples"),
+        (short, "song.wav lasts 2 ms, less than a frame"),
+    ],
+    ids=["missing", "empty", "no audio", "nan", "no samples", "shorter than a frame"],
+)
+def test_bad_songs_are_refused(
+    write: Callable[[Path], None] | None,
+    mentions: str,
+    tmp_path: Path,
+    codec: Path,
+    prior: Path,
+) -> None:
+    song = tmp_path / "song.wav"
+    if write is not None:
+        write(song)
+    generate = ("generate-bass", "--song", song, "--codec", codec, "--prior", prior)
+    refuse(*generate, out=tmp_path / "out", mentions=mentions)
+
+
+def test_generation_that_cannot_be_is_refused(tmp_path: Path, codec: Path, prior: Path) -> None:
+    song = tmp_path / "song.wav"
+    soundfile.write(song, np.full((RATE, 2), 0.1), RATE)
+    (tmp_path / "file").touch()
+    generate = ("generate-bass", "--song", song, "--codec", codec)
+    out = tmp_path / "out"
+    refuse(*generate, "--prior", prior, out=tmp_path / "file" / "out", mentions="cannot write")
+    refuse(*generate, "--prior", codec, out=out, mentions="'vqvae'.*'prior' is needed")
+    other = write_codec(tmp_path / "other", seed=1)
+    refuse(
+        *("generate-bass", "--song", song, "--codec", other, "--prior", prior),
+        out=out,
+        mentions="codes.*were made by the codec",
+    )
+    for options, mentions in {
+        ("--temperature", "-1"): "temperature must not be negative",
+        ("--guide", "drums"): "write it as drums=2",
+        ("--guide", "piano=2"): "no source 'piano'",
+        ("--redo", "later"): "write it as 0:30-0:45",
+        ("--keep", "0:20-0:30"): "time range",
+        ("--chords", "H"): "H",
+        ("--midi-in", str(song)): "song.wav",
+    }.items():
+        refuse(*generate, "--prior", prior, *options, out=out, mentions=mentions)
 
 
 def truncated_mp4(data: Path, stem_mp4: Path) -> None:
