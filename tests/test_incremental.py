@@ -1,0 +1,69 @@
+"""The incremental decoder must compute what x-transformers computes."""
+
+import pytest
+import torch
+
+from shared.config import load_config
+from shared.notes import NoteVocabulary
+from shared.sources import SOURCES
+from stage2_prior.config import PRESETS, PriorConfig
+from stage2_prior.incremental import IncrementalDecoder
+from stage2_prior.model import PAD, CodeFormat, Prior, before
+
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def prior() -> Prior:
+    torch.manual_seed(0)
+    config = load_config(PriorConfig, PRESETS, "tiny", overrides=["model.window_seconds=4"]).model
+    prior = Prior(config, CodeFormat(SOURCES, 8, 44100, 1024, "codec")).eval()
+    with torch.no_grad():  # biases and gains of a trained model are not zero
+        for parameter in prior.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return prior.requires_grad_(False)
+
+
+def window(prior: Prior, batch: int, frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Memory `[B, F, D]`, of which every second item is unconditional, and delayed tokens."""
+    accompaniment = torch.randint(0, prior.dropped, (batch, 4, 8, frames))
+    accompaniment[1::2] = prior.dropped
+    notes = torch.randint(0, NoteVocabulary.size, (batch, 1, frames))
+    codes = torch.randint(0, prior.dropped, (batch, 8, frames))
+    delayed = prior.pattern.apply(torch.cat((notes, codes), dim=1), PAD)
+    return prior.encode(accompaniment), delayed
+
+
+@pytest.mark.parametrize("batch", [1, 6])
+@pytest.mark.parametrize("known", [0, 1, 70])
+def test_cached_equals_uncached(prior: Prior, batch: int, known: int) -> None:
+    memory, delayed = window(prior, batch, prior.window)
+    expected = prior.decode(memory, before(delayed))
+    decoder = IncrementalDecoder(prior, batch)
+    steps = [decoder.start(memory, delayed[:, :, :known])]
+    for step in range(known, delayed.shape[-1] - 1):
+        steps.append(decoder.step(delayed[:, :, step]))
+    assert len(steps) > 64
+    assert (torch.stack(steps, dim=1) - expected[:, known:]).abs().max() < TOLERANCE
+
+
+def test_a_second_window_remembers_nothing_of_the_first(prior: Prior) -> None:
+    decoder = IncrementalDecoder(prior, 2)
+    for frames in (prior.window, 100):
+        memory, delayed = window(prior, 2, frames)
+        expected = prior.decode(memory, before(delayed))
+        steps = [decoder.start(memory, delayed[:, :, :30])]
+        steps += [decoder.step(delayed[:, :, step]) for step in range(30, 100)]
+        assert (torch.stack(steps, dim=1) - expected[:, 30:101]).abs().max() < TOLERANCE
+
+
+def test_another_kind_of_decoder_is_refused(prior: Prior) -> None:
+    from x_transformers import Decoder
+
+    config = prior.config
+    other = Prior(config, prior.format)
+    other.decoder = Decoder(
+        dim=config.dim, depth=1, heads=config.heads, sandwich_norm=True, rotary_pos_emb=True
+    )
+    with pytest.raises(TypeError, match="plain"):
+        IncrementalDecoder(other, 1)
