@@ -15,7 +15,7 @@ from scipy.signal import medfilt
 
 from shared.atomic import atomic_path
 from shared.errors import UserError
-from shared.pitch import track_pitch
+from shared.pitch import PitchTrack, track_pitch
 
 Tokens = npt.NDArray[np.uint8]
 
@@ -160,17 +160,32 @@ class TrackedNotes:
 def track_bass_notes(
     samples: npt.NDArray[np.float32], sample_rate: int, num_frames: int, frame_rate: float
 ) -> TrackedNotes:
-    """Listen to a bass stem `[C, N]`: pyin's pitch, cut into notes where it changes or is struck.
-
-    The pitch is rounded to semitones of the stem's own tuning: not every record is in 440 Hz.
-    """
+    """Listen to a bass stem `[C, N]`: pyin's pitch, cut into notes where it changes or is struck."""
     track = track_pitch(samples, sample_rate, frame_rate)
+    notes = segment_notes(track)
+    trust = track.confidence.copy()
+    for note in notes:
+        # The attack is as sure as the note that follows it, though pyin is deaf there.
+        sounding = (track.times >= note.onset) & (track.times < note.onset + note.duration)
+        trust[sounding] = track.confidence[sounding].mean()
+    frame_times = np.arange(num_frames) / frame_rate
+    return TrackedNotes(
+        tokens=notes_to_tokens(notes, num_frames, frame_rate),
+        confidence=np.interp(frame_times, track.times, trust).astype(np.float32),
+    )
+
+
+def segment_notes(track: PitchTrack) -> list[Note]:
+    """Notes of a pitch track, in order and without overlap.
+
+    The pitch is rounded to semitones of the line's own tuning: not every record is in 440 Hz.
+    """
     step = float(track.times[1]) if len(track.times) > 1 else 1.0
     shortest, late = round(SHORTEST_NOTE / step), round(ATTACK / step)
     pitch = medfilt(_semitones(track.pitch), 2 * shortest + 1)
     attacks = np.round(track.onsets / step).astype(int)
 
-    notes, trust = [], track.confidence.copy()
+    spans: list[tuple[int, int, int]] = []  # first frame, frame after the last, pitch
     edges = np.flatnonzero(np.diff(pitch, prepend=-1, append=-1) != 0)
     for begin, end in itertools.pairwise(edges.tolist()):
         if pitch[begin] < 0 or end - begin <= shortest:
@@ -178,17 +193,16 @@ def track_bass_notes(
         opening = attacks[(attacks >= begin - late) & (attacks <= begin + 1)]
         repeats = attacks[(attacks > begin + late) & (attacks < end - late)]
         first = opening[-1] if len(opening) else begin
-        strikes = [int(first), *repeats.tolist(), end]
-        for start, stop in itertools.pairwise(strikes):
-            notes.append(Note(start * step, (stop - start) * step, int(pitch[begin])))
-            # The attack is as sure as the note that follows it, though pyin is deaf there.
-            trust[start:stop] = track.confidence[begin:end].mean()
-
-    frame_times = np.arange(num_frames) / frame_rate
-    return TrackedNotes(
-        tokens=notes_to_tokens(notes, num_frames, frame_rate),
-        confidence=np.interp(frame_times, track.times, trust).astype(np.float32),
-    )
+        for start, stop in itertools.pairwise([int(first), *repeats.tolist(), end]):
+            spans.append((start, stop, int(pitch[begin])))
+    # A note's attack may lie in what still sounded like the note before.
+    ends = [min(stop, after) for (_, stop, _), (after, _, _) in itertools.pairwise(spans)]
+    ends += [stop for _, stop, _ in spans[-1:]]
+    return [
+        Note(start * step, (end - start) * step, number)
+        for (start, _, number), end in zip(spans, ends, strict=True)
+        if end > start
+    ]
 
 
 def _semitones(pitch: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -83,12 +83,17 @@ def _attacks(mono: npt.NDArray[np.float64], rate: float) -> npt.NDArray[np.float
     """Times in s at which librosa's spectral flux begins to rise to one of its peaks."""
     import librosa
 
+    silence = ATTACK_WINDOW  # ahead, so that an attack at time 0 is a rise too
     frames = librosa.onset.onset_detect(
         onset_envelope=librosa.onset.onset_strength(
-            y=mono, sr=rate, hop_length=ATTACK_HOP, n_fft=ATTACK_WINDOW, n_mels=MEL_BANDS
+            y=np.pad(mono, (silence, 0)),
+            sr=rate,
+            hop_length=ATTACK_HOP,
+            n_fft=ATTACK_WINDOW,
+            n_mels=MEL_BANDS,
         ),
         sr=rate,
         hop_length=ATTACK_HOP,
         backtrack=True,
     )
-    return np.asarray(frames) * ATTACK_HOP / rate
+    return np.maximum(np.asarray(frames) * ATTACK_HOP - silence, 0) / rate
