@@ -137,7 +137,7 @@ def _play(
     loudness = LOUDNESS[section.level]
 
     def add(player: list[Event], events: list[Event]) -> None:
-        player += [replace(event, velocity=event.velocity * loudness) for event in events]
+        player += [event.louder(loudness) for event in events]
 
     # In introductions and breaks the bass or the drums may wait.
     sparse = section.name in SPARSE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import floor
 
 import numpy as np
 
@@ -26,7 +27,9 @@ class Clock:
     unit: float = 1.0
 
     def seconds(self, beat: float) -> float:
-        whole, part = divmod(beat / self.unit + 1e-9, 1.0)
+        units = beat / self.unit
+        whole = floor(units + 1e-9)
+        part = units - whole
         first = part < 0.5
         # Both halves run evenly, at the speed that their share of the time asks for.
         part = 2 * part * self.swing if first else 1 - 2 * (1 - part) * (1 - self.swing)

@@ -79,3 +79,6 @@ class Event:
     pitch: int
     velocity: float
     slide: float = 0.0
+
+    def louder(self, factor: float) -> Event:
+        return Event(self.beat, self.length, self.pitch, self.velocity * factor, self.slide)
