@@ -66,6 +66,11 @@ PriorPath = Annotated[
     Path | None, typer.Option(help="Run folder or .safetensors file; default: the shipped prior.")
 ]
 Song = Annotated[Path, typer.Option(help="The song: WAV, FLAC, OGG, MP3, M4A and others.")]
+Split = Annotated[
+    Literal["train", "valid", "test"], typer.Option(help="Which songs to measure on.")
+]
+Songs = Annotated[int | None, typer.Option(help="Only so many songs. Default: all.")]
+Seconds = Annotated[float | None, typer.Option(help="Only so much of each. Default: all.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 
 
@@ -299,6 +304,61 @@ def make_dataset(
     for drop in report.dropped:
         print(f"dropped {drop.name}: {drop.reason}", file=sys.stderr)
     print(f"{out}: {len(report.songs)} songs written, {len(report.dropped)} dropped")
+
+
+@app.command()
+def separate(
+    song: Song,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path(),
+    sources: Annotated[
+        str, typer.Option(metavar="A,B", help="Which stems to write; they are also summed.")
+    ] = "vocals,bass,drums,other",
+    mask: Annotated[
+        bool,
+        typer.Option("--mask/--no-mask", help="Mask the song, or write the decoder's own sound."),
+    ] = True,
+    codec: CodecPath = None,
+    device: Device = "auto",
+) -> None:
+    """Split a song into stems; with the residual they sum to it.
+
+    \b
+    Examples:
+      python cli.py separate --song mix.wav --out stems
+      python cli.py separate --song mix.wav --sources bass,drums --no-mask
+    """
+    from stage1_vqvae.codec import load_codec
+    from stage1_vqvae.separate import separate
+
+    files = separate(song, out, load_codec(codec, device), sources.split(","), mask)
+    for path in dict.fromkeys((*files.stems.values(), files.mix, files.residual)):
+        print(path)
+
+
+@app.command()
+def evaluate_vqvae(
+    data: Data,
+    codec: CodecPath = None,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("runs/evaluate-vqvae"),
+    split: Split = "test",
+    songs: Songs = None,
+    seconds: Seconds = None,
+    museval: Annotated[
+        bool, typer.Option("--museval", help="Also SIR, SAR and ISR, by museval; slow.")
+    ] = False,
+    device: Device = "auto",
+) -> None:
+    """Measure a codec: the paper's SDR table, bits, codebook use, t-SNE.
+
+    \b
+    Examples:
+      python cli.py evaluate-vqvae --data MUSDB18
+      python cli.py evaluate-vqvae --data band --codec runs/vqvae --songs 20 --seconds 30
+    """
+    from stage1_vqvae.evaluate import evaluate_vqvae
+
+    report = evaluate_vqvae(data, codec, out, split, songs, seconds, museval, device)
+    print(report.as_markdown(), end="")
 
 
 def _semitones(text: str) -> range:
