@@ -10,7 +10,7 @@ say.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -43,9 +43,11 @@ class CodeFormat:
         return self.sample_rate / self.hop
 
 
-@dataclass(frozen=True)
-class PriorLogits:
-    """note, encoder_note `[B, F, 97]`; codes `[B, F, H, m]`, all by frames."""
+class PriorLogits(NamedTuple):
+    """note, encoder_note `[B, F, 97]`; codes `[B, F, H, m]`, all by frames.
+
+    Not a frozen dataclass as elsewhere, because Fabric takes a model's outputs apart.
+    """
 
     note: Tensor
     encoder_note: Tensor

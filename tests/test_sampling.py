@@ -1,0 +1,241 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from shared.config import load_config
+from shared.errors import UserError
+from shared.notes import NoteVocabulary
+from shared.sources import SOURCES
+from stage2_prior import sampling
+from stage2_prior.config import PRESETS, PriorConfig
+from stage2_prior.model import PAD, CodeFormat, Prior, before
+from stage2_prior.sampling import FREE, GeneratedBass, SamplingSettings, generate, truncated
+
+EVERYTHING = SamplingSettings(
+    guidance=1.5, source_guidance={"drums": 2.0, "other": 1.5}, candidates=3, top_k=30, top_p=0.95
+)
+
+
+@pytest.fixture(scope="module")
+def prior() -> Prior:
+    torch.manual_seed(0)
+    config = load_config(PriorConfig, PRESETS, "tiny").model
+    prior = Prior(config, CodeFormat(SOURCES, 8, 44100, 1024, "codec")).eval()
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return prior.requires_grad_(False)
+
+
+def song(frames: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 64, (4, 8, frames))
+
+
+def given(frames: int) -> np.ndarray:
+    """Note tokens and codes `[9, T]` of some bass."""
+    chance = np.random.default_rng(1)
+    notes = chance.integers(0, NoteVocabulary.size, (1, frames))
+    return np.concatenate((notes, chance.integers(0, 64, (8, frames))))
+
+
+def same(first: GeneratedBass, second: GeneratedBass) -> bool:
+    return np.array_equal(first.codes, second.codes) and np.array_equal(first.notes, second.notes)
+
+
+class UncachedDecoder:
+    """`IncrementalDecoder` by running x-transformers over the whole window at every step."""
+
+    def __init__(self, prior: Prior, batch: int) -> None:
+        self.prior = prior
+
+    def start(self, memory: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        self.memory, self.tokens = memory, tokens
+        history = before(F.pad(tokens, (0, 1), value=PAD))
+        return self.prior.decode(memory, history)[:, -1]
+
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.start(self.memory, torch.cat((self.tokens, tokens[..., None]), dim=-1))
+
+
+@pytest.mark.parametrize("frames", [50, 200])  # less than a window, and several (of 86)
+def test_cached_equals_uncached_with_guidance_in_batches_across_windows(
+    prior: Prior, frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = generate(prior, song(frames), EVERYTHING)
+    monkeypatch.setattr(sampling, "IncrementalDecoder", UncachedDecoder)
+    slow = generate(prior, song(frames), EVERYTHING)
+    assert same(fast, slow)
+    per_token = abs(fast.log_prob_conditional - slow.log_prob_conditional) / (9 * frames)
+    assert per_token < 1e-5
+
+
+@torch.no_grad()
+def test_log_probabilities_are_those_of_the_model(prior: Prior) -> None:
+    frames, accompaniment = 60, song(60)
+    bass = generate(prior, accompaniment, SamplingSettings(candidates=2))
+    tokens = torch.from_numpy(np.concatenate((bass.notes[None], bass.codes)).astype(np.int64))[None]
+    silent = np.full_like(accompaniment, prior.dropped)
+    for codes, expected in (
+        (accompaniment, bass.log_prob_conditional),
+        (silent, bass.log_prob_unconditional),
+    ):
+        logits = prior(torch.from_numpy(codes)[None], tokens)
+        note = F.cross_entropy(logits.note[0], tokens[0, 0], reduction="sum")
+        code = F.cross_entropy(
+            logits.codes[0].flatten(0, 1), tokens[0, 1:].t().flatten(), reduction="sum"
+        )
+        assert float(-note - code) == pytest.approx(expected, abs=1e-5 * 9 * frames)
+
+
+def test_shape_type_and_range(prior: Prior) -> None:
+    bass = generate(prior, song(120), SamplingSettings())
+    assert bass.codes.shape == (8, 120)
+    assert bass.codes.dtype == np.uint16
+    assert bass.codes.max() < 64
+    assert bass.notes.shape == (120,)
+    assert bass.notes.dtype == np.uint8
+    assert bass.notes.max() < NoteVocabulary.size
+    assert bass.seconds > 0
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_songs_shorter_than_the_delays(prior: Prior, frames: int) -> None:
+    assert generate(prior, song(frames), SamplingSettings()).codes.shape == (8, frames)
+
+
+def test_seed_decides(prior: Prior) -> None:
+    first, again, other = (
+        generate(prior, song(60), SamplingSettings(seed=seed)) for seed in (1, 1, 2)
+    )
+    assert same(first, again)
+    assert (first.codes == other.codes).mean() < 0.6
+
+
+def test_best_of_candidates(prior: Prior) -> None:
+    def gain(candidates: int) -> float:
+        bass = generate(prior, song(40), SamplingSettings(candidates=candidates))
+        return bass.log_prob_conditional - bass.log_prob_unconditional
+
+    assert gain(8) > gain(1)
+
+
+@pytest.mark.parametrize("frames", [80, 200])
+def test_fixed_frames_stay_and_gaps_are_filled(prior: Prior, frames: int) -> None:
+    bass = given(frames)
+    fixed = bass.copy()
+    fixed[:, 50:70] = FREE
+    drawn = generate(prior, song(frames), SamplingSettings(), fixed=fixed)
+    kept = np.r_[0:50, 70:frames]
+    assert np.array_equal(drawn.codes[:, kept], bass[1:, kept])
+    assert np.array_equal(drawn.notes[kept], bass[0, kept])
+    assert (drawn.codes[:, 50:70] != bass[1:, 50:70]).any()
+
+
+def test_nothing_to_draw(prior: Prior) -> None:
+    bass = given(30)
+    drawn = generate(prior, song(30), SamplingSettings(), fixed=bass)
+    assert np.array_equal(drawn.codes, bass[1:])
+
+
+def test_right_side_of_a_gap_judges_the_candidates(prior: Prior) -> None:
+    fixed = given(60)
+    fixed[:, 20:30] = FREE
+    judged = generate(prior, song(60), SamplingSettings(candidates=2), fixed=fixed)
+    fixed[:, 30:] = given(90)[:, 60:]
+    otherwise = generate(prior, song(60), SamplingSettings(candidates=2), fixed=fixed)
+    assert judged.log_prob_conditional != otherwise.log_prob_conditional
+
+
+def test_forced_notes(prior: Prior) -> None:
+    fixed = np.full((9, 100), FREE)
+    fixed[0] = given(100)[0]
+    fixed[0, 40:50] = FREE
+    drawn = generate(prior, song(100), SamplingSettings(), fixed=fixed)
+    forced = fixed[0] != FREE
+    assert np.array_equal(drawn.notes[forced], fixed[0, forced])
+
+
+def test_allowed_notes(prior: Prior) -> None:
+    allowed = np.zeros((100, NoteVocabulary.size), np.bool_)
+    allowed[:50, [0, 7, 8]] = True
+    allowed[50:, [0, 31, 32]] = True
+    notes = generate(prior, song(100), SamplingSettings(), allowed_notes=allowed).notes
+    assert set(notes[:50]) <= {0, 7, 8}
+    assert set(notes[50:]) <= {0, 31, 32}
+
+
+def test_guidance_follows_the_song_more(prior: Prior) -> None:
+    def gain(guidance: float) -> float:
+        settings = SamplingSettings(guidance=guidance, temperature=0.7, note_temperature=0.7)
+        bass = generate(prior, song(80), settings)
+        return bass.log_prob_conditional - bass.log_prob_unconditional
+
+    assert gain(3.0) > gain(1.0) > gain(0.0)
+
+
+def test_a_source_without_extra_guidance_changes_nothing(prior: Prior) -> None:
+    plain = generate(prior, song(30), SamplingSettings(temperature=0, note_temperature=0))
+    neutral = SamplingSettings(temperature=0, note_temperature=0, source_guidance={"drums": 1.0})
+    assert same(plain, generate(prior, song(30), neutral))
+    more = SamplingSettings(temperature=0, note_temperature=0, source_guidance={"drums": 4.0})
+    assert not same(plain, generate(prior, song(30), more))
+
+
+def test_threads_are_given_back(prior: Prior) -> None:
+    torch.set_num_threads(2)
+    try:
+        generate(prior, song(5), SamplingSettings())
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_truncation() -> None:
+    logits = torch.tensor([0.1, 0.5, 0.15, 0.25]).log()
+
+    def kept(**how: float) -> list[int]:
+        return torch.isfinite(truncated(logits, **how)).nonzero().flatten().tolist()  # type: ignore[arg-type]
+
+    assert kept() == [0, 1, 2, 3]
+    assert kept(top_k=2) == [1, 3]
+    assert kept(top_p=0.6) == [1, 3]
+    assert kept(top_p=0.01) == [1]
+    assert kept(min_p=0.4) == [1, 3]
+    assert kept(top_k=3, min_p=0.25) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("temperature", -1.0),
+        ("note_temperature", -0.1),
+        ("top_k", -1),
+        ("top_p", 0.0),
+        ("min_p", 1.0),
+        ("guidance", -2.0),
+        ("candidates", 0),
+        ("seed", -1),
+    ],
+)
+def test_settings_out_of_range(field: str, value: float) -> None:
+    with pytest.raises(UserError, match=field.replace("_", "[ -]").replace("candidates", "candid")):
+        SamplingSettings(**{field: value})
+
+
+def test_arrays_that_do_not_fit(prior: Prior) -> None:
+    settings = SamplingSettings()
+    with pytest.raises(UserError, match="prior reads"):
+        generate(prior, song(10)[:3], settings)
+    with pytest.raises(UserError, match="no frames"):
+        generate(prior, song(10)[..., :0], settings)
+    with pytest.raises(UserError, match=r"0\.\.63"):
+        generate(prior, song(10) + 10, settings)
+    with pytest.raises(UserError, match="shape"):
+        generate(prior, song(10), settings, fixed=given(11))
+    with pytest.raises(UserError, match="does not know"):
+        generate(prior, song(10), settings, fixed=given(10) + 60)
+    with pytest.raises(UserError, match="allowed"):
+        generate(prior, song(10), settings, allowed_notes=np.zeros((10, 97), np.bool_))
+    with pytest.raises(UserError, match="guitar"):
+        generate(prior, song(10), SamplingSettings(source_guidance={"guitar": 2.0}))
