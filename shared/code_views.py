@@ -1,0 +1,111 @@
+"""A song's codes to look at: tables for the terminal, a picture of every code over time."""
+
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from shared.codes import SongCodes
+from shared.errors import UserError
+from shared.metrics import code_usage, count_codes
+from shared.notes import tokens_to_notes
+from shared.plots import new_figure, save_figure
+
+
+def summary_table(song: SongCodes) -> Table:
+    """What the file holds, one fact a row."""
+    table = Table(title=song.track, show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    seconds = song.num_samples / song.sample_rate
+    table.add_row("length", f"{seconds:.2f} s, {song.num_samples} samples at {song.sample_rate} Hz")
+    table.add_row("frames", f"{song.num_frames}, {song.frame_rate:.2f} per second")
+    table.add_row("codebooks", f"{song.num_codebooks} for each source")
+    table.add_row("views", ", ".join(song.views))
+    table.add_row("split", song.split)
+    table.add_row("codec", song.fingerprint)
+    table.add_row("gain", f"{song.gain:.3f}")
+    if song.notes is not None and song.note_confidence is not None:
+        count = len(tokens_to_notes(song.notes, song.frame_rate))
+        trust = float(song.note_confidence.mean())
+        table.add_row("bass notes", f"{count}, mean confidence {trust:.2f}")
+    else:
+        table.add_row("bass notes", "unknown")
+    table.add_row("song facts", ", ".join(song.song) if song.song else "none")
+    return table
+
+
+def sources_table(song: SongCodes, view: str, cardinality: int | None = None) -> Table:
+    """Per source of a view: level, and how its codes are used.
+
+    cardinality: entries of a codebook (None: the largest code of the view, plus one).
+    """
+    codes = song.view(view)
+    usage = code_usage(count_codes(codes, cardinality or int(codes.max(initial=0)) + 1))
+    table = Table(title=f"view '{view}'", title_justify="left")
+    table.add_column("source")
+    for heading in ("level dBFS", "perplexity", "entries used", "bits/s"):
+        table.add_column(heading, justify="right")
+    for row, source in enumerate(song.sources):
+        level = song.rms.get(source, 0.0)
+        table.add_row(
+            source,
+            f"{20 * np.log10(level):.1f}" if level > 0 else "silent",
+            f"{usage.perplexity[row].mean():.1f}",
+            f"{100 * usage.usage[row].mean():.0f} %",
+            f"{usage.entropy[row].sum() * song.frame_rate:.0f}",
+        )
+    return table
+
+
+def frames_table(song: SongCodes, view: str, start: float = 0.0, num_frames: int = 16) -> Table:
+    """The codes themselves: a row per source and codebook, a column per frame from `start` s on."""
+    first = round(start * song.frame_rate)
+    if not 0 <= first < song.num_frames:
+        raise UserError(
+            f"{start:g} s lies outside '{song.track}', which lasts "
+            f"{song.num_frames / song.frame_rate:.2f} s: choose an earlier start"
+        )
+    last = min(first + num_frames, song.num_frames)
+    title = f"view '{view}', {first / song.frame_rate:.2f} to {last / song.frame_rate:.2f} s"
+    table = Table(title=title, title_justify="left", padding=(0, 0, 0, 1))
+    table.add_column("source")
+    table.add_column("codebook", justify="right")
+    for frame in range(first, last):
+        table.add_column(str(frame), justify="right")
+    for source, rows in zip(song.sources, song.view(view), strict=True):
+        for codebook, row in enumerate(rows):
+            # A source is named once, in its first row; a line ends its last.
+            name = source if codebook == 0 else ""
+            values = [str(code) for code in row[first:last].tolist()]
+            end = codebook == len(rows) - 1
+            table.add_row(name, str(codebook), *values, end_section=end)
+    return table
+
+
+def save_codes_picture(path: Path, song: SongCodes, view: str) -> None:
+    """A PNG: per source a strip, its codebooks from top to bottom, a colour per code, over time.
+
+    Equal colours in one row are equal codes; colours of neighbouring indices mean nothing.
+    """
+    codes = song.view(view)
+    figure, axes = new_figure(rows=len(song.sources), height=1.3)
+    top = max(int(codes.max(initial=0)), 1)
+    image = None
+    for axis, source, rows in zip(axes, song.sources, codes, strict=True):
+        image = axis.imshow(
+            rows,
+            aspect="auto",
+            interpolation="nearest",
+            cmap="turbo",
+            vmin=0,
+            vmax=top,
+            extent=(0, song.num_frames / song.frame_rate, len(rows) - 0.5, -0.5),
+        )
+        axis.set_ylabel(source)
+        axis.set_yticks([0, len(rows) - 1])
+    axes[0].set_title(f"{song.track} - codes of view '{view}'", loc="left")
+    axes[-1].set_xlabel("time (s)")
+    if image is not None:
+        figure.colorbar(image, ax=list(axes), label="code", pad=0.01, fraction=0.03)
+    save_figure(figure, path)
