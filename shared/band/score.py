@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 NOTE_NAMES = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+SHARP_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 # Chord quality -> (semitones above the root, suffix of the chord symbol).
 QUALITIES: dict[str, tuple[tuple[int, ...], str]] = {
@@ -89,8 +90,12 @@ class Chord:
 
     @property
     def symbol(self) -> str:
-        name = NOTE_NAMES[self.root] + QUALITIES[self.quality][1]
-        return name if self.bass == self.root else f"{name}/{NOTE_NAMES[self.bass]}"
+        root = NOTE_NAMES[self.root]
+        name = root + QUALITIES[self.quality][1]
+        if self.bass == self.root:
+            return name
+        sharp = root in ("D", "E", "F#", "A", "B")
+        return f"{name}/{(SHARP_NAMES if sharp else NOTE_NAMES)[self.bass]}"
 
 
 @dataclass(frozen=True)
