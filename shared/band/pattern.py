@@ -33,6 +33,8 @@ class Pattern:
 
     def in_bar(self, bar: int, beats_per_bar: int) -> tuple[Step, ...]:
         """The steps of bar number `bar` of the endlessly repeated pattern, from the bar's start."""
+        if self.beats == beats_per_bar:
+            return self.steps
         start = (bar * beats_per_bar) % self.beats
         return tuple(
             Step(step.beat - start, step.length, step.symbol)
