@@ -1,0 +1,182 @@
+"""What does each part of the recipe bring? Train variants from one seed and budget, and compare: what `ablate` does.
+
+The paper's own comparison (full, without STFT, without complement) comes first, then the paper's losses alone,
+then our additions, each taken away from the full recipe. Every variant sees the same batches of the
+same songs, for as many steps.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from shared.atomic import atomic_path
+from shared.cache import CachedSong
+from shared.console import err_console
+from shared.engine import Device
+from shared.errors import UserError
+from shared.metrics import code_usage, count_codes, sdr_windows
+from shared.sources import SOURCES
+from shared.tracks import Split
+from stage1_vqvae.codec import load_codec
+from stage1_vqvae.config import LossConfig, VQVAEConfig
+from stage1_vqvae.evaluate import excerpt, songs_of
+from stage1_vqvae.sdr_table import PAPER, SdrRow, sdr_table
+from stage1_vqvae.separate import CodedMixture
+from stage1_vqvae.train import train_vqvae
+
+SPLIT: Split = "test"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A configuration to train, and what to call it."""
+
+    name: str
+    config: VQVAEConfig
+
+    @property
+    def folder(self) -> str:
+        """Its run folder's name."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class VariantFigures:
+    """SDR of decoded sources, and the mean perplexity of all codebooks."""
+
+    row: SdrRow
+    perplexity: float
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What `ablate` measured: decoded SDR on songs not trained on, a row a variant."""
+
+    steps: int
+    seed: int
+    songs: tuple[str, ...]
+    figures: tuple[VariantFigures, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; nan becomes null."""
+        content = {
+            "steps": self.steps,
+            "seed": self.seed,
+            "songs": self.songs,
+            "variants": [f.row.as_dict() | {"perplexity": f.perplexity} for f in self.figures],
+            "paper": [row.as_dict() for row in PAPER],
+        }
+        return dict(json.loads(json.dumps(content), parse_constant=lambda name: None))
+
+    def as_markdown(self) -> str:
+        """The comparison table."""
+        perplexities = ", ".join(f"{f.row.name} {f.perplexity:.1f}" for f in self.figures)
+        return (
+            f"# Ablation\n\nEvery variant: {self.steps} steps from seed {self.seed}. Decoded SDR on "
+            f"{len(self.songs)} songs of the {SPLIT} split: median over windows of 1 s, then over songs.\n\n"
+            f"{sdr_table([*(f.row for f in self.figures), *PAPER])}\n\n"
+            "The paper's figures are on the MUSDB18 test set.\n\n"
+            f"Mean perplexity of the codebooks: {perplexities}.\n"
+        )
+
+
+def variants(full: VQVAEConfig) -> list[Variant]:
+    """The variants of a recipe; what the recipe does not use is not taken away.
+
+    Without STFT means without any term on spectra: the paper's, and our magnitude term.
+    """
+    loss, schedule = full.loss, full.quantizer
+    paper_losses = LossConfig(complement=loss.complement)
+    constant = replace(schedule, temperature_start=schedule.temperature_end)
+    candidates = [
+        Variant("full", full),
+        Variant("without STFT", replace(full, loss=replace(loss, stft=0.0, magnitude=0.0))),
+        Variant("without complement", replace(full, loss=replace(loss, complement=False))),
+        Variant("losses of the paper", replace(full, loss=paper_losses)),
+        Variant("without SNR", replace(full, loss=replace(loss, snr=0.0))),
+        Variant("without magnitude", replace(full, loss=replace(loss, magnitude=0.0))),
+        Variant("without usage", replace(full, loss=replace(loss, usage=0.0))),
+        Variant("without annealing", replace(full, quantizer=constant)),
+        Variant(
+            "without fading noise in", replace(full, quantizer=replace(schedule, noise_full_at=0.0))
+        ),
+        Variant("without hard phase", replace(full, quantizer=replace(schedule, hard_from=1.0))),
+        Variant("without coherent songs", replace(full, remix=replace(full.remix, coherent=0.0))),
+        Variant("without averaging", replace(full, train=replace(full.train, ema_decay=0.0))),
+    ]
+    distinct: list[Variant] = []
+    for candidate in candidates:
+        if all(candidate.config != known.config for known in distinct) and _learns(candidate):
+            distinct.append(candidate)
+    return distinct
+
+
+def ablate(
+    data: Path,
+    out: Path,
+    config: VQVAEConfig,
+    only: Sequence[str] = (),
+    songs: int | None = None,
+    seconds: float | None = None,
+    resume: Literal["auto", "never"] = "auto",
+    device: Device = "auto",
+) -> Ablation:
+    """Train every variant into a folder of `out`, compare them; writes `report.json` and `report.md`.
+
+    Args:
+        config: the full recipe, its budget and its seed.
+        only: names of the variants to train; empty: all that `variants` lists.
+        songs, seconds: so many test songs, so much from the middle of each; None: all.
+        resume: "auto" goes on where an earlier call was stopped; trained variants are only measured.
+
+    Raises:
+        UserError: unusable data, an unknown variant, a run of other settings in `out`.
+    """
+    chosen = _chosen(variants(config), only)
+    tested = songs_of(data, config.model.sample_rate, SPLIT, songs)
+    figures = []
+    for variant in chosen:
+        err_console.print(f"variant: {variant.name}")
+        path = train_vqvae(data, out / variant.folder, variant.config, resume, device)
+        figures.append(_measure(variant.name, path, tested, seconds))
+    names = tuple(song.name for song in tested)
+    ablation = Ablation(config.train.steps, config.train.seed, names, tuple(figures))
+    with atomic_path(out / "report.json") as temporary:
+        temporary.write_text(json.dumps(ablation.as_dict(), indent=2) + "\n", encoding="utf-8")
+    with atomic_path(out / "report.md") as temporary:
+        temporary.write_text(ablation.as_markdown(), encoding="utf-8")
+    return ablation
+
+
+def _learns(variant: Variant) -> bool:
+    loss = variant.config.loss
+    return any((loss.waveform, loss.stft, loss.snr, loss.magnitude))
+
+
+def _chosen(known: Sequence[Variant], names: Sequence[str]) -> list[Variant]:
+    for name in names:
+        if name not in [variant.name for variant in known]:
+            raise UserError(
+                f"there is no variant '{name}' of this recipe: "
+                f"choose of {', '.join(variant.name for variant in known)}"
+            )
+    return [variant for variant in known if not names or variant.name in names]
+
+
+def _measure(
+    name: str, path: Path, songs: Sequence[CachedSong], seconds: float | None
+) -> VariantFigures:
+    codec = load_codec(path)
+    counts = np.zeros((len(SOURCES), codec.num_codebooks, codec.cardinality), np.int64)
+    scores = []
+    for song in songs:
+        stems = excerpt(song, seconds)
+        coded = CodedMixture.encode(stems.sum(0), codec)
+        counts += count_codes(coded.codes, codec.cardinality)
+        scores.append(sdr_windows(stems, coded.decode_each(), codec.sample_rate))
+    return VariantFigures(SdrRow.of(name, scores), float(code_usage(counts).perplexity.mean()))

@@ -1,0 +1,60 @@
+"""Tables of SDR by source, beside the figures that Kim et al. (2021) published."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from shared.metrics import median_sdr
+from shared.sources import SOURCES
+
+
+@dataclass(frozen=True)
+class SdrRow:
+    """SDR in dB by source; nan where no song holds the source."""
+
+    name: str
+    sdr: Mapping[str, float]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the sources that were scored."""
+        return fmean([value for value in self.sdr.values() if value == value] or [float("nan")])
+
+    @classmethod
+    def of(cls, name: str, scores: Sequence[np.ndarray]) -> "SdrRow":
+        """From each song's SDR windows [sources, windows]: the median of windows, then of songs."""
+        songs = np.stack([median_sdr(windows) for windows in scores], axis=-1)
+        return cls(name, dict(zip(SOURCES, median_sdr(songs).tolist(), strict=True)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"name": self.name, **self.sdr, "mean": self.mean}
+
+
+def _row(name: str, vocals: float, bass: float, drums: float, other: float) -> SdrRow:
+    return SdrRow(name, dict(zip(SOURCES, (vocals, bass, drums, other), strict=True)))
+
+
+# Table 1 of the paper: SDR by museval on the MUSDB18 test set.
+PAPER = (
+    _row("paper: full", 1.270, 1.761, 1.403, 0.812),
+    _row("paper: without STFT", 1.546, 1.026, 1.480, 1.069),
+    _row("paper: without complement", 0.996, -0.031, 1.458, 0.576),
+)
+
+
+def sdr_table(rows: Sequence[SdrRow]) -> str:
+    """The rows as a Markdown table, in dB."""
+    lines = [f"| SDR, dB | {' | '.join(SOURCES)} | mean |", "|---|" + "---:|" * (len(SOURCES) + 1)]
+    for row in rows:
+        figures = [*(row.sdr[source] for source in SOURCES), row.mean]
+        lines.append(f"| {row.name} | {' | '.join(map(decibels, figures))} |")
+    return "\n".join(lines)
+
+
+def decibels(value: float) -> str:
+    """Two decimals, or a dash where there is nothing to measure."""
+    return "-" if value != value else f"{value:.2f}"

@@ -1,0 +1,234 @@
+"""Evaluation and ablation: the files they leave, and figures of codecs whose figures are known."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.cache import build_cache
+from shared.config import load_config
+from shared.errors import UserError
+from shared.sources import SOURCES
+from stage1_vqvae.ablate import ablate, variants
+from stage1_vqvae.bss_eval import bss_eval, load_museval
+from stage1_vqvae.codec import load_codec
+from stage1_vqvae.config import PRESETS, VQVAEConfig
+from stage1_vqvae.embedding_report import SourceVectors, collect_vectors, embedding_report
+from stage1_vqvae.evaluate import evaluate_vqvae, excerpt, soft_and_hard, source_codes
+from stage1_vqvae.sdr_table import PAPER, SdrRow, sdr_table
+from stage1_vqvae.train import train_vqvae
+
+
+@pytest.fixture(scope="module")
+def config() -> VQVAEConfig:
+    return load_config(VQVAEConfig, PRESETS, "tiny")
+
+
+@pytest.fixture(scope="module")
+def run(stem_folder, config, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("vqvae")
+    train_vqvae(stem_folder, out, config, device="cpu")
+    return out
+
+
+@pytest.fixture(scope="module")
+def evaluated(stem_folder, run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("evaluation")
+    return evaluate_vqvae(stem_folder, run, out), out
+
+
+def test_it_leaves_these_files(evaluated):
+    _, out = evaluated
+    assert sorted(p.name for p in out.iterdir()) == ["report.json", "report.md", "tsne.png"]
+    assert (out / "tsne.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_report_holds_all_rows(evaluated):
+    report, out = evaluated
+    assert [row.name for row in report.rows] == ["decoded", "masked", "floor", "ceiling"]
+    assert (report.split, report.songs, report.seconds) == ("test", ("four",), 2.0)
+    assert report.museval == ()
+    content = json.loads((out / "report.json").read_text())
+    assert content["rows"][0]["mean"] == pytest.approx(report.row("decoded").mean)
+    assert content["soft_minus_hard"] == pytest.approx(report.soft - report.hard)
+    text = (out / "report.md").read_text()
+    for word in ("decoded", "masked", "floor", "ceiling", "paper: full", "1.31", "bit/s", *SOURCES):
+        assert word in text
+
+
+def test_floor_and_ceiling_enclose_any_mask(evaluated):
+    """The ideal mask beats the mixture for every source; an untrained codec's mask stays under it."""
+    report, _ = evaluated
+    floor, masked, ceiling = (report.row(name) for name in ("floor", "masked", "ceiling"))
+    for source in SOURCES:
+        assert ceiling.sdr[source] > floor.sdr[source]
+        assert ceiling.sdr[source] > masked.sdr[source]
+
+
+def test_the_floor_is_the_mixture(evaluated, stem_folder):
+    stems = build_cache(stem_folder).split("test")[0].read_all().astype(np.float64)
+    error = stems.sum(0) - stems
+    seconds = slice(0, 44100), slice(44100, 88200)
+    expected = [
+        np.median(
+            [10 * np.log10(np.square(s[:, w]).sum() / np.square(e[:, w]).sum()) for w in seconds]
+        )
+        for s, e in zip(stems, error, strict=True)
+    ]
+    row = evaluated[0].row("floor")
+    assert [row.sdr[source] for source in SOURCES] == pytest.approx(expected)
+
+
+def test_seconds_and_songs_are_limited(stem_folder, run, tmp_path):
+    report = evaluate_vqvae(stem_folder, run, tmp_path, "train", songs=1, seconds=1.0)
+    assert (len(report.songs), report.seconds) == (1, 1.0)
+
+
+def test_an_excerpt_is_the_middle(stem_folder):
+    song = build_cache(stem_folder).split("test")[0]
+    np.testing.assert_array_equal(excerpt(song, 1.0), song.read_all(22050, 44100))
+    assert excerpt(song, 100.0).shape[-1] == song.num_samples
+
+
+def test_mistakes(stem_folder, run, tmp_path, write_song):
+    with pytest.raises(UserError, match="at least 1"):
+        evaluate_vqvae(stem_folder, run, tmp_path, songs=0)
+    with pytest.raises(UserError, match="ask for more"):
+        evaluate_vqvae(stem_folder, run, tmp_path, seconds=0.0)
+    assert list(tmp_path.iterdir()) == []  # nothing half-written
+    for name in ("train/a", "valid/b"):
+        write_song(tmp_path / "data" / name)
+    with pytest.raises(UserError, match="no song of the split 'test'"):
+        evaluate_vqvae(tmp_path / "data", run, tmp_path / "out")
+    with pytest.raises(UserError, match="no checkpoint"):
+        evaluate_vqvae(stem_folder, tmp_path / "none", tmp_path / "out")
+
+
+def test_source_codes_of_known_counts(run):
+    codec = load_codec(run)  # 2 codebooks of 8
+    counts = np.zeros((4, 2, 8), np.int64)
+    counts[:, 0] = 5  # all entries alike: 3 bits
+    counts[:, 1, 3] = 40  # one entry: 0 bits
+    bass = source_codes(codec, counts)["bass"]
+    assert bass.raw_bits == pytest.approx(6 * codec.frame_rate)
+    assert bass.entropy_bits == pytest.approx(3 * codec.frame_rate)
+    assert bass.perplexity == pytest.approx((8, 1))
+    assert bass.usage == (1, 1 / 8)
+
+
+def test_soft_at_zero_temperature_is_hard(run, stem_folder):
+    codec = load_codec(run)
+    frozen = replace(codec.config.quantizer, temperature_end=1e-6)
+    codec.config = replace(codec.config, quantizer=frozen)
+    stems = build_cache(stem_folder).split("test")[0].read_all(0, 20_000)
+    soft, hard = soft_and_hard(codec, stems)
+    assert soft.shape == hard.shape == stems.shape
+    np.testing.assert_allclose(soft, hard, rtol=0, atol=1e-4)
+
+
+def test_vectors_that_tell_their_source_score_full():
+    rng = np.random.default_rng(0)
+    source, group = np.repeat(np.arange(4), 30), np.tile([0, 1, 2], 40)
+    apart = 10 * np.eye(4, 6)[source] + 0.1 * rng.standard_normal((120, 6))
+    report = embedding_report(SourceVectors(apart, source, group))
+    assert report.knn_accuracy == 1
+    assert report.silhouette > 0.9
+    mixed = embedding_report(SourceVectors(rng.standard_normal((120, 6)), source, group))
+    assert mixed.knn_accuracy < 0.5
+    assert abs(mixed.silhouette) < 0.1
+
+
+def test_neighbours_in_the_same_song_do_not_count():
+    """A vector that names the song, not the source, must not score."""
+    source, group = np.repeat(np.arange(2), 60), np.tile(np.repeat([0, 1], 30), 2)
+    own = 10 * np.eye(4)[2 * source + group]  # the source shows within a song only
+    song = SourceVectors(
+        own + 0.01 * np.random.default_rng(0).standard_normal((120, 4)), source, group
+    )
+    assert embedding_report(song).knn_accuracy < 0.9
+
+
+def test_too_few_vectors_are_not_measured():
+    report = embedding_report(SourceVectors(np.zeros((3, 2)), np.arange(3), np.arange(3)))
+    assert np.isnan(report.knn_accuracy)
+    assert report.frames == 3
+
+
+def test_silent_stems_give_no_vectors(run, stem_folder):
+    codec = load_codec(run)
+    stems = build_cache(stem_folder).split("test")[0].read_all()
+    stems[SOURCES.index("vocals")] = 0
+    points = collect_vectors(codec, [stems])
+    assert set(points.source) == {1, 2, 3}
+    assert points.vectors.shape == (len(points.source), 4 * 2 * 4)
+    assert set(points.group) == {0, 1}
+
+
+def test_museval_gives_the_other_figures():
+    rng = np.random.default_rng(0)
+    references = rng.standard_normal((3, 2, 1500)).astype(np.float32)
+    references[1] = 0
+    figures = bss_eval(load_museval(), references, references + 0.1 * references[::-1], 1000)
+    assert set(figures) == {"SIR", "SAR", "ISR"}
+    for windows in figures.values():
+        assert windows.shape[0] == 3
+        assert np.isnan(windows[1]).all()
+        assert np.isfinite(windows[[0, 2]]).all()
+
+
+def test_rows_take_the_median_of_medians():
+    scores = [np.tile([[1.0, 2.0, 9.0]], (4, 1)), np.tile([[4.0, 4.0]], (4, 1))]
+    scores[0][1] = scores[1][1] = np.nan
+    row = SdrRow.of("x", scores)
+    assert row.sdr["vocals"] == 3
+    assert np.isnan(row.sdr["bass"])
+    assert row.mean == 3
+    assert sdr_table([row]).splitlines()[-1] == "| x | 3.00 | - | 3.00 | 3.00 | 3.00 |"
+
+
+def test_the_papers_means_are_its_means():
+    assert [row.mean for row in PAPER] == pytest.approx([1.311, 1.280, 0.749], abs=2e-3)
+
+
+def test_variants_differ_in_one_thing():
+    full = load_config(VQVAEConfig, PRESETS, "compact")
+    listed = variants(full)
+    names = [variant.name for variant in listed]
+    assert names[:3] == ["full", "without STFT", "without complement"]
+    assert len(set(names)) == len({v.folder for v in listed}) == len(listed)
+    assert all(v.config != full for v in listed[1:])
+    by_name = {variant.name: variant.config for variant in listed}
+    assert by_name["without STFT"].loss == replace(full.loss, stft=0.0, magnitude=0.0)
+    assert by_name["without usage"] == replace(full, loss=replace(full.loss, usage=0.0))
+    assert {v.config.train.seed for v in listed} == {full.train.seed}
+    assert {v.config.train.steps for v in listed} == {full.train.steps}
+
+
+def test_the_papers_variants_of_the_paper_preset():
+    paper = load_config(VQVAEConfig, PRESETS, "paper")
+    names = [variant.name for variant in variants(paper)]
+    assert names[:3] == ["full", "without STFT", "without complement"]
+    assert not {"without SNR", "without usage", "without hard phase"} & set(names)
+
+
+def test_ablate(stem_folder, config, tmp_path, capsys):
+    only = ["full", "without complement"]
+    first = ablate(stem_folder, tmp_path, config, only, seconds=1.0, device="cpu")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "full", "report.json", "report.md", "without-complement",
+    ]  # fmt: skip
+    assert [f.row.name for f in first.figures] == only
+    assert all(f.perplexity >= 1 for f in first.figures)
+    text = (tmp_path / "report.md").read_text()
+    assert "| without complement |" in text
+    assert "paper: without complement" in text
+    stamp = (tmp_path / "full" / "model.safetensors").stat().st_mtime_ns
+    again = ablate(stem_folder, tmp_path, config, only, seconds=1.0, device="cpu")
+    assert again.as_dict() == first.as_dict()
+    assert (
+        tmp_path / "full" / "model.safetensors"
+    ).stat().st_mtime_ns == stamp  # not trained again
+    with pytest.raises(UserError, match="no variant 'half' of this recipe: choose of full"):
+        ablate(stem_folder, tmp_path, config, ["half"], device="cpu")

@@ -1,0 +1,135 @@
+"""Separation: stems of the song's own rate and exact length that sum to it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from shared.config import load_config
+from shared.errors import UserError
+from shared.sources import SOURCES
+from stage1_vqvae.codec import VQVAECodec
+from stage1_vqvae.config import PRESETS, VQVAEConfig
+from stage1_vqvae.model import VQVAE
+from stage1_vqvae.separate import separate, separate_samples
+
+
+@pytest.fixture(scope="module")
+def codec() -> VQVAECodec:
+    torch.manual_seed(0)
+    config = load_config(VQVAEConfig, PRESETS, "tiny")
+    return VQVAECodec(VQVAE(config.model), config, "untrained")
+
+
+def noise(num_samples: int, channels: int = 2) -> np.ndarray:
+    random = np.random.default_rng(0)
+    return 0.1 * random.standard_normal((channels, num_samples)).astype(np.float32)
+
+
+def write(folder: Path, samples: np.ndarray, rate: int, name: str = "song.wav") -> Path:
+    path = folder / name
+    soundfile.write(path, samples.T, rate, subtype="PCM_16")
+    return path
+
+
+def read(path: Path) -> np.ndarray:
+    return soundfile.read(path, dtype="float32", always_2d=True)[0].T
+
+
+@pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize(
+    ("rate", "num_samples"), [(44100, 20_001), (48000, 24_007), (22050, 9_999), (8000, 4_001)]
+)
+def test_stems_sum_to_the_song_at_its_own_rate_and_length(codec, tmp_path, rate, num_samples, mask):
+    song = write(tmp_path, noise(num_samples), rate)
+    result = separate(song, tmp_path / "out", codec, mask=mask)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
+        ["song.all.wav", "song.residual.wav", *(f"song.{source}.wav" for source in SOURCES)]
+    )
+    for path in (*result.stems.values(), result.mix, result.residual):
+        info = soundfile.info(path)
+        assert (info.samplerate, info.frames, info.channels) == (rate, num_samples, 2)
+    total = sum(read(path) for path in (*result.stems.values(), result.residual))
+    np.testing.assert_allclose(total, read(song), rtol=0, atol=1e-6)
+
+
+def test_a_mask_leaves_no_residual_of_all_sources(codec):
+    song = noise(30_000)
+    stems = separate_samples(song, 44100, codec)
+    assert np.abs(stems.residual).max() < 1e-4
+    np.testing.assert_allclose(stems.mix, song, rtol=0, atol=1e-4)
+
+
+def test_some_sources_and_their_mix(codec, tmp_path):
+    song = write(tmp_path, noise(10_000), 44100)
+    result = separate(song, tmp_path / "out", codec, ["drums", "bass", "drums"])
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "song.bass+drums.wav",
+        "song.bass.wav",
+        "song.drums.wav",
+        "song.residual.wav",
+    ]
+    bass, drums = read(result.stems["bass"]), read(result.stems["drums"])
+    np.testing.assert_allclose(read(result.mix), bass + drums, rtol=0, atol=1e-6)
+    whole = separate_samples(read(song), 44100, codec)
+    np.testing.assert_allclose(bass, whole.stems["bass"], rtol=0, atol=1e-6)
+
+
+def test_one_source_is_its_own_mix(codec, tmp_path):
+    song = write(tmp_path, noise(10_000), 44100)
+    result = separate(song, tmp_path / "out", codec, ["bass"])
+    assert result.mix == result.stems["bass"]
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_without_a_mask_it_is_the_decoders_sound(codec):
+    song = noise(10_000)
+    stems = separate_samples(song, 44100, codec, ["bass", "other"], mask=False)
+    gain = np.float32(0.1 / np.sqrt(np.square(song, dtype=np.float64).mean()))
+    codes = codec.encode(song * gain)
+    for source in ("bass", "other"):
+        expected = codec.decode(codes, 10_000, [source]) / gain
+        np.testing.assert_allclose(stems.stems[source], expected, rtol=0, atol=1e-6)
+    together = codec.decode(codes, 10_000, ["bass", "other"]) / gain
+    np.testing.assert_allclose(stems.mix, together, rtol=0, atol=1e-6)
+
+
+def test_level_does_not_matter(codec):
+    """A quiet song is brought to the codec's level, and its stems back to its own."""
+    song = noise(10_000)
+    loud, quiet = (separate_samples(g * song, 44100, codec) for g in (1.0, 1 / 64))
+    np.testing.assert_allclose(64 * quiet.stems["bass"], loud.stems["bass"], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [1, 6])
+def test_other_channel_counts_come_back_in_stereo(codec, tmp_path, channels):
+    song = write(tmp_path, noise(5_000, channels), 44100)
+    assert read(separate(song, tmp_path, codec, ["bass"]).stems["bass"]).shape == (2, 5_000)
+
+
+def test_a_silent_song_gives_silent_stems(codec):
+    stems = separate_samples(np.zeros((2, 5_000), np.float32), 44100, codec)
+    assert not any(stem.any() for stem in stems.stems.values())
+
+
+def test_the_mixture_of_a_stem_file(codec, stem_mp4, tmp_path):
+    result = separate(stem_mp4, tmp_path, codec, ["bass"])
+    assert result.residual.name == stem_mp4.name.removesuffix(".stem.mp4") + ".residual.wav"
+    assert soundfile.info(result.residual).frames == 268_288
+
+
+def test_mistakes(codec, tmp_path):
+    song = write(tmp_path, noise(5_000), 44100)
+    with pytest.raises(UserError, match="no source 'guitar': choose of vocals, bass"):
+        separate(song, tmp_path, codec, ["guitar"])
+    with pytest.raises(UserError, match="no source is named"):
+        separate(song, tmp_path, codec, [])
+    with pytest.raises(UserError, match="there is no file"):
+        separate(tmp_path / "none.wav", tmp_path, codec)
+    with pytest.raises(UserError, match="lasts 2 ms, less than a frame of 12 ms"):
+        separate(write(tmp_path, noise(100), 44100, "short.wav"), tmp_path, codec)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        separate(song, tmp_path / "file" / "out", codec)
