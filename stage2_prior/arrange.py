@@ -8,6 +8,7 @@ The files, for a song NAME:
     NAME.mix.wav    the song with the new bass: its own bass is replaced where one was taken out,
                     otherwise the new bass is added to the song as it is
     NAME.mid        the line as notes
+    NAME.png        the song without bass, the new bass and its notes, over time
     NAME.json       all that is needed to make the same again, and what was measured on the way
 """
 
@@ -27,14 +28,22 @@ from shared.codec import Codec
 from shared.codes import require_fingerprint
 from shared.errors import UserError
 from shared.notes import Note, tokens_to_notes, write_midi
+from shared.plots import save_generation_picture
 from shared.sources import BASS
-from shared.tracks import STEM_MP4
+from shared.tracks import STEM_MP4, song_name
 from stage2_prior.edits import Edits, GivenBass, given_bass
 from stage2_prior.listen import HeardSong, Samples, listen, rms
 from stage2_prior.model import Prior
 from stage2_prior.outputs import files_together, write_json
 from stage2_prior.sampling import GeneratedBass, SamplingSettings, generate
 
+ENDINGS = {
+    "bass": "bass.wav",
+    "mix": "mix.wav",
+    "midi": "mid",
+    "picture": "png",
+    "json": "json",
+}
 SILENCE = 1e-5  # RMS, -100 dBFS
 
 
@@ -54,7 +63,7 @@ class ArrangeOptions:
 class Arrangement:
     """What `generate_bass` leaves.
 
-    files: by kind: bass, mix, midi, json.
+    files: by kind: bass, mix, midi, picture, json.
     notes: the new line.
     timings: s, per step.
     figures: the content of NAME.json.
@@ -96,7 +105,9 @@ def generate_bass(
             f"{song} lasts {1000 * mixture.shape[-1] / codec.sample_rate:.0f} ms, less than a frame "
             f"of {1000 / codec.frame_rate:.0f} ms: give a longer song"
         )
-    with files_together(_paths(song, out)) as files:
+    name = _name(song)
+    paths = {kind: out / f"{name}.{end}" for kind, end in ENDINGS.items()}
+    with files_together(paths) as files:
         with watch("take bass out"):
             heard = listen(mixture, codec, options.remove_bass)
         with watch("encode"):
@@ -117,7 +128,7 @@ def generate_bass(
             bass_scale = _write_unclipped(files["bass"], bass, audio.sample_rate)
             mix_scale = _write_unclipped(files["mix"], mix, audio.sample_rate)
             write_midi(files["midi"], notes)
-        paths = _paths(song, out)
+            save_generation_picture(files["picture"], rest, bass, audio.sample_rate, notes, name)
         figures = {
             "song": song,
             "sample_rate": audio.sample_rate,
@@ -150,14 +161,8 @@ def generate_bass(
     return Arrangement(paths, tuple(notes), watch.seconds, figures)
 
 
-def _paths(song: Path, out: Path) -> dict[str, Path]:
-    name = song.name.removesuffix(STEM_MP4) if song.name.endswith(STEM_MP4) else song.stem
-    return {
-        "bass": out / f"{name}.bass.wav",
-        "mix": out / f"{name}.mix.wav",
-        "midi": out / f"{name}.mid",
-        "json": out / f"{name}.json",
-    }
+def _name(song: Path) -> str:
+    return song_name(song) if song.name.endswith(STEM_MP4) else song.stem
 
 
 def _write_line(

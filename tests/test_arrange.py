@@ -72,7 +72,7 @@ def compose(song: Path, out: Path, codec: VQVAECodec, prior: Prior, **edits: obj
 def test_the_files(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
     made = compose(song, tmp_path / "new", codec, prior)
     name = "My song.v2"
-    expected = {f"{name}.{end}" for end in ("bass.wav", "mix.wav", "mid", "json")}
+    expected = {f"{name}.{end}" for end in ("bass.wav", "mix.wav", "mid", "png", "json")}
     assert {path.name for path in (tmp_path / "new").iterdir()} == expected
     assert {path.name for path in made.files.values()} == expected
     report = json.loads(made.files["json"].read_text())

@@ -1,0 +1,134 @@
+"""Stretches of songs on which a prior is judged, and how they sound and score."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.codec import Codec
+from shared.codes import SUFFIX, SongCodes, require_codec
+from shared.errors import UserError
+from shared.notes import NoteVocabulary
+from shared.pitch import track_pitch
+from shared.song_metrics import BassFigures, judge_bass
+from shared.sources import BASS
+from stage2_prior.bootstrap import Estimate, bootstrap_mean
+from stage2_prior.sampling import FREE
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """`num_samples` of a song from frame `first` on; they make `frames` frames."""
+
+    song: SongCodes
+    first: int
+    frames: int
+    num_samples: int
+
+    @property
+    def start(self) -> float:
+        """Where in the song the clip begins, in s."""
+        return self.first / self.song.frame_rate
+
+    @property
+    def truth(self) -> dict[str, Any]:
+        """The song's chords, beats and notes; empty where they are not known."""
+        return self.song.song or {}
+
+    @property
+    def accompaniment(self) -> npt.NDArray[np.uint16]:
+        """Codes `[S, H, frames]` of the song without its bass."""
+        return self.song.view("accompaniment")[..., self._frames]
+
+    @property
+    def bass(self) -> npt.NDArray[np.uint16]:
+        """Codes `[H, frames]` of the true bass."""
+        return self.song.view("alone")[BASS][:, self._frames]
+
+    @property
+    def notes(self) -> npt.NDArray[np.int64]:
+        """Note tokens `[frames]` of the true bass, FREE where they are not known."""
+        notes, confidence = self.song.notes, self.song.note_confidence
+        if notes is None or confidence is None:
+            return np.full(self.frames, FREE)
+        known = confidence[self._frames] > 0
+        return np.where(known, notes[self._frames].astype(np.int64), FREE)
+
+    @property
+    def _frames(self) -> slice:
+        return slice(self.first, self.first + self.frames)
+
+
+def load_clips(
+    codes: Path, codec: Codec, split: str, at_most: int, seconds: float
+) -> tuple[Clip, ...]:
+    """From the middle of each song of a split, or of an even choice of `at_most`, one clip.
+
+    Songs that are shorter than `seconds` are left out.
+
+    Raises:
+        UserError: fewer than two songs are left, or codes are not this codec's.
+    """
+    folder = codes / split if (codes / split).is_dir() else codes
+    songs = [SongCodes.load(path) for path in sorted(folder.rglob(f"*{SUFFIX}"))]
+    num_samples = round(seconds * codec.sample_rate)
+    frames = codec.num_frames(num_samples)
+    songs = [s for s in songs if s.split == split and s.num_frames >= frames]
+    if len(songs) < 2:
+        raise UserError(
+            f"{codes} holds {len(songs)} songs of the split '{split}' that last {seconds:g} s: at "
+            "least two are needed; choose another split or fewer seconds"
+        )
+    count = min(at_most, len(songs))
+    chosen = [songs[i * len(songs) // count] for i in range(count)]
+    for song in chosen:
+        require_codec(song, codec)
+    return tuple(Clip(s, (s.num_frames - frames) // 2, frames, num_samples) for s in chosen)
+
+
+def sound_of(codes: npt.NDArray[np.uint16], clip: Clip, codec: Codec) -> npt.NDArray[np.float32]:
+    """Bass codes `[H, frames]` as audio `[2, num_samples]` at the level of the clip's song."""
+    every = np.zeros((len(codec.sources), *codes.shape), np.uint16)
+    every[BASS] = codes
+    audio = codec.decode(every, clip.num_samples, [codec.sources[BASS]])
+    return audio / np.float32(clip.song.gain)
+
+
+def shifted_by_a_bar(audio: npt.NDArray[np.float32], clip: Clip) -> npt.NDArray[np.float32]:
+    """Audio `[2, N]` one bar later, its end at the beginning; two seconds where no bar is known."""
+    downbeats = clip.truth.get("downbeats", [])
+    bar = float(np.median(np.diff(downbeats))) if len(downbeats) > 1 else 2.0
+    return np.roll(audio, round(bar * clip.song.sample_rate), axis=1)
+
+
+def judge(audio: npt.NDArray[np.float32], clip: Clip, skip: float = 0.0) -> BassFigures:
+    """Figures of a bass `[2, N]` in the clip, of its first `skip` seconds nothing."""
+    rate = clip.song.sample_rate
+    return judge_bass(audio[:, round(skip * rate) :], rate, clip.truth, clip.start + skip)
+
+
+def sung_share(audio: npt.NDArray[np.float32], notes: npt.NDArray[np.int64], clip: Clip) -> float:
+    """Of the frames in which `notes [frames]` sound, the share in which their pitch class is heard
+    in the audio by pyin; nan where none do.
+    """
+    track = track_pitch(audio, clip.song.sample_rate, clip.song.frame_rate)
+    times = np.arange(len(notes)) / clip.song.frame_rate
+    heard = track.pitch[np.abs(track.times[:, None] - times).argmin(0)]
+    sounding = (notes != FREE) & (notes != NoteVocabulary.REST)
+    if not sounding.any():
+        return float("nan")
+    asked = NoteVocabulary.pitches(notes[sounding])
+    wrong = np.isnan(heard[sounding])
+    classes = np.where(wrong, 0, np.round(heard[sounding])).astype(np.int64) % 12
+    return float(np.mean(~wrong & (classes == asked % 12)))
+
+
+def summarise(figures: Sequence[BassFigures]) -> dict[str, Estimate]:
+    """The mean of each figure over the clips, with its interval."""
+    return {
+        field.name: bootstrap_mean(float(getattr(each, field.name)) for each in figures)
+        for field in fields(BassFigures)
+    }

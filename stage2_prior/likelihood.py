@@ -1,0 +1,91 @@
+"""What a song's bass costs in bits, with its accompaniment, without, and with another song's.
+
+Everything is teacher-forced: the true bass is the history. In bits per second of music, since most
+bits of a code stream describe timbre and phase, which no accompaniment can tell.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from stage2_prior.model import MASK, PAD, Prior
+from stage2_prior.sequences import SongTokens, whole_windows
+from stage2_prior.train import note_figures, token_nats
+
+WINDOWS_A_SONG = 4
+
+
+@dataclass(frozen=True)
+class SongLikelihood:
+    """Figures of one song, averaged over its frames.
+
+    conditional, unconditional, shuffled: bits per second of note and codes together, given the
+        song's accompaniment, none, and another song's.
+    bits_per_code, note_bits: of the conditional, bits per code, and per second for the note.
+    code_accuracy: share of codes that are the likeliest, per codebook. note_accuracy: the same of
+        the notes that sound.
+    encoder_pitch_class, encoder_onset_f1: the note heard in the accompaniment alone; right pitch
+        class where the bass sounds, and F1 of its onsets with one frame allowed.
+    """
+
+    conditional: float
+    unconditional: float
+    shuffled: float
+    bits_per_code: float
+    note_bits: float
+    code_accuracy: tuple[float, ...]
+    note_accuracy: float
+    encoder_pitch_class: float
+    encoder_onset_f1: float
+
+
+@torch.inference_mode()
+def song_likelihood(prior: Prior, song: SongTokens, other: SongTokens) -> SongLikelihood:
+    """How well `prior` predicts the bass of `song`; `other` lends the shuffled accompaniment."""
+    device = next(prior.parameters()).device
+    windows = whole_windows([song], prior.window, WINDOWS_A_SONG)
+    others = whole_windows([other], prior.window, WINDOWS_A_SONG)
+
+    target = torch.from_numpy(np.stack([w.tokens(fill=0) for w in windows])).to(device)
+    history = torch.from_numpy(np.stack([w.tokens(fill=PAD) for w in windows])).to(device)
+    known = torch.from_numpy(np.stack([w.confidence() > 0 for w in windows])).to(device)
+    inside = history[:, 0] != PAD
+    history[:, 0] = history[:, 0].where(known | ~inside, MASK)
+    own = torch.from_numpy(np.stack([w.accompaniment(prior.dropped) for w in windows]))
+    borrowed = torch.from_numpy(
+        np.stack(
+            [others[i % len(others)].accompaniment(prior.dropped) for i in range(len(windows))]
+        )
+    )
+    conditions = {
+        "conditional": own,
+        "unconditional": torch.full_like(own, prior.dropped),
+        "shuffled": borrowed,
+    }
+    frames = float(inside.sum())
+    bits: dict[str, float] = {}
+    for name, accompaniment in conditions.items():
+        logits = prior(accompaniment.to(device), history)
+        nats = token_nats(logits, target)
+        codes = float((nats.codes.sum(-1) * inside).sum()) / math.log(2) / frames
+        notes = float((nats.note * known).sum()) / math.log(2) / frames
+        bits[name] = prior.format.frame_rate * (codes + notes)
+        if name == "conditional":
+            right = (logits.codes.argmax(-1) == target[:, 1:].transpose(1, 2)) & inside[..., None]
+            accuracy = (right.sum((0, 1)) / frames).tolist()
+            heard = {k: float(v) for k, v in note_figures(logits, target[:, 0], known).items()}
+            bits_per_code = codes / prior.format.codebooks
+            note_bits = notes * prior.format.frame_rate
+    return SongLikelihood(
+        conditional=bits["conditional"],
+        unconditional=bits["unconditional"],
+        shuffled=bits["shuffled"],
+        bits_per_code=bits_per_code,
+        note_bits=note_bits,
+        code_accuracy=tuple(accuracy),
+        note_accuracy=heard["note_accuracy"],
+        encoder_pitch_class=heard["encoder_pitch_class"],
+        encoder_onset_f1=heard["onset_f1"],
+    )

@@ -1,0 +1,115 @@
+"""What `evaluate-prior` found: as data, as Markdown, as a picture."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stage2_prior.bootstrap import Estimate
+from stage2_prior.frechet import EMBEDDING
+from stage2_prior.sampling import SamplingSettings
+
+SHARES = ("root_on_downbeats", "chord_tones", "grid_f1", "onset_f1")
+COLUMNS = (*SHARES, "voiced_share", "num_notes", "lowest", "highest", "rms_db")
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One kind of bass on the ladder: its figures (shared/song_metrics.py), and its Frechet distance
+    from the true bass (frechet.py).
+    """
+
+    name: str
+    figures: Mapping[str, Estimate]
+    frechet: float
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One step of the way: what is asked, and the answers."""
+
+    name: str
+    question: str
+    figures: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class PriorReport:
+    """The content of report.json; figures are means over songs with 95 % bootstrap intervals.
+
+    likelihood: bits per second and per code, and what the right accompaniment saves.
+    """
+
+    split: str
+    songs: tuple[str, ...]
+    seconds: float
+    settings: SamplingSettings
+    codec: str
+    likelihood: Mapping[str, Estimate]
+    ladder: tuple[Rung, ...]
+    gates: tuple[Gate, ...]
+
+
+def report_markdown(report: PriorReport) -> str:
+    """The report as a page of Markdown."""
+    settings = ", ".join(f"{name} {value}" for name, value in vars(report.settings).items())
+    parts = [
+        "# The prior on songs it was not trained on",
+        f"{len(report.songs)} songs of the split `{report.split}`, {report.seconds:g} s from the "
+        f"middle of each; codec `{report.codec}`. Sampling: {settings}. In brackets: 95 % "
+        "bootstrap intervals over songs.",
+        "## Likelihood",
+        "Teacher-forced on whole songs; bits per second of music are of the note and all codes.",
+        _table(("", "mean [95 %]"), [(n, str(e)) for n, e in report.likelihood.items()]),
+        "## The steps, in the order in which failures arise",
+        *(
+            f"### {number}. {gate.name}\n\n{gate.question}\n\n"
+            + _table(("", "mean [95 %]"), [(n, str(e)) for n, e in gate.figures.items()])
+            for number, gate in enumerate(report.gates, 1)
+        ),
+        "## The ladder",
+        "Judged by the sound alone; pitch by pyin.",
+        _table(
+            ("bass", *(name.replace("_", " ") for name in COLUMNS), "Frechet"),
+            [
+                (rung.name, *(str(rung.figures[name]) for name in COLUMNS), f"{rung.frechet:.1f}")
+                for rung in report.ladder
+            ],
+        ),
+        f"Frechet: distance from the true bass; embedding: {EMBEDDING}.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def draw_report(report: PriorReport, path: Path) -> None:
+    """Two panels: what each accompaniment costs in bits, and the ladder."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 3))
+    conditions = ("conditional", "unconditional", "shuffled")
+    costs = [report.likelihood[f"bits/s {name}"] for name in conditions]
+    left.bar(conditions, [cost.mean for cost in costs], yerr=_errors(costs), capsize=3, color="C0")
+    left.set_ylabel("bits per second")
+    left.set_title("cost of the true bass")
+    left.tick_params(axis="x", rotation=20)
+    width = 0.8 / len(report.ladder)
+    for index, rung in enumerate(report.ladder):
+        figures = [rung.figures[name] for name in SHARES]
+        places = [column + (index - (len(report.ladder) - 1) / 2) * width for column in range(4)]
+        means = [figure.mean for figure in figures]
+        right.bar(places, means, width, yerr=_errors(figures), capsize=2, label=rung.name)
+    right.set_xticks(range(4), [name.replace("_", " ") for name in SHARES])
+    right.set_ylim(0, 1)
+    right.set_title("how it fits the song")
+    right.legend(fontsize=8, ncols=len(report.ladder), loc="upper center")
+    figure.savefig(path, format="png", dpi=130)
+
+
+def _errors(estimates: Sequence[Estimate]) -> list[list[float]]:
+    """Distances of the bounds from the mean, as matplotlib wants them."""
+    return [[e.mean - e.low for e in estimates], [e.high - e.mean for e in estimates]]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,0 +1,221 @@
+"""The judgement of a prior: its parts on known answers, and a whole run on an untrained one."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from shared.codes import SongCodes
+from shared.config import load_config
+from shared.errors import UserError
+from shared.notes import Note, NoteVocabulary, notes_to_tokens
+from shared.sources import SOURCES
+from stage1_vqvae.codec import VQVAECodec
+from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
+from stage1_vqvae.config import VQVAEConfig
+from stage1_vqvae.model import VQVAE
+from stage2_prior.bootstrap import bootstrap_mean
+from stage2_prior.clips import Clip, load_clips, shifted_by_a_bar, sung_share
+from stage2_prior.config import PRESETS, PriorConfig
+from stage2_prior.evaluate import evaluate_prior
+from stage2_prior.frechet import BANDS, embed, frechet_distance
+from stage2_prior.likelihood import song_likelihood
+from stage2_prior.model import CodeFormat, Prior
+from stage2_prior.sampling import FREE, SamplingSettings
+from stage2_prior.sequences import SongTokens
+
+RATE = 44100
+SECONDS = 5.0
+ANNOTATIONS = {
+    "tempo": 120.0,
+    "beats": [i * 0.5 for i in range(13)],
+    "downbeats": [0.0, 2.0, 4.0, 6.0],
+    "chords": [
+        {
+            "start": 0.0,
+            "end": 6.0,
+            "root": 9,
+            "quality": "min",
+            "bass": 9,
+            "pitch_classes": [9, 0, 4],
+        }
+    ],
+    "bass_notes": [{"onset": 2.0 * i, "duration": 2.0, "pitch": 33} for i in range(3)],
+}
+
+
+@pytest.fixture(scope="module")
+def codec() -> VQVAECodec:
+    torch.manual_seed(0)
+    config = load_config(VQVAEConfig, VQVAE_PRESETS, "tiny")
+    return VQVAECodec(VQVAE(config.model), config, fingerprint="test")
+
+
+@pytest.fixture(scope="module")
+def prior(codec: VQVAECodec) -> Prior:
+    torch.manual_seed(0)
+    config = load_config(PriorConfig, PRESETS, "tiny").model
+    format = CodeFormat(SOURCES, codec.num_codebooks, RATE, codec.hop, "test")
+    return Prior(replace(config, cardinality=codec.cardinality), format).eval()
+
+
+def make_song(codec: VQVAECodec, name: str, split: str = "test", seconds: float = 6.0) -> SongCodes:
+    rng = np.random.default_rng(len(name))
+    samples = round(seconds * RATE)
+    frames = codec.num_frames(samples)
+    shape = (len(SOURCES), codec.num_codebooks, frames)
+    views = {
+        view: rng.integers(0, codec.cardinality, shape).astype(np.uint16)
+        for view in ("accompaniment", "alone")
+    }
+    return SongCodes(
+        track=name,
+        split=split,
+        sources=SOURCES,
+        sample_rate=RATE,
+        hop=codec.hop,
+        num_samples=samples,
+        fingerprint=codec.fingerprint,
+        gain=2.0,
+        rms=dict.fromkeys(SOURCES, 0.1),
+        views=views,
+        notes=notes_to_tokens([Note(0.0, 6.0, 33)], frames, codec.frame_rate),
+        note_confidence=np.ones(frames, np.float32),
+        song=ANNOTATIONS,
+    )
+
+
+@pytest.fixture(scope="module")
+def codes(codec: VQVAECodec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two test songs, one that is too short, one of another split."""
+    folder = tmp_path_factory.mktemp("codes")
+    songs = [
+        make_song(codec, "a"),
+        make_song(codec, "bb"),
+        make_song(codec, "short", seconds=2.0),
+        make_song(codec, "training", split="train"),
+    ]
+    for song in songs:
+        song.save(folder / song.split / f"{song.track}.codes.safetensors")
+    return folder
+
+
+def test_a_whole_evaluation(codes: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
+    settings = SamplingSettings(seed=3)
+    report = evaluate_prior(codes, codec, prior, tmp_path, seconds=SECONDS, settings=settings)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"report.{e}" for e in ("json", "md", "png")
+    }
+    assert report.songs == ("a", "bb")
+    assert [rung.name for rung in report.ladder] == [
+        "silence",
+        "another song's bass",
+        "true bass, a bar late",
+        "ours",
+        "true bass",
+    ]
+    assert report.ladder[0].figures["voiced_share"].mean == 0
+    assert report.ladder[-1].frechet == pytest.approx(0, abs=1e-6)
+    assert [gate.name for gate in report.gates] == [
+        "Codec",
+        "Listening",
+        "Next code",
+        "Singing",
+        "Continuation",
+        "Writing",
+        "Guidance",
+    ]
+    read = json.loads((tmp_path / "report.json").read_text())
+    assert read["settings"]["seed"] == 3
+    assert read["likelihood"]["bits per code"]["songs"] == 2
+    page = (tmp_path / "report.md").read_text()
+    assert "another song's bass" in page
+    assert "log-mel" in page
+
+
+def test_an_untrained_prior_knows_nothing(codec: VQVAECodec, prior: Prior) -> None:
+    song, other = (SongTokens.of(make_song(codec, name)) for name in ("a", "bb"))
+    bits = song_likelihood(prior, song, other)
+    per_second = prior.format.frame_rate * (
+        np.log2(NoteVocabulary.size) + codec.num_codebooks * np.log2(codec.cardinality)
+    )
+    assert bits.conditional == pytest.approx(per_second, rel=0.3)
+    assert bits.bits_per_code == pytest.approx(np.log2(codec.cardinality), rel=0.3)
+    assert len(bits.code_accuracy) == codec.num_codebooks
+    assert bits.shuffled != bits.conditional != bits.unconditional
+    same = song_likelihood(prior, song, song)
+    assert same.shuffled == pytest.approx(same.conditional)
+
+
+def test_the_bootstrap_covers_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(200):
+        estimate = bootstrap_mean(rng.normal(1.0, 1.0, 40))
+        assert estimate.low <= estimate.mean <= estimate.high
+        covered += estimate.low <= 1.0 <= estimate.high
+    assert 180 <= covered <= 200
+    assert bootstrap_mean([1.0, float("nan"), 3.0]).mean == 2
+    assert bootstrap_mean([float("nan")]).songs == 0
+
+
+def test_frechet_distance_is_that_of_gaussians() -> None:
+    rng = np.random.default_rng(0)
+    first = rng.normal(0, 1, (20000, 2))
+    second = rng.normal(0, 3, (20000, 2)) + np.array([3.0, 0.0])
+    # |m1 - m2|^2 + sum over the axes of (s1 - s2)^2
+    assert frechet_distance([first], [second]) == pytest.approx(9 + 2 * 4, rel=0.05)
+    assert frechet_distance([first], [first]) == pytest.approx(0, abs=1e-9)
+    assert np.isnan(frechet_distance([first[:1]], [second]))
+
+
+def test_an_embedding_a_second() -> None:
+    audio = np.random.default_rng(0).normal(0, 0.1, (2, 3 * RATE + 100)).astype(np.float32)
+    assert embed(audio, RATE).shape == (3, BANDS)
+
+
+def test_what_is_sung(codec: VQVAECodec) -> None:
+    song = make_song(codec, "a")
+    clip = Clip(song, 0, codec.num_frames(2 * RATE), 2 * RATE)
+    time = np.arange(2 * RATE) / RATE
+    low, high = (0.3 * np.sin(2 * np.pi * hertz * time) for hertz in (55.0, 82.41))
+    half = np.where(time < 1, low, high)
+    audio = np.stack([half, half]).astype(np.float32)
+    line = [Note(0.0, 1.0, 33), Note(1.0, 1.0, 40)]
+    right = notes_to_tokens(line, clip.frames, codec.frame_rate).astype(np.int64)
+    octave = notes_to_tokens([Note(0.0, 2.0, 45)], clip.frames, codec.frame_rate).astype(np.int64)
+    assert sung_share(audio, right, clip) > 0.9
+    assert sung_share(audio, octave, clip) == pytest.approx(0.5, abs=0.07)
+    assert sung_share(0 * audio, right, clip) == 0
+    assert np.isnan(sung_share(audio, np.full(clip.frames, FREE), clip))
+
+
+def test_a_bar_late(codec: VQVAECodec) -> None:
+    clip = Clip(make_song(codec, "a"), 0, codec.num_frames(5 * RATE), 5 * RATE)
+    audio = np.zeros((2, 5 * RATE), np.float32)
+    audio[:, 0] = 1
+    assert np.flatnonzero(shifted_by_a_bar(audio, clip)[0]).tolist() == [2 * RATE]
+
+
+def test_clips_come_from_the_middle(codes: Path, codec: VQVAECodec) -> None:
+    clips = load_clips(codes, codec, "test", at_most=40, seconds=SECONDS)
+    assert [clip.song.track for clip in clips] == ["a", "bb"]
+    assert clips[0].start == pytest.approx(0.5, abs=0.02)
+    assert clips[0].accompaniment.shape[-1] == clips[0].frames
+    assert codec.num_frames(clips[0].num_samples) == clips[0].frames
+
+
+def test_what_cannot_be_judged(
+    codes: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="0 songs of the split 'valid'"):
+        evaluate_prior(codes, codec, prior, tmp_path, split="valid", seconds=SECONDS)
+    with pytest.raises(UserError, match="longer than"):
+        evaluate_prior(codes, codec, prior, tmp_path, seconds=2.0)
+    stranger = Prior(prior.config, replace(prior.format, fingerprint="another"))
+    with pytest.raises(UserError, match="another"):
+        evaluate_prior(codes, codec, stranger, tmp_path, seconds=SECONDS)
+    assert not list(tmp_path.iterdir())
