@@ -174,7 +174,7 @@ def _drum(
         events += drum_bar(material.drums, number, start, beats, until=beats - filled)
         if filled:
             at = start + beats - filled
-            events += fill(rng, kit, at, filled, setting.compound, section.level)
+            events += fill(rng, kit, at, filled, setting.grid, section.level)
     if section.level and kit != "brushes" and rng.random() < 0.8:
         crash = "crash" if rng.random() < 0.7 else "crash2"
         events.append(Event(float(section.first_bar * beats), 0.5, DRUM_KEYS[crash], 0.85))

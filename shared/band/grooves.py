@@ -22,6 +22,13 @@ DRUM_KEYS = {
     "maracas": 70, "guiro": 73, "clave": 75, "block": 76, "shaker": 82, "triangle": 81,
 }  # fmt: skip
 STROKES = {"x": 0.8, "X": 1.0, "o": 0.38}
+SIXTEENTH, TRIPLE, EIGHTH = 1 / 4, 1 / 3, 1 / 2
+# One beat of cymbal on each grid.
+CELLS = {
+    SIXTEENTH: ("x.x.", "x.o.", "xoxo", "X.o.", "xoXo", "x...", "..X.", "x.xo", "xo.o"),
+    TRIPLE: ("xoo", "x.o", "xxx", "x..", "Xox"),
+    EIGHTH: ("xx", "xo", "x.", "Xx", ".X", "Xo"),
+}
 CYMBALS = ("hat", "ride", "shaker", "maracas", "cabasa", "tambourine")
 
 
@@ -44,21 +51,25 @@ class Groove:
 
 
 def vary(
-    rng: np.random.Generator, patterns: dict[str, Pattern], beats_per_bar: int, loose: float
+    rng: np.random.Generator,
+    patterns: dict[str, Pattern],
+    beats_per_bar: int,
+    grid: float,
+    loose: float,
 ) -> dict[str, Pattern]:
-    """A section's own form of a groove: another cymbal rhythm, kicks added or left out, ghosts."""
+    """A section's own form of a groove: another cymbal rhythm, kicks added or left out, ghosts.
+
+    `grid`: beats between the places where strokes may be added, one of CELLS.
+    """
     varied = dict(patterns)
-    kick, snare = varied.get("kick"), varied.get("snare") or varied.get("clap")
-    grid = 1 / 3 if _compound(patterns) else 1 / 4
+    kick, snare = varied.get("kick"), varied.get("snare")
+    backbeat = snare or varied.get("clap")
     if kick and rng.random() < 0.7 * loose:
-        taken = [step.beat for step in (*kick.steps, *(snare.steps if snare else ()))]
-        free = [
-            beat
-            for beat in (i * grid for i in range(1, round(kick.beats / grid)))
-            if all(abs(beat - other) > 1e-3 for other in taken)
-        ]
-        weights = np.array([1.0 if abs(beat * 2 - round(beat * 2)) < 1e-3 else 0.45
-                            for beat in free])  # fmt: skip
+        taken = [step.beat for step in (*kick.steps, *(backbeat.steps if backbeat else ()))]
+        places = (i * grid for i in range(1, round(kick.beats / grid)))
+        free = [p for p in places if all(abs(p - other) > 1e-3 for other in taken)]
+        # Eighths more readily than sixteenths.
+        weights = np.array([0.45 if 2 * p % 1 else 1.0 for p in free])
         if free:
             added = float(rng.choice(free, p=weights / weights.sum()))
             kick = _with(kick, Step(added, grid, "x"))
@@ -67,41 +78,25 @@ def vary(
         kick = replace(kick, steps=kick.steps[:gone] + kick.steps[gone + 1 :])
     if kick:
         varied["kick"] = kick
-    if "snare" in varied and rng.random() < 0.5 * loose:
-        ghosts = varied["snare"]
+    if snare and rng.random() < 0.5 * loose:
         for _ in range(int(rng.integers(1, 3))):
-            beat = grid * (2 * int(rng.integers(0, round(ghosts.beats / grid / 2))) + 1)
-            if all(abs(step.beat - beat) > 1e-3 for step in ghosts.steps):
-                ghosts = _with(ghosts, Step(beat, grid, "o"))
-        varied["snare"] = ghosts
+            place = grid * (2 * int(rng.integers(0, round(snare.beats / grid / 2))) + 1)
+            if all(abs(step.beat - place) > 1e-3 for step in snare.steps):
+                snare = _with(snare, Step(place, grid, "o"))
+        varied["snare"] = snare
     for voice in CYMBALS:
         if voice in varied and rng.random() < 0.6 * loose:
-            varied[voice] = _cymbal(rng, beats_per_bar, grid)
+            cell = str(rng.choice(CELLS[grid]))
+            varied[voice] = parse_pattern(cell * beats_per_bar, beats_per_bar)
             break
     if "hat" in varied and "open" not in varied and rng.random() < 0.35 * loose:
-        beat = beats_per_bar - (0.5 if grid == 0.25 else grid)
-        varied["open"] = Pattern(beats_per_bar, (Step(beat, grid, "x"),))
+        place = beats_per_bar - (TRIPLE if grid == TRIPLE else EIGHTH)
+        varied["open"] = Pattern(beats_per_bar, (Step(place, grid, "x"),))
     return varied
-
-
-def _compound(patterns: dict[str, Pattern]) -> bool:
-    """Whether any stroke lies on a third of a beat."""
-    return any(
-        abs(step.beat * 4 - round(step.beat * 4)) > 1e-3
-        for pattern in patterns.values()
-        for step in pattern.steps
-    )
 
 
 def _with(pattern: Pattern, step: Step) -> Pattern:
     return replace(pattern, steps=tuple(sorted((*pattern.steps, step), key=lambda s: s.beat)))
-
-
-def _cymbal(rng: np.random.Generator, beats: int, grid: float) -> Pattern:
-    triple = ("xoo", "x.o", "xxx", "x..", "Xox")
-    straight = ("x.x.", "x.o.", "xoxo", "X.o.", "xoXo", "x...", "..X.", "x.xo", "xo.o")
-    cells = triple if grid > 0.3 else straight
-    return parse_pattern(str(rng.choice(cells)) * beats, beats)
 
 
 def drum_bar(
@@ -117,10 +112,11 @@ def drum_bar(
 
 
 def fill(
-    rng: np.random.Generator, kit: str, start: float, beats: int, compound: bool, level: int
+    rng: np.random.Generator, kit: str, start: float, beats: int, grid: float, level: int
 ) -> list[Event]:
     """A fill of `beats` beats from beat `start`. Kits: toms, snare, machine, brushes, latin."""
-    grid = 1 / 3 if compound else (0.25 if level or rng.random() < 0.5 else 0.5)
+    if grid == SIXTEENTH and not level and rng.random() < 0.5:
+        grid = EIGHTH
     times = np.arange(0, beats - 1e-6, grid)
     if kit in ("snare", "machine") and rng.random() < 0.6:
         voice = "snare" if kit == "snare" else str(rng.choice(("snare2", "clap", "snare")))

@@ -13,7 +13,7 @@ from shared.band import harmony
 from shared.band.basslines import RULES, BassPlan, bass_pattern
 from shared.band.comping import CompPlan
 from shared.band.form import BORROWS, Section
-from shared.band.grooves import Groove, vary
+from shared.band.grooves import EIGHTH, SIXTEENTH, TRIPLE, Groove, vary
 from shared.band.melody import Motif, vary_motif, write_motif
 from shared.band.pattern import Pattern
 from shared.band.style import Comp, Style
@@ -43,6 +43,14 @@ class Setting:
     def beats_per_bar(self) -> int:
         count = int(self.meter.split("/")[0])
         return count // 3 if self.compound else count
+
+    @property
+    def grid(self) -> float:
+        """Beats between the places where a player may add a note: no sixteenths in a shuffle."""
+        if self.compound:
+            return TRIPLE
+        shuffled = self.swing > 0.55 and self.style.swing_unit == 1.0
+        return EIGHTH if shuffled else SIXTEENTH
 
     @property
     def home(self) -> harmony.RelativeChord:
@@ -138,7 +146,7 @@ def write_materials(
     slides = style.bass_slides if rng.random() < 0.5 else 0.0
     turns = style.bass_turns if rng.random() < 0.6 else 0.0
     approach = int(rng.choice((-1, -1, 1, -2, 2)))
-    eighth = 1 / 3 if setting.compound else 0.5
+    eighth = TRIPLE if setting.compound else EIGHTH
     rhythms: dict[int, _Rhythm] = {}
     progressions: dict[str, harmony.Bars] = {}
     materials: dict[str, Material] = {}
@@ -155,7 +163,7 @@ def write_materials(
         chords = progressions[source]
         if name in PEDAL_SECTIONS and rng.random() < style.pedal:
             chords = harmony.on_pedal(chords)
-        grid = 1 / 3 if setting.compound else style.lead.grid
+        grid = TRIPLE if setting.compound else style.lead.grid
         motif = write_motif(rng, beats, grid, float(rng.uniform(*style.lead.density)))
         answer = vary_motif(rng, motif)
         materials[name] = Material(
@@ -175,7 +183,7 @@ def _write_rhythm(
     beats = setting.beats_per_bar
     groove = _choose_groove(rng, setting, level)
     plain = groove.patterns(beats)
-    drums = vary(rng, plain, beats, groove.loose)
+    drums = vary(rng, plain, beats, setting.grid, groove.loose)
     kick, plain_kick = drums.get("kick", NO_KICK), plain.get("kick", NO_KICK)
     text = str(rng.choice(groove.bass))
     ruled = text in RULES and text != "lock"

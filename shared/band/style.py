@@ -56,7 +56,14 @@ class Lead:
 
 @dataclass(frozen=True)
 class Style:
-    """Everything the composer asks of a style. Pairs are ranges, dicts are weights."""
+    """Everything the composer asks of a style. Pairs are ranges, dicts weights, floats chances.
+
+    `modes` and `colours` are those of `harmony`; `progressions` by mode, of which `invented` are
+    passed over for a walk; `spice` varies them, `busy` bars of a walk hold two chords. `bass_low`:
+    lowest root, `bass_gate`: share of its length a note sounds; `bass_slides`, `bass_turns` as in
+    BassPlan. `swing`: share of `swing_unit` beats that its first half takes. `humanise`: ms.
+    `pedal`: how often an introduction or bridge stands on the tonic.
+    """
 
     name: str
     meters: dict[str, MeterRule]
