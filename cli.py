@@ -37,6 +37,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+codes_app = typer.Typer(no_args_is_help=True, help="Look into codes, change them, hear them.")
+app.add_typer(codes_app, name="codes")
+
 Preset = Annotated[str, typer.Option(help="Settings to start from: a name in presets/.")]
 Config = Annotated[
     Path | None, typer.Option(help="A TOML file whose settings replace the preset's.")
@@ -71,6 +74,20 @@ Split = Annotated[
 ]
 Songs = Annotated[int | None, typer.Option(help="Only so many songs. Default: all.")]
 Seconds = Annotated[float | None, typer.Option(help="Only so much of each. Default: all.")]
+Sources = Annotated[str | None, typer.Option(metavar="A,B", help="Which sources. Default: all.")]
+CodesFile = Annotated[Path, typer.Argument(help="A .codes.safetensors file.")]
+View = Annotated[
+    Literal["mixture", "accompaniment", "alone"],
+    typer.Option(help="Codes of the mixture, of it without bass, or of every source alone."),
+]
+Temperature = Annotated[
+    float, typer.Option(help="Of the sound; 0 takes the likeliest, more dares more.")
+]
+NoteTemperature = Annotated[float, typer.Option(help="Of the notes.")]
+Guidance = Annotated[float, typer.Option(help="How much to listen to the song; 1: plain.")]
+Candidates = Annotated[
+    int, typer.Option(help="Write this many lines and keep the one that fits the song best.")
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 
 
@@ -84,13 +101,9 @@ def generate_bass(
     song: Song,
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path(),
     seed: Seed = 0,
-    candidates: Annotated[
-        int, typer.Option(help="Write this many lines and keep the one that fits the song best.")
-    ] = 1,
-    temperature: Annotated[
-        float, typer.Option(help="Of the sound; 0 takes the likeliest, more dares more.")
-    ] = 1.0,
-    note_temperature: Annotated[float, typer.Option(help="Of the notes.")] = 0.8,
+    candidates: Candidates = 1,
+    temperature: Temperature = 1.0,
+    note_temperature: NoteTemperature = 0.8,
     top_k: Annotated[int, typer.Option(help="Draw from the k likeliest only; 0: all.")] = 0,
     top_p: Annotated[float, typer.Option(help="Draw from this much probability only.")] = 1.0,
     min_p: Annotated[
@@ -133,7 +146,7 @@ def generate_bass(
     prior: PriorPath = None,
     device: Device = "auto",
 ) -> None:
-    """Write a new bass line for a song: bass, new mix, MIDI and a JSON of how it was made.
+    """Write a new bass line for a song, with mix, MIDI and picture.
 
     \b
     Examples:
@@ -190,7 +203,7 @@ def train_vqvae(
     init_from: InitFrom = None,
     device: Device = "auto",
 ) -> None:
-    """Train stage 1: the codec that turns a mixture into codes per source.
+    """Train stage 1, the codec that turns a mixture into codes.
 
     \b
     Examples:
@@ -220,7 +233,7 @@ def extract_codes(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Write the codes of every song of a folder, for train-prior and for the codes commands.
+    """Write the codes of every song of a folder.
 
     What is already there and current is left as it is.
 
@@ -250,7 +263,7 @@ def train_prior(
     init_from: InitFrom = None,
     device: Device = "auto",
 ) -> None:
-    """Train stage 2: the prior that writes bass codes for a song's other codes.
+    """Train stage 2, the prior that writes bass codes for a song.
 
     \b
     Examples:
@@ -288,7 +301,9 @@ def make_dataset(
     ] = "wav",
     workers: Annotated[int, typer.Option(help="Processes that render.")] = 1,
 ) -> None:
-    """Compose and render songs with stems, chords and beats: training data without MUSDB18.
+    """Compose and render songs: training data without MUSDB18.
+
+    Each has stems, chords, beats and bass notes.
 
     \b
     Examples:
@@ -310,9 +325,7 @@ def make_dataset(
 def separate(
     song: Song,
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path(),
-    sources: Annotated[
-        str, typer.Option(metavar="A,B", help="Which stems to write; they are also summed.")
-    ] = "vocals,bass,drums,other",
+    sources: Sources = None,
     mask: Annotated[
         bool,
         typer.Option("--mask/--no-mask", help="Mask the song, or write the decoder's own sound."),
@@ -327,10 +340,11 @@ def separate(
       python cli.py separate --song mix.wav --out stems
       python cli.py separate --song mix.wav --sources bass,drums --no-mask
     """
+    from shared.sources import SOURCES
     from stage1_vqvae.codec import load_codec
     from stage1_vqvae.separate import separate
 
-    files = separate(song, out, load_codec(codec, device), sources.split(","), mask)
+    files = separate(song, out, load_codec(codec, device), _names(sources) or SOURCES, mask)
     for path in dict.fromkeys((*files.stems.values(), files.mix, files.residual)):
         print(path)
 
@@ -348,7 +362,7 @@ def evaluate_vqvae(
     ] = False,
     device: Device = "auto",
 ) -> None:
-    """Measure a codec: the paper's SDR table, bits, codebook use, t-SNE.
+    """Measure a codec: SDR table, bits, codebook use, t-SNE.
 
     \b
     Examples:
@@ -359,6 +373,222 @@ def evaluate_vqvae(
 
     report = evaluate_vqvae(data, codec, out, split, songs, seconds, museval, device)
     print(report.as_markdown(), end="")
+
+
+@codes_app.command("show")
+def codes_show(
+    file: CodesFile,
+    view: View = "mixture",
+    frames: Annotated[int, typer.Option(help="How many frames' codes to print.")] = 16,
+    start: Annotated[str, typer.Option(metavar="TIME", help="From where on.")] = "0:00",
+    picture: Annotated[Path | None, typer.Option(help="A PNG to draw all codes into.")] = None,
+) -> None:
+    """Show what a codes file holds.
+
+    \b
+    Examples:
+      python cli.py codes show runs/codes/test/song.codes.safetensors
+      python cli.py codes show song.codes.safetensors --view alone --start 0:30 --picture codes.png
+    """
+    from shared.code_views import frames_table, save_codes_picture, sources_table, summary_table
+    from shared.codes import SongCodes
+    from shared.console import console
+    from stage2_prior.time_range import parse_time
+
+    song = SongCodes.load(file)
+    console.print(summary_table(song))
+    console.print(sources_table(song, view))
+    console.print(frames_table(song, view, parse_time(start), frames))
+    if picture is not None:
+        save_codes_picture(picture, song, view)
+        print(picture)
+
+
+@codes_app.command("edit")
+def codes_edit(
+    file: CodesFile,
+    out: Annotated[Path, typer.Option(help="The codes file to write.")],
+    mute: Annotated[
+        list[str] | None, typer.Option(metavar="SOURCE", help="Silence a source; repeatable.")
+    ] = None,
+    replace: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SOURCE=FILE", help="Take a source from another song; repeatable."),
+    ] = None,
+    splice: Annotated[
+        str | None, typer.Option(metavar="FROM-TO", help="Copy this range of --donor ...")
+    ] = None,
+    donor: Annotated[Path | None, typer.Option(help="... (default: the song itself) ...")] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="... to here (default: the same place).")
+    ] = None,
+    shift: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Move what sounds; negative: earlier ..."),
+    ] = None,
+    within: Annotated[
+        str | None, typer.Option(metavar="FROM-TO", help="... in this range (default: everywhere).")
+    ] = None,
+    sources: Sources = None,
+    codec: CodecPath = None,
+    device: Device = "auto",
+) -> None:
+    """Change codes and write them to a new file.
+
+    Edits are done in the order mute, replace, splice, shift.
+
+    \b
+    Examples:
+      python cli.py codes edit song.codes.safetensors --mute vocals --out quiet.codes.safetensors
+      python cli.py codes edit a.codes.safetensors --replace bass=b.codes.safetensors --out ab.codes.safetensors
+      python cli.py codes edit a.codes.safetensors --splice 0:10-0:20 --at 0:40 --out c.codes.safetensors
+      python cli.py codes edit a.codes.safetensors --shift 0.5 --sources bass --out late.codes.safetensors
+    """
+    from shared import codes_editing
+    from shared.codes import SongCodes
+    from stage1_vqvae.codec import load_codec
+    from stage2_prior.time_range import TimeRange, parse_time
+
+    if not (mute or replace or splice or shift is not None):
+        raise UserError("there is nothing to edit: give --mute, --replace, --splice or --shift")
+    song = SongCodes.load(file)
+    for source in mute or ():
+        song = codes_editing.mute(song, source, load_codec(codec, device))
+    for text in replace or ():
+        source, separator, path = text.partition("=")
+        if not separator:
+            raise UserError(f"--replace '{text}' is not SOURCE=FILE: write it as bass=other")
+        song = codes_editing.replace(song, source, SongCodes.load(Path(path)))
+    if splice:
+        part = TimeRange.parse(splice)
+        giver = song if donor is None else SongCodes.load(donor)
+        into = None if at is None else parse_time(at)
+        song = codes_editing.splice(song, giver, part.start, part.stop, into, _names(sources))
+    if shift is not None:
+        moved = None if within is None else TimeRange.parse(within)
+        start, stop = (moved.start, moved.stop) if moved else (0.0, None)
+        song = codes_editing.shift(song, shift, start, stop, _names(sources))
+    song.save(out)
+    print(out)
+
+
+@codes_app.command("decode")
+def codes_decode(
+    file: CodesFile,
+    out: Annotated[Path, typer.Option(help="The WAV file to write.")],
+    view: View = "mixture",
+    sources: Sources = None,
+    codec: CodecPath = None,
+    device: Device = "auto",
+) -> None:
+    """Turn codes into sound.
+
+    At the song's level, or lower where it would clip.
+
+    \b
+    Examples:
+      python cli.py codes decode song.codes.safetensors --out song.wav
+      python cli.py codes decode song.codes.safetensors --view alone --sources bass --out bass.wav
+    """
+    import numpy as np
+
+    from shared.audio import write_wav
+    from shared.codes import SongCodes, require_codec
+    from stage1_vqvae.codec import load_codec
+
+    song, decoder = SongCodes.load(file), load_codec(codec, device)
+    require_codec(song, decoder)
+    audio = decoder.decode(song.view(view), song.num_samples, _names(sources)) / song.gain
+    write_wav(out, audio / max(1.0, float(np.abs(audio).max(initial=0.0))), song.sample_rate)
+    print(out)
+
+
+@app.command()
+def evaluate_prior(
+    codes: Annotated[Path, typer.Option(help="Folder that extract-codes wrote.")],
+    codec: CodecPath = None,
+    prior: PriorPath = None,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("runs/evaluate-prior"),
+    split: Split = "test",
+    songs: Annotated[int, typer.Option(help="At most so many songs.")] = 40,
+    seconds: Annotated[float, typer.Option(help="So much of the middle of each.")] = 20.0,
+    seed: Seed = 0,
+    candidates: Candidates = 1,
+    temperature: Temperature = 1.0,
+    note_temperature: NoteTemperature = 0.8,
+    guidance: Guidance = 2.0,
+    device: Device = "auto",
+) -> None:
+    """Measure a prior: does it listen, and does its bass fit?
+
+    Best on songs whose chords and beats are known, as make-dataset writes them.
+
+    \b
+    Examples:
+      python cli.py evaluate-prior --codes runs/codes
+      python cli.py evaluate-prior --codes runs/codes --codec runs/vqvae --prior runs/prior --songs 10
+    """
+    from stage1_vqvae.codec import load_codec
+    from stage2_prior.evaluate import evaluate_prior
+    from stage2_prior.prior_report import report_markdown
+    from stage2_prior.sampling import SamplingSettings
+
+    settings = SamplingSettings(
+        temperature=temperature,
+        note_temperature=note_temperature,
+        guidance=guidance,
+        seed=seed,
+        candidates=candidates,
+    )
+    report = evaluate_prior(
+        codes,
+        load_codec(codec, device),
+        _load_prior(prior, device),
+        out,
+        split,
+        songs,
+        seconds,
+        settings,
+    )
+    print(report_markdown(report), end="")
+
+
+@app.command()
+def ablate(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for the runs and the report.")] = Path(
+        "runs/ablation"
+    ),
+    preset: Preset = "compact",
+    config: Config = None,
+    overrides: Overrides = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A variant to train; repeatable.")
+    ] = None,
+    songs: Songs = None,
+    seconds: Seconds = None,
+    resume: Resume = "auto",
+    device: Device = "auto",
+) -> None:
+    """Train stage 1 without parts of its recipe, and compare.
+
+    \b
+    Examples:
+      python cli.py ablate --data MUSDB18 --preset paper
+      python cli.py ablate --data band --set train.steps=2000 --only full --only "without complement"
+    """
+    from shared.config import load_config
+    from stage1_vqvae.ablate import ablate
+    from stage1_vqvae.config import PRESETS, VQVAEConfig
+
+    settings = load_config(VQVAEConfig, PRESETS, preset, config, overrides or ())
+    report = ablate(data, out, settings, only or (), songs, seconds, resume, device)
+    print(report.as_markdown(), end="")
+
+
+def _names(text: str | None) -> list[str] | None:
+    """The names of "A,B"."""
+    return None if text is None else [name.strip() for name in text.split(",")]
 
 
 def _semitones(text: str) -> range:
