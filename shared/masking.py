@@ -19,7 +19,7 @@ Audio = npt.NDArray[np.float32]
 N_FFT = 4096
 HOP = 1024
 CONTEXT = N_FFT - HOP  # a sample takes part in frames that reach this far to either side
-BLOCK = 256 * HOP
+BLOCK = 64 * HOP
 WINDOW = get_window("hann", N_FFT).astype(np.float32)
 OVERLAP_GAIN = (
     float(np.square(WINDOW).sum()) / HOP
@@ -76,7 +76,7 @@ def mask_blocks(
         padding = (before, length - before - (last - first))
 
         spectra = _stft(np.pad(decoded, ((0, 0), (0, 0), padding)))
-        weights = np.abs(spectra) ** np.float32(exponent)
+        weights = np.abs(spectra) ** exponent
         total = weights.sum(0)
         masks = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
         masked = masks * _stft(np.pad(mixture, ((0, 0), padding)))

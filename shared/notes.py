@@ -23,6 +23,7 @@ FINGERED_BASS = 33  # General MIDI program, counted from 0
 BASS_PROGRAMS = range(32, 40)
 
 SHORTEST_NOTE = 0.05  # s; a pitch held for less is a slip of the tracker or an attack's noise
+HOLD = 0.7  # semitones; a pitch this near to the note that sounds belongs to it
 ATTACK = 0.08  # s; a pitch is found up to this late after its attack
 
 
@@ -182,7 +183,7 @@ def segment_notes(track: PitchTrack) -> list[Note]:
     """
     step = float(track.times[1]) if len(track.times) > 1 else 1.0
     shortest, late = round(SHORTEST_NOTE / step), round(ATTACK / step)
-    pitch = medfilt(_semitones(track.pitch), 2 * shortest + 1)
+    pitch = _semitones(medfilt(np.nan_to_num(track.pitch, nan=-1), 2 * shortest + 1))
     attacks = np.round(track.onsets / step).astype(int)
 
     spans: list[tuple[int, int, int]] = []  # first frame, frame after the last, pitch
@@ -201,12 +202,24 @@ def segment_notes(track: PitchTrack) -> list[Note]:
     return [
         Note(start * step, (end - start) * step, number)
         for (start, _, number), end in zip(spans, ends, strict=True)
-        if end > start
+        if end - start >= shortest
     ]
 
 
-def _semitones(pitch: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Round fractional MIDI pitch to semitones of the line's own tuning; nan becomes -1."""
-    known = pitch[~np.isnan(pitch)]
-    detuning = np.angle(np.exp(2j * np.pi * known).sum()) / (2 * np.pi)
-    return np.nan_to_num(np.round(pitch - detuning), nan=-1)
+def _semitones(pitch: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Fractional MIDI pitch in semitones of the line's own tuning; -1 stays -1.
+
+    A semitone is held until the pitch leaves it clearly, so that vibrato and a line tuned between
+    two semitones make no notes.
+    """
+    sounding = pitch >= 0
+    detuning = np.angle(np.exp(2j * np.pi * pitch[sounding]).sum()) / (2 * np.pi)
+    semitones = np.full(len(pitch), -1)
+    held = -1
+    for frame, value in enumerate(pitch - detuning):
+        if not sounding[frame]:
+            held = -1
+        elif held < 0 or abs(value - held) > HOLD:
+            held = round(value)
+        semitones[frame] = held
+    return semitones
