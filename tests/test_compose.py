@@ -117,6 +117,11 @@ def test_bass_pattern_follows_the_chords():
     assert [event.pitch for event in events] == [36, 43, 48, 28, 29, 36, 41, 29]
 
 
+def test_bass_sixth_belongs_to_major_chords():
+    events = _bass("R---3---5---6---", _timeline("V7 | ii"), 2)
+    assert [event.pitch for event in events] == [31, 35, 38, 40, 38, 41, 45, 45]
+
+
 def test_bass_restrikes_where_the_chord_changes():
     events = _bass("R---------------", _timeline("I V | V^3"), 2)
     assert [(event.beat, event.pitch % 12) for event in events] == [(0, 0), (2, 7), (4, 11)]

@@ -137,6 +137,8 @@ def _place(pitch_class: int, low: int) -> int:
 def _tone(span: Span, degree: int) -> int:
     """Semitones from the root to the chord's third, fifth, sixth or seventh (else its fifth)."""
     steps = QUALITIES[span.quality][0]
+    if degree == 6 and 4 in steps:
+        return 9  # a blues line's sixth belongs to any major chord
     fifth = next(step for step in _DEGREES[5] if step in steps)
     return next((step for step in _DEGREES[degree] if step in steps), fifth)
 
