@@ -22,7 +22,11 @@ class Estimate:
     songs: int
 
     def __str__(self) -> str:
-        return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]" if self.songs else "-"
+        if not self.songs:
+            return "-"
+        decimals = 1 if abs(self.mean) >= 10 else 2
+        mean, low, high = (f"{value:.{decimals}f}" for value in (self.mean, self.low, self.high))
+        return f"{mean} [{low}, {high}]"
 
 
 def bootstrap_mean(values: Iterable[float], seed: int = 0) -> Estimate:

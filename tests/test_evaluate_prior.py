@@ -50,7 +50,7 @@ ANNOTATIONS = {
 @pytest.fixture(scope="module")
 def codec() -> VQVAECodec:
     torch.manual_seed(0)
-    config = load_config(VQVAEConfig, VQVAE_PRESETS, "tiny")
+    config = load_config(VQVAEConfig, VQVAE_PRESETS, "tiny", overrides=["model.hop=2048"])
     return VQVAECodec(VQVAE(config.model), config, fingerprint="test")
 
 
@@ -203,7 +203,7 @@ def test_a_bar_late(codec: VQVAECodec) -> None:
 def test_clips_come_from_the_middle(codes: Path, codec: VQVAECodec) -> None:
     clips = load_clips(codes, codec, "test", at_most=40, seconds=SECONDS)
     assert [clip.song.track for clip in clips] == ["a", "bb"]
-    assert clips[0].start == pytest.approx(0.5, abs=0.02)
+    assert clips[0].start == pytest.approx(0.5, abs=0.05)
     assert clips[0].accompaniment.shape[-1] == clips[0].frames
     assert codec.num_frames(clips[0].num_samples) == clips[0].frames
 
