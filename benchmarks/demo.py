@@ -27,7 +27,9 @@ def main() -> None:
     write_song_without_bass(song)
     cli = Path(__file__).parents[1] / "cli.py"
     command = [sys.executable, str(cli), "generate-bass", "--song", str(song), "--out", str(out)]
-    subprocess.run(command, check=True)
+    code = subprocess.run(command).returncode
+    if code:
+        sys.exit(code)
 
     bass = read_audio(out / "song.bass.wav")
     level = rms_dbfs(bass.samples)

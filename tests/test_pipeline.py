@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from cli import app
 from tests.conftest import WriteSong
 
+SONGS = ("train/one", "train/two", "valid/three", "test/excerpt")
 RUN_FILES = {
     "metrics.jsonl",
     "model.json",
@@ -47,14 +48,15 @@ def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
 
     run("train-vqvae", "--data", data, "--out", vqvae, *TRAIN)
     assert files(vqvae) == RUN_FILES
-    songs = ("train/one", "train/two", "valid/three", "test/excerpt")
-    cached = {f".cache/stems_44100/{song}.{end}" for song in songs for end in ("i16", "json")}
+    cached = {f".cache/stems_44100/{song}.{end}" for song in SONGS for end in ("i16", "json")}
     assert {name for name in files(data) if name.startswith(".cache")} == cached
 
     run("extract-codes", "--data", data, "--codec", vqvae, "--out", codes, "--device", "cpu")
-    assert files(codes) == {"manifest.json", *(f"{song}.codes.safetensors" for song in songs)}
+    assert files(codes) == {"manifest.json", *(f"{song}.codes.safetensors" for song in SONGS)}
     again = run("extract-codes", "--data", data, "--codec", vqvae, "--out", codes)
     assert "0 songs written, 4 already there" in again
+
+    edit_and_decode(codes / "test/excerpt.codes.safetensors", vqvae, tmp_path / "edited")
 
     run("train-prior", "--codes", codes, "--out", prior, *TRAIN, "--set", "model.cardinality=8")
     assert files(prior) == RUN_FILES
@@ -68,7 +70,7 @@ def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
         *("generate-bass", "--song", data / "test/excerpt.stem.mp4", "--device", "cpu"),
         *("--codec", vqvae, "--prior", prior, "--out", bass),
     )
-    expected = {f"excerpt.{end}" for end in ("bass.wav", "mix.wav", "mid", "json")}
+    expected = {f"excerpt.{end}" for end in ("bass.wav", "mix.wav", "mid", "png", "json")}
     assert files(bass) == expected
     assert set(made.split()) == {str(bass / name) for name in expected}
     for name in ("excerpt.bass.wav", "excerpt.mix.wav"):
@@ -77,3 +79,16 @@ def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
     described = json.loads((bass / "excerpt.json").read_text())
     assert described["seed"] == 0
     assert described["checkpoints"]["codec"] == fingerprints[0]
+
+
+def edit_and_decode(song: Path, codec: Path, out: Path) -> None:
+    """The codes commands, each once."""
+    edited = out / "edited.codes.safetensors"
+    shown = run("codes", "show", song, "--view", "alone", "--picture", out / "codes.png")
+    assert "268288 samples" in shown
+    edits = ("--mute", "vocals", "--replace", f"bass={song}", "--splice", "0-1", "--at", "2")
+    run("codes", "edit", song, *edits, "--shift", "0.5", "--codec", codec, "--out", edited)
+    decode = ("--sources", "bass,drums", "--codec", codec, "--out", out / "decoded.wav")
+    run("codes", "decode", edited, *decode)
+    assert files(out) == {"codes.png", "edited.codes.safetensors", "decoded.wav"}
+    assert soundfile.info(out / "decoded.wav").frames == 268288
