@@ -103,6 +103,9 @@ class Prior(nn.Module):
         self.history = SummedEmbedding([size + SPECIAL for size in self.sizes], config.dim)
         self.decoder = Decoder(depth=config.decoder_depth, **shared)
         self.head = nn.Linear(config.dim, sum(self.sizes))  # note, then each codebook
+        for rotary in (self.encoder.rotary_pos_emb, self.decoder.rotary_pos_emb):
+            # Constants: kept out of checkpoints, where half precision would shift all positions.
+            rotary.register_buffer("inv_freq", rotary.inv_freq, persistent=False)
 
     @property
     def window(self) -> int:

@@ -103,6 +103,7 @@ def test_compact_fits_its_budget() -> None:
 
 def test_checkpoint_in_half_precision_loads_as_the_same_model(prior: Prior, tmp_path) -> None:
     path = tmp_path / "model.safetensors"
+    assert not any("inv_freq" in name for name in prior.state_dict())
     half = {name: weight.half() for name, weight in prior.state_dict().items()}
     save_checkpoint(path, half, {"stage": "prior", **prior_metadata(prior)})
     loaded = load_prior(path)
