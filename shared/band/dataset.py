@@ -23,6 +23,7 @@ import soundfile
 
 from shared.band.compose import compose
 from shared.band.midi_import import find_midi_files, lowest_voice, read_midi_score, song_title
+from shared.band.mma import arrange, grooves
 from shared.band.production import produce
 from shared.band.render import SAMPLE_RATE, Orchestra, write_score_midi
 from shared.band.score import Score
@@ -114,6 +115,8 @@ def make_dataset(
     out = Path(out)
     if any((out / split).is_dir() and any((out / split).iterdir()) for split in SPLITS):
         raise UserError(f"{out} already holds songs; choose an empty folder")
+    if mma:
+        grooves(beats=4)  # says so where mma is missing
     Orchestra(soundfonts).close()  # a bad soundfont should fail before anything is written
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -224,6 +227,8 @@ def _make_song(job: _Job, settings: _Settings, orchestra: Orchestra) -> str | No
         else:
             composer_seed = int(sequence.generate_state(1)[0])
             score = compose(composer_seed, style=job.style, seconds=settings.seconds)
+            if settings.mma:
+                score = arrange(score, np.random.default_rng([*job.seed, 1]))
         _write_song(score, job, settings, orchestra, np.random.default_rng(sequence))
     except UserError as error:
         return str(error)

@@ -19,10 +19,15 @@ from shared.band.chords import estimate_chords, estimate_key
 from shared.band.score import Part, PitchBend, Score, ScoreNote
 from shared.errors import UserError
 
-_BASS_NAME = re.compile(r"\bbass\b(?!\s*drum)", re.IGNORECASE)
+# MMA names its walking bass Walk.
+_BASS_NAME = re.compile(r"\b(bass|walk)\b(?!\s*drum)", re.IGNORECASE)
 _VOCAL_NAME = re.compile(r"\b(lead|vocals?|voice|vox|melody|sing\w*)\b", re.IGNORECASE)
 _BASS_PROGRAMS = range(32, 40)
 _VOCAL_PROGRAMS = (52, 53, 54, *range(80, 88))  # choirs and synthetic voices, leads
+_NEEDED = {
+    "bass": "bass (General MIDI's programs 33-40, or a track named bass)",
+    "drums": "drums (channel 10)",
+}
 _MIN_SECONDS = 8.0
 _TAIL_SECONDS = 1.0  # what the last notes get to ring
 _MAX_SECONDS = 1800.0
@@ -45,13 +50,13 @@ def song_title(path: Path) -> str:
     >>> song_title(Path("Blue Train (2).mid")) == song_title(Path("blue_train-v3.mid"))
     True
     """
-    words = re.findall(r"[a-z]+|\d+", path.stem.lower())
-    while len(words) > 1 and (words[-1].isdigit() or words[-1] in _VERSION_WORDS):
+    words = re.findall(r"[^\W_]+", path.stem.lower())
+    while len(words) > 1 and _VERSION_MARK.fullmatch(words[-1]):
         words.pop()
     return " ".join(words)
 
 
-_VERSION_WORDS = {"v", "ver", "version", "copy", "final", "remix", "mix", "alt", "gm", "redo"}
+_VERSION_MARK = re.compile(r"\d+|v(er|ersion)?\d*|copy|final|(re)?mix|alt|gm")
 
 
 def read_midi_score(path: Path, seconds: float | None = None) -> Score:
@@ -63,10 +68,7 @@ def read_midi_score(path: Path, seconds: float | None = None) -> Score:
     """
     midi = _parse(path)
     parts = _assign_roles(midi)
-    for source, needed in (
-        ("bass", "bass part (programs 33-40, or a track named bass)"),
-        ("drums", "drum part (channel 10)"),
-    ):
+    for source, needed in _NEEDED.items():
         if not any(part.source == source for part in parts):
             raise UserError(f"it has no {needed}")
     end = max(note.end for part in parts for note in part.notes) + _TAIL_SECONDS
@@ -102,6 +104,12 @@ def read_midi_score(path: Path, seconds: float | None = None) -> Score:
         chords=estimate_chords(notes, bass_notes, beats, downbeats, end - start),
         parts=tuple(parts),
     )
+
+
+def read_parts(path: Path, end: float) -> tuple[Part, ...]:
+    """The parts of a MIDI file with their roles, up to `end` (s). Raises UserError as above."""
+    parts = (_cut(part, 0.0, end) for part in _assign_roles(_parse(path)))
+    return tuple(part for part in parts if part.notes)
 
 
 def lowest_voice(notes: Sequence[ScoreNote]) -> tuple[ScoreNote, ...]:
@@ -148,7 +156,9 @@ def _assign_roles(midi: pretty_midi.PrettyMIDI) -> list[Part]:
             )
             name = "Drums" if instrument.is_drum and not instrument.name.strip() else name
             bends = () if instrument.is_drum else _bends(instrument)
-            parts.append(Part(source, name, instrument.program, instrument.is_drum, notes, bends))
+            parts.append(
+                Part(source, name, int(instrument.program), instrument.is_drum, notes, bends)
+            )
     return parts
 
 

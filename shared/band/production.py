@@ -50,19 +50,20 @@ def produce(
         audio = orchestra.play(part, int(rng.integers(len(orchestra))), num_samples)
         gain = 10 ** (rng.normal(0.0, 1.5) / 20)
         pan = 0.0 if part.source in ("bass", "drums") or dry else rng.uniform(-0.7, 0.7)
-        stems[SOURCES.index(part.source)] += gain * _pan(audio, pan)
+        audio *= gain * _balance(pan)
+        stems[SOURCES.index(part.source)] += audio
     for index, source in enumerate(SOURCES):
         effects = _effects(source, rng)
-        if not dry:
+        if not dry and stems[index].any():
             stems[index] = effects(stems[index], SAMPLE_RATE)
         stems[index] *= _level(stems[index], rng.normal(*_LEVELS[source]))
     return _quantize(stems, headroom=rng.uniform(0.0, 4.0))
 
 
-def _pan(audio: np.ndarray, pan: float) -> np.ndarray:
-    """Balance `[2, N]` by a constant-power law; -1 is left, 1 is right."""
+def _balance(pan: float) -> np.ndarray:
+    """Gains `[2, 1]` of left and right by a constant-power law; -1 is left, 1 is right."""
     angle = (pan + 1) * np.pi / 4
-    return audio * (np.sqrt(2) * np.array([[np.cos(angle)], [np.sin(angle)]], np.float32))
+    return np.sqrt(2) * np.array([[np.cos(angle)], [np.sin(angle)]], np.float32)
 
 
 def _effects(source: str, rng: np.random.Generator) -> pedalboard.Pedalboard:
@@ -72,6 +73,9 @@ def _effects(source: str, rng: np.random.Generator) -> pedalboard.Pedalboard:
     threshold, ratio = rng.uniform(-28.0, -14.0), rng.uniform(1.5, 5.0)
     drive, room, wet = rng.uniform(2.0, 14.0), rng.uniform(0.1, 0.7), rng.uniform(0.03, 0.25)
     squeezed, driven, spacious = rng.random(3) < (0.7, 0.3, 0.7)
+    if source == "bass":
+        # The fundamental is what a bass's pitch is heard and labelled by: never weaken it.
+        low, mid, drive = abs(low), mid / 2, drive / 2
     chain: list[pedalboard.Plugin] = [
         pedalboard.LowShelfFilter(120.0, low),
         pedalboard.PeakFilter(centre, mid, q=0.8),
@@ -90,14 +94,19 @@ def _effects(source: str, rng: np.random.Generator) -> pedalboard.Pedalboard:
 
 
 def _level(stem: np.ndarray, decibels: float) -> float:
-    """The gain that brings the stem's loud parts to `decibels` RMS; 0 for silence."""
-    power = np.mean(stem**2, axis=0)
-    loud = power[power > 1e-7]
+    """The gain that brings the sounding seconds of a stem `[2, N]` to `decibels` RMS; 0 for silence."""
+    seconds = stem[:, : stem.shape[1] // SAMPLE_RATE * SAMPLE_RATE].reshape(2, -1, SAMPLE_RATE)
+    power = np.einsum("csn,csn->s", seconds, seconds) / (2 * SAMPLE_RATE)
+    loud = power[power > 1e-3 * power.max(initial=0.0)]
     return float(10 ** (decibels / 20) / np.sqrt(loud.mean())) if len(loud) else 0.0
 
 
 def _quantize(stems: np.ndarray, headroom: float) -> Stems:
-    """Float `[4, 2, N]` to int16, all at one gain, so that neither a stem nor the sum clips."""
-    peak = max(np.abs(stems).max(), np.abs(stems.sum(axis=0)).max(), 1e-9)
-    gain = _PEAK * 10 ** (-headroom / 20) / peak
-    return Stems(np.rint(stems * (gain * 32767.0)).astype(np.int16).transpose(0, 2, 1))
+    """Float `[4, 2, N]` to int16, at one gain, so that neither a stem nor the sum clips.
+
+    It works in place: `stems` is overwritten.
+    """
+    mixture = stems.sum(axis=0)
+    peak = max(stems.max(), -stems.min(), mixture.max(), -mixture.min(), 1e-9)
+    stems *= 32767.0 * _PEAK * 10 ** (-headroom / 20) / peak
+    return Stems(np.rint(stems, out=stems).astype(np.int16).transpose(0, 2, 1))

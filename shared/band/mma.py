@@ -1,0 +1,91 @@
+"""Arrangements by MMA (Musical MIDI Accompaniment), where it is installed: hundreds of grooves.
+
+The composer's chords and lead are kept; MMA's groove plays bass, drums and accompaniment to them.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from shared.band.midi_import import read_parts
+from shared.band.score import Part, Score
+from shared.errors import UserError
+
+_GROOVES = Path("/usr/share/mma/lib/stdlib")
+_TIMEOUT = 60.0
+# Grooves of a few bars, made to begin, fill and end a song rather than to carry it.
+_PASSING = re.compile(r"(Intro|End|Fill|Sus|Fade|Break|Stop)\d*$", re.IGNORECASE)
+
+
+@cache
+def grooves(beats: int) -> tuple[str, ...]:
+    """The names of MMA's standard grooves with `beats` quarters a bar, sorted.
+
+    Raises UserError where MMA is not installed.
+    """
+    if shutil.which("mma") is None or not _GROOVES.is_dir():
+        raise UserError("mma is not installed; install Debian's package mma, or leave out --mma")
+    names: set[str] = set()
+    for path in _GROOVES.glob("*.mma"):
+        text = path.read_text(encoding="latin-1")
+        time = re.search(r"^\s*Time\s+(\d+)", text, re.MULTILINE | re.IGNORECASE)
+        if (int(time.group(1)) if time else 4) == beats and re.search(
+            r"^\s*(Bass|Walk)", text, re.M
+        ):
+            names |= set(re.findall(r"^\s*DefGroove\s+(\w+)", text, re.MULTILINE | re.IGNORECASE))
+    return tuple(sorted(name for name in names if not _PASSING.search(name)))
+
+
+def arrange(score: Score, rng: np.random.Generator) -> Score:
+    """The score with a random groove's parts in place of its own; its vocals stay.
+
+    A score in x/8, for which MMA's grooves do not fit, is returned as it is. Raises UserError where
+    MMA is not installed or cannot play the groove.
+    """
+    names = grooves(score.time_signature[0])
+    if score.time_signature[1] != 4 or not names:
+        return score
+    groove = names[int(rng.integers(len(names)))]
+    parts = [part for part in _play(groove, score) if part.source in ("bass", "drums", "other")]
+    for source in ("bass", "drums"):
+        if not any(part.source == source for part in parts):
+            raise UserError(f"mma's groove {groove} has no {source}")
+    vocals = [part for part in score.parts if part.source == "vocals"]
+    return replace(score, style=f"mma {groove}", parts=(*vocals, *parts))
+
+
+def _play(groove: str, score: Score) -> tuple[Part, ...]:
+    with tempfile.TemporaryDirectory(prefix="mma-") as folder:
+        chart, midi = Path(folder, "chart.mma"), Path(folder, "chart.mid")
+        chart.write_text(_chart(groove, score))
+        command = ["mma", "-f", str(midi), str(chart)]
+        try:
+            run = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
+        except subprocess.TimeoutExpired as error:
+            raise UserError(f"mma's groove {groove} took more than {_TIMEOUT:.0f} s") from error
+        if run.returncode or not midi.exists():
+            last = (run.stdout + run.stderr).strip().splitlines()[-1:]
+            raise UserError(f"mma cannot play the groove {groove} ({' '.join(last)})")
+        return read_parts(midi, end=score.duration)
+
+
+def _chart(groove: str, score: Score) -> str:
+    """MMA's text for the song: a numbered line a bar, a chord a beat."""
+    per_bar = score.time_signature[0]
+    symbols = []
+    for beat in score.beats:
+        chord = next((c for c in reversed(score.chords) if c.start <= beat + 0.01), score.chords[0])
+        symbols.append(chord.symbol)
+    # A fixed seed: MMA's own randomness must not differ between two runs.
+    lines = ["RndSeed 1", f"Tempo {score.tempo:.3f}", f"Time {per_bar}", f"Groove {groove}"]
+    for bar, first in enumerate(range(0, len(symbols), per_bar), start=1):
+        lines.append(f"{bar} " + " ".join(symbols[first : first + per_bar]))
+    return "\n".join(lines) + "\n"
