@@ -10,7 +10,8 @@ whose question the song does not answer (no chords, no beats, no known notes) is
 - Chord tones: of the notes under a known chord, the share whose pitch class belongs to the chord
   that sounds 100 ms after the note's attack (or in its middle, if it is shorter), so that a
   note that anticipates its chord counts for it.
-- Grid F1: the grid divides each beat into four equal sixteenths. An onset is on the grid if it lies
+- Grid F1: the grid divides each beat into equal sixteenths: four, or six in 6/8, where a beat is a
+  dotted quarter (beats, downbeats and time signature say so). An onset is on the grid if it lies
   within a quarter of a sixteenth, and 50 ms, of a point that no other onset has taken. A line
   need not play every sixteenth: recall counts only the points that are nearest to some onset. So
   the figure is the precision, lowered where one attack is struck twice. Onsets at random score
@@ -74,7 +75,7 @@ def judge_bass(
     return BassFigures(
         root_on_downbeats=_root_on_downbeats(track, song.get("downbeats", []), chords, start),
         chord_tones=_chord_tones(notes, chords, start),
-        grid_f1=_grid_f1(track.onsets + start, np.asarray(song.get("beats", []), dtype=float)),
+        grid_f1=_grid_f1(track.onsets + start, _sixteenths(song)),
         onset_f1=np.nan
         if expected is None
         else _onset_f1(
@@ -111,10 +112,23 @@ def _onset_f1(reference: Times, heard: Times) -> float:
     return 2 * match_onsets(reference, heard, ONSET_TOLERANCE) / (len(reference) + len(heard))
 
 
-def _grid_f1(onsets: Times, beats: Times) -> float:
+def _sixteenths(song: dict[str, Any]) -> Times:
+    """Times of the sixteenths from the first beat to the last; none for fewer than two beats."""
+    beats = np.asarray(song.get("beats", []), dtype=float)
+    numerator, denominator = song.get("time_signature", (4, 4))
+    downbeats = np.asarray(song.get("downbeats", []), dtype=float)
+    bars = np.diff(np.searchsorted(beats, downbeats - 0.01))
+    beats_per_bar = float(np.median(bars)) if len(bars) else numerator * 4 / denominator
+    per_beat = max(1, round(16 * numerator / denominator / max(beats_per_bar, 1)))
     if len(beats) < 2:
+        return np.empty(0)
+    points = np.arange(per_beat * (len(beats) - 1) + 1) / per_beat
+    return np.interp(points, np.arange(len(beats)), beats)
+
+
+def _grid_f1(onsets: Times, grid: Times) -> float:
+    if len(grid) < 2:
         return np.nan
-    grid = np.interp(np.arange(4 * (len(beats) - 1) + 1) / 4, np.arange(len(beats)), beats)
     spacing = np.diff(grid, append=2 * grid[-1] - grid[-2])
     # Attacks before the first beat and after the last have no grid.
     onsets = onsets[(onsets > grid[0] - spacing[0] / 2) & (onsets < grid[-1] + spacing[-1] / 2)]

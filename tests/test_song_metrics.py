@@ -86,6 +86,13 @@ def test_an_offbeat_sixteenth_is_on_the_grid_though_not_on_the_notes():
     assert figures.onset_f1 < 0.2
 
 
+def test_in_six_eight_a_beat_has_three_eighths():
+    song = make_song() | {"time_signature": [6, 8], "beats": [1.5 * i for i in range(6)]}
+    song["downbeats"] = song["beats"][::2]
+    audio = play(bar_of(0, 0, 0, 0))  # an eighth every 0.5 s
+    assert judge_bass(audio, RATE, song).grid_f1 == 1.0
+
+
 def test_a_clip_is_judged_where_it_lies():
     audio = play(bar_of(0, 0, 0, 0))[:, 2 * RATE : 6 * RATE]
     assert judge_bass(audio, RATE, make_song(), start=2.0).root_on_downbeats == 1.0
