@@ -54,11 +54,22 @@ def test_help_has_examples_of_the_command(command: tuple[str, ...]) -> None:
     assert sum(f"cli.py {' '.join(command)} " in line for line in examples) >= 2, result.stdout
 
 
-@pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_the_examples_name_options_that_exist(command: tuple[str, ...]) -> None:
-    output = CliRunner().invoke(cli.app, [*command, "--help"]).stdout
-    examples, _, options = output.partition("Examples:")[2].partition("Options:")
-    assert set(re.findall(r"(?<= )--[a-z-]+", examples)) <= set(re.findall(r"--[a-z-]+", options))
+def help_of(command: tuple[str, ...]) -> str:
+    return CliRunner().invoke(cli.app, [*command, "--help"]).stdout
+
+
+def test_every_written_command_line_names_options_that_exist() -> None:
+    text = "\n".join(path.read_text() for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")])
+    text += "".join(map(help_of, commands()))
+    lines = re.findall(r"cli\.py ((?:codes )?[a-z-]+)(.*)", text.replace("\\\n", " "))
+    assert len(lines) > 30
+    for name, arguments in lines:
+        command = tuple(name.split())
+        if command in commands():
+            options = set(re.findall(r"(?<= )--[a-z-]+", arguments))
+            assert options <= set(re.findall(r"--[a-z-]+", help_of(command))), (name, arguments)
+        else:
+            assert name == "codes", f"{name} is no command"
 
 
 def test_help_imports_nothing_heavy() -> None:
