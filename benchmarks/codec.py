@@ -1,0 +1,169 @@
+"""How fast the codec codes audio, against EnCodec and DAC; and how much memory an hour takes.
+
+    pip install transformers          # for EnCodec and DAC; without it only this codec is timed
+    python -m benchmarks.codec [--seconds 60] [--memory-seconds 3600]
+
+1. Encoding and decoding stereo audio from end to end on one thread: this codec (`compact`) at 44.1 kHz,
+   EnCodec 48 kHz stereo at 6 kbit/s, and DAC 44.1 kHz (mono: a channel at a time). All have random weights, which
+   cost as much as trained ones. EnCodec cuts the sound into its own pieces of 1 s; DAC is given pieces of
+   10 s, because a minute of its activations is gigabytes, and takes some 10 minutes. Time is CPU time of the process, which does not
+   count others on a busy machine. Target: 5 times as fast as EnCodec, 50 times as DAC.
+2. Peak memory of a process that encodes and decodes an hour. The audio itself is 1.3 GB, and is let go
+   between the two. Target: under 2 GB.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+
+from shared.config import load_config
+from shared.console import console, err_console
+from stage1_vqvae.codec import VQVAECodec
+from stage1_vqvae.config import PRESETS, VQVAEConfig
+from stage1_vqvae.model import VQVAE
+
+DAC_PIECE = 10  # s
+
+
+@dataclass(frozen=True)
+class Timing:
+    """CPU time in s of coding so many seconds of stereo audio."""
+
+    name: str
+    encode: float
+    decode: float
+
+    @property
+    def total(self) -> float:
+        return self.encode + self.decode
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=int, default=60, help="audio to code")
+    parser.add_argument("--memory-seconds", type=int, default=3600, help="0 skips")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.memory_seconds:  # first: a process starts with its parent's peak
+        gigabytes = peak_memory(options.memory_seconds)
+        console.print(f"peak memory of {options.memory_seconds} s: {gigabytes:.2f} GB\n")
+    contenders = [time_ours]
+    if find_spec("transformers") is None:
+        err_console.print("EnCodec and DAC are left out: pip install transformers")
+    else:
+        contenders += [time_encodec, time_dac]
+    console.print(f"| {options.seconds} s of stereo | encode, s | decode, s | times ours |")
+    console.print("|---|---:|---:|---:|")
+    ours = None
+    for contender in contenders:
+        timing = contender(options.seconds)
+        ours = ours or timing
+        console.print(
+            f"| {timing.name} | {timing.encode:.2f} | {timing.decode:.2f} "
+            f"| {timing.total / ours.total:.1f} |"
+        )
+
+
+def our_codec() -> VQVAECodec:
+    """The codec of the `compact` preset with random weights."""
+    config = load_config(VQVAEConfig, PRESETS, "compact")
+    return VQVAECodec(VQVAE(config.model), config, "random")
+
+
+def noise(seconds: int, sample_rate: int) -> np.ndarray:
+    """Stereo noise, float32 [2, N]."""
+    audio = np.random.default_rng(0).standard_normal((2, seconds * sample_rate), np.float32)
+    audio *= np.float32(0.1)
+    return audio
+
+
+def time_ours(seconds: int) -> Timing:
+    codec = our_codec()
+    audio = noise(seconds, codec.sample_rate)
+    return timed(
+        "this codec, 44.1 kHz",
+        lambda: codec.encode(audio),
+        lambda codes: codec.decode(codes, audio.shape[-1]),
+    )
+
+
+@torch.inference_mode()
+def time_encodec(seconds: int) -> Timing:
+    from transformers import EncodecConfig, EncodecModel
+
+    # facebook/encodec_48khz
+    config = EncodecConfig(
+        target_bandwidths=[3.0, 6.0, 12.0, 24.0],
+        sampling_rate=48000,
+        audio_channels=2,
+        normalize=True,
+        chunk_length_s=1.0,
+        overlap=0.01,
+        norm_type="time_group_norm",
+        use_causal_conv=False,
+    )
+    model = EncodecModel(config).eval()
+    audio = torch.from_numpy(noise(seconds, 48000))[None]
+    return timed(
+        "EnCodec, 48 kHz",
+        lambda: model.encode(audio, bandwidth=6.0),
+        lambda coded: model.decode(
+            coded.audio_codes,
+            coded.audio_scales,
+            last_frame_pad_length=coded.last_frame_pad_length,
+        ),
+    )
+
+
+@torch.inference_mode()
+def time_dac(seconds: int) -> Timing:
+    from transformers import DacConfig, DacModel
+
+    model = DacModel(DacConfig(sampling_rate=44100)).eval()  # else as descript/dac_44khz
+    audio = torch.from_numpy(noise(seconds, 44100))
+    pieces = [p[None, None] for c in audio for p in c.split(DAC_PIECE * 44100)]
+    return timed(
+        "DAC, 44.1 kHz",
+        lambda: [model.encode(piece).audio_codes for piece in pieces],
+        lambda codes: [model.decode(audio_codes=piece) for piece in codes],
+    )
+
+
+def timed(name: str, encode: Callable[[], Any], decode: Callable[[Any], Any]) -> Timing:
+    started = time.process_time()
+    codes = encode()
+    encoded = time.process_time()
+    decode(codes)
+    return Timing(name, encoded - started, time.process_time() - encoded)
+
+
+def peak_memory(seconds: int) -> float:
+    """GB of resident memory that a process of its own needs to encode and decode so much audio."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_code_and_weigh, (seconds,))
+
+
+def _code_and_weigh(seconds: int) -> float:
+    torch.set_num_threads(1)
+    codec = our_codec()
+    audio = noise(seconds, codec.sample_rate)
+    num_samples = audio.shape[-1]
+    codes = codec.encode(audio)
+    del audio
+    codec.decode(codes, num_samples)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9  # macOS counts in bytes
+
+
+if __name__ == "__main__":
+    main()
