@@ -7,10 +7,12 @@ import numpy.typing as npt
 
 from shared.codec import Codec
 from shared.levels import accompaniment_gain
-from shared.masking import mask_song
+from shared.masking import mask_blocks
 from shared.sources import BASS
 
-AUDIBLE_BASS = 0.1  # of the song's RMS, -20 dB: what is below is other sources' leakage
+# Of the song's RMS, -20 dB. It is asked of the bass as the codec decodes it, which shrinks what it is
+# unsure of; the masked one always holds some of whatever is low.
+AUDIBLE_BASS = 0.1
 
 Samples = npt.NDArray[np.float32]
 
@@ -30,23 +32,32 @@ class HeardSong:
 def listen(mixture: Samples, codec: Codec, remove_bass: bool | None) -> HeardSong:
     """Take the bass out of a mixture `[2, N]` at the codec's sample rate.
 
-    remove_bass: None lets the song decide. Where the bass that is found in it is too quiet to be
-        one, nothing is taken out.
+    remove_bass: None lets the song decide. Where the codec hears no bass in it, or hardly any,
+        nothing is taken out.
     """
-    bass = None if remove_bass is False else separate_bass(mixture, codec)
-    if bass is not None and remove_bass is None and rms(bass) <= AUDIBLE_BASS * rms(mixture):
-        bass = None
+    bass = None if remove_bass is False else _find_bass(mixture, codec, needed=bool(remove_bass))
     accompaniment = mixture if bass is None else mixture - bass
     return HeardSong(accompaniment, bass, accompaniment_gain(accompaniment))
 
 
-def separate_bass(mixture: Samples, codec: Codec) -> Samples:
-    """The bass in a mixture `[2, N]`: the codec's sources, decoded, as a mask on the mixture."""
-    gain = accompaniment_gain(mixture)
-    scaled = mixture * np.float32(gain)
-    codes, length = codec.encode(scaled), mixture.shape[-1]
+def _find_bass(mixture: Samples, codec: Codec, needed: bool) -> Samples | None:
+    """The bass in a mixture: the codec's sources, decoded, as a mask on the mixture.
+
+    needed: also where there seems to be none.
+    """
+    if not np.any(mixture):
+        return None
+    gain = np.float32(accompaniment_gain(mixture))
+    codes, length = codec.encode(mixture * gain), mixture.shape[-1]
     decoded = np.stack([codec.decode(codes, length, [source]) for source in codec.sources])
-    return mask_song(scaled, decoded).estimates[BASS] / np.float32(gain)
+    if not needed and rms(decoded[BASS]) <= AUDIBLE_BASS * rms(mixture * gain):
+        return None
+    bass = np.empty_like(mixture)
+    for block in mask_blocks(
+        lambda start, stop: (mixture[:, start:stop], decoded[..., start:stop]), length
+    ):
+        bass[:, block.start : block.start + block.residual.shape[1]] = block.estimates[BASS]
+    return bass
 
 
 def rms(samples: Samples) -> float:

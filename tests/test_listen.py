@@ -1,0 +1,74 @@
+"""Taking the bass out of a song, with a codec that knows the sources."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from shared.levels import TARGET_RMS
+from shared.sources import SOURCES
+from stage2_prior.listen import listen, rms
+
+RATE = 44100
+
+
+class Oracle:
+    """A codec of no bits: decodes the sources it was made with, at the level that it is given."""
+
+    sample_rate, hop, num_codebooks, cardinality = RATE, 1024, 1, 2
+    frame_rate, sources, fingerprint = RATE / 1024, SOURCES, "oracle"
+
+    def __init__(self, stems: np.ndarray) -> None:
+        self.stems, self.scale = stems, 1.0
+
+    def num_frames(self, num_samples: int) -> int:
+        return 1 + num_samples // self.hop
+
+    def encode(self, audio: np.ndarray) -> np.ndarray:
+        self.scale = rms(audio) / rms(self.stems.sum(0))
+        return np.zeros((len(SOURCES), 1, self.num_frames(audio.shape[-1])), np.uint16)
+
+    def decode(
+        self, codes: np.ndarray, num_samples: int, sources: Sequence[str] | None = None
+    ) -> np.ndarray:
+        rows = [SOURCES.index(source) for source in sources or SOURCES]
+        return (self.scale * self.stems[rows].sum(0)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def stems() -> np.ndarray:
+    """A low tone for the bass, a high one for everything else."""
+    time = np.arange(2 * RATE) / RATE
+    tones = np.zeros((len(SOURCES), 2, 2 * RATE), np.float32)
+    tones[SOURCES.index("bass")] = 0.2 * np.sin(2 * np.pi * 80 * time)
+    tones[SOURCES.index("other")] = 0.1 * np.sin(2 * np.pi * 1000 * time)
+    return tones
+
+
+def test_a_songs_bass_is_taken_out(stems: np.ndarray) -> None:
+    heard = listen(stems.sum(0), Oracle(stems), remove_bass=None)
+    assert heard.bass is not None
+    true = stems[SOURCES.index("bass")]
+    assert rms(heard.bass - true) < 0.05 * rms(true)
+    np.testing.assert_allclose(heard.accompaniment + heard.bass, stems.sum(0), atol=1e-6)
+    assert rms(heard.accompaniment) * heard.gain == pytest.approx(TARGET_RMS)
+
+
+def test_a_song_without_bass_stays_as_it_is(stems: np.ndarray) -> None:
+    stems = stems.copy()
+    stems[SOURCES.index("bass")] *= 0.01
+    song = stems.sum(0)
+    assert listen(song, Oracle(stems), remove_bass=None).bass is None
+    assert listen(song, Oracle(stems), remove_bass=True).bass is not None
+
+
+def test_the_user_may_leave_the_bass_in(stems: np.ndarray) -> None:
+    heard = listen(stems.sum(0), Oracle(stems), remove_bass=False)
+    assert heard.bass is None
+    np.testing.assert_array_equal(heard.accompaniment, stems.sum(0))
+
+
+def test_silence_has_no_bass_and_no_gain(stems: np.ndarray) -> None:
+    heard = listen(0 * stems.sum(0), Oracle(stems), remove_bass=None)
+    assert heard.bass is None
+    assert heard.gain == 1
