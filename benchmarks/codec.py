@@ -6,8 +6,9 @@
 1. Encoding and decoding stereo audio from end to end on one thread: this codec (`compact`) at 44.1 kHz,
    EnCodec 48 kHz stereo at 6 kbit/s, and DAC 44.1 kHz (mono: a channel at a time). All have random weights, which
    cost as much as trained ones. EnCodec cuts the sound into its own pieces of 1 s; DAC is given pieces of
-   10 s, because a minute of its activations is gigabytes, and takes some 10 minutes. Time is CPU time of the process, which does not
-   count others on a busy machine. Target: 5 times as fast as EnCodec, 50 times as DAC.
+   10 s, because a minute of its activations is gigabytes, and takes some 10 minutes. Time is CPU time of
+   the process, which does not count others on a busy machine. Target: 5 times as fast as EnCodec, 50
+   times as DAC.
 2. Peak memory of a process that encodes and decodes an hour. The audio itself is 1.3 GB, and is let go
    between the two. Target: under 2 GB.
 """
