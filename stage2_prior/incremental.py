@@ -18,13 +18,13 @@ from stage2_prior.model import PAD, SPECIAL, Prior
 
 @dataclass(frozen=True)
 class _Layer:
-    """Weights of an attention and a feed-forward layer, norms folded in, as `[in, out]`."""
+    """Weights of an attention and a feed-forward layer, norms folded in."""
 
     query_key_value: Tensor  # [D, 3 D]
     attention_out: Tensor  # [D, D]
     inner: Tensor  # [D, W]
     inner_bias: Tensor
-    outer: Tensor  # [W, D]
+    outer: Tensor  # [D, W], as it was: better for the long sums of this one
     outer_bias: Tensor
 
 
@@ -36,7 +36,7 @@ class IncrementalDecoder:
         batch: sequences decoded together (candidates times guidance variants).
     """
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def __init__(self, prior: Prior, batch: int) -> None:
         self.prior, self.dim, self.heads = prior, prior.config.dim, prior.config.heads
         self.head_dim = self.dim // self.heads
@@ -55,7 +55,7 @@ class IncrementalDecoder:
         self.cache = torch.zeros(shape, device=self.head.device)
         self.position = 0
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def start(self, memory: Tensor, tokens: Tensor) -> Tensor:
         """Begin a window whose first p steps are known.
 
@@ -73,7 +73,7 @@ class IncrementalDecoder:
         history = F.pad(tokens, (1, 0), value=PAD)
         return self._advance(self.prior.embed_history(history))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:
         """Logits `[B, 97 + H m]` of the next step, given the tokens `[B, K]` of the one before it."""
         return self._advance(self.prior.history(tokens + SPECIAL)[:, None])
@@ -92,11 +92,16 @@ class IncrementalDecoder:
             cache[0, :, :, start:stop] = key
             cache[1, :, :, start:stop] = by_head[:, :, 2].transpose(1, 2)
             keys, values = cache[:, :, :, :stop]
-            heard = F.scaled_dot_product_attention(query, keys, values, is_causal=n > 1, scale=1.0)
+            if n > 1:
+                heard = F.scaled_dot_product_attention(
+                    query, keys, values, is_causal=True, scale=1.0
+                )
+            else:  # for one query, plain products take two thirds of the time
+                heard = (query @ keys.transpose(-2, -1)).softmax(-1) @ values
             heard = heard.transpose(1, 2).reshape(batch * n, dim)
             x = torch.addmm(x, heard, layer.attention_out)
             inner = torch.addmm(layer.inner_bias, F.layer_norm(x, (dim,)), layer.inner)
-            x = torch.addmm(x + layer.outer_bias, F.gelu(inner), layer.outer)
+            x = x + F.linear(F.gelu(inner), layer.outer, layer.outer_bias)
         self.position = stop
         last = x.view(batch, n, dim)[:, -1]
         logits = torch.addmm(self.head_bias, F.layer_norm(last, (dim,)), self.head)
@@ -122,11 +127,11 @@ def _fold(attention_block: Any, feed_block: Any, head_dim: int) -> _Layer:
         attention_out=_matrix(attention.to_out.weight),
         inner=_matrix(inner.weight * _gain(feed_norm)),
         inner_bias=inner.bias,
-        outer=_matrix(outer.weight),
+        outer=outer.weight,
         outer_bias=outer.bias,
     )
 
 
 def _matrix(weight: Tensor) -> Tensor:
-    """A linear layer's weight as `[in, out]`: for a few rows, twice as fast to multiply by."""
+    """A linear layer's weight as `[in, out]`: for one or two rows, two to three times as fast."""
     return weight.detach().t().contiguous()

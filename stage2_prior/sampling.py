@@ -20,7 +20,7 @@ from shared.notes import NoteVocabulary
 from stage2_prior.incremental import IncrementalDecoder
 from stage2_prior.model import PAD, Prior
 
-CONTEXT = 0.5  # share of a window that a later window starts with, already written
+CONTEXT = 0.3  # share of a window that a later window starts with, already written
 LOOKAHEAD = 0.125  # share of a window that the encoder hears beyond the last frame written
 AFTERMATH_SECONDS = 2.0  # of given bass after the last gap, by which candidates are judged too
 FREE = -1  # a token that is to be drawn
@@ -69,7 +69,7 @@ class GeneratedBass:
     seconds: float
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def generate(
     model: Prior,
     accompaniment: npt.NDArray[np.integer],
