@@ -14,7 +14,7 @@ test: $(VENV)/.installed-dev
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+	$(BIN)/ruff format --check --exclude '*.md'
 	$(BIN)/mypy
 
 clean:
