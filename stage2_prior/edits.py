@@ -113,7 +113,7 @@ def bass_tokens(samples: Samples, codec: Codec) -> npt.NDArray[np.int64]:
 
 def _read_chords(chords: str, song: HeardSong, sample_rate: int) -> tuple[Chord, ...]:
     duration = song.accompaniment.shape[-1] / sample_rate
-    if Path(chords).is_file():
+    if Path(chords).suffix or Path(chords).is_file():  # no symbol has a dot
         return read_chord_file(Path(chords), duration)
     return place_chords(chords.replace("|", " ").split(), song.accompaniment, sample_rate)
 
