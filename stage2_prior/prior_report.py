@@ -9,6 +9,7 @@ from stage2_prior.frechet import EMBEDDING
 from stage2_prior.sampling import SamplingSettings
 
 SHARES = ("root_on_downbeats", "chord_tones", "grid_f1", "onset_f1")
+OURS = "tab:orange"
 COLUMNS = (*SHARES, "voiced_share", "num_notes", "lowest", "highest", "rms_db")
 
 
@@ -81,27 +82,30 @@ def report_markdown(report: PriorReport) -> str:
 
 
 def draw_report(report: PriorReport, path: Path) -> None:
-    """Two panels: what each accompaniment costs in bits, and the ladder."""
+    """Two panels: the bits that the right accompaniment saves, and the ladder."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 3))
-    conditions = ("conditional", "unconditional", "shuffled")
-    costs = [report.likelihood[f"bits/s {name}"] for name in conditions]
-    left.bar(conditions, [cost.mean for cost in costs], yerr=_errors(costs), capsize=3, color="C0")
-    left.set_ylabel("bits per second")
-    left.set_title("cost of the true bass")
-    left.tick_params(axis="x", rotation=20)
+    against = ("none", "shuffled")
+    saved = [report.likelihood[f"bits/s saved against {name}"] for name in against]
+    left.bar(against, [each.mean for each in saved], yerr=_errors(saved), capsize=3, color=OURS)
+    left.axhline(0, color="black", linewidth=0.8)
+    left.set_ylabel("bits per second of music")
+    left.set_title("saved by the right accompaniment")
     width = 0.8 / len(report.ladder)
     for index, rung in enumerate(report.ladder):
-        figures = [rung.figures[name] for name in SHARES]
+        shares = [rung.figures[name] for name in SHARES]
         places = [column + (index - (len(report.ladder) - 1) / 2) * width for column in range(4)]
-        means = [figure.mean for figure in figures]
-        right.bar(places, means, width, yerr=_errors(figures), capsize=2, label=rung.name)
+        colour = OURS if rung.name == "ours" else str(0.85 - 0.17 * index)
+        means = [share.mean for share in shares]
+        right.bar(
+            places, means, width, yerr=_errors(shares), capsize=2, color=colour, label=rung.name
+        )
     right.set_xticks(range(4), [name.replace("_", " ") for name in SHARES])
-    right.set_ylim(0, 1)
-    right.set_title("how it fits the song")
-    right.legend(fontsize=8, ncols=len(report.ladder), loc="upper center")
+    right.set_ylim(0, 1.02)
+    right.set_title("how the bass fits the song")
+    figure.legend(loc="outside lower center", ncols=len(report.ladder), fontsize=9)
     figure.savefig(path, format="png", dpi=130)
 
 
