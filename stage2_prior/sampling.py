@@ -171,7 +171,7 @@ class _Sampler:
             weights.append(1 - scale)
             weights[0] += scale - 1
         self.heard = torch.tensor(heard, device=device)[:, :, None, None]
-        self.weights = torch.tensor(weights, device=device)
+        self.weights = torch.tensor(weights, dtype=torch.float32, device=device)
         self.decoder = IncrementalDecoder(model, len(heard) * settings.candidates)
 
     def fill(self, codes: Tensor, fixed: Tensor) -> tuple[Tensor, Tensor]:

@@ -182,6 +182,12 @@ def test_a_source_without_extra_guidance_changes_nothing(prior: Prior) -> None:
     assert not same(plain, generate(prior, song(30), more))
 
 
+def test_whole_numbers_are_numbers(prior: Prior) -> None:
+    whole = generate(prior, song(10), SamplingSettings(guidance=1, source_guidance={"drums": 2}))
+    settings = SamplingSettings(guidance=1.0, source_guidance={"drums": 2.0})
+    assert same(whole, generate(prior, song(10), settings))
+
+
 def test_threads_are_given_back(prior: Prior) -> None:
     torch.set_num_threads(2)
     try:
