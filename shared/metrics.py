@@ -47,7 +47,7 @@ def sdr_windows(
         ):
             continue
         error = np.square(s - e).sum((1, 2))
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             sdr[:, index] = 10 * np.log10(np.square(s).sum((1, 2)) / error)
     sdr[~sounding[0]] = np.nan
     return sdr

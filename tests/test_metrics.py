@@ -81,6 +81,15 @@ def test_a_silent_estimate_scores_zero(song):
     np.testing.assert_array_equal(sdr_windows(references, estimates, RATE)[1], np.zeros(4))
 
 
+@pytest.mark.filterwarnings("error")
+def test_silence_rebuilt_as_silence_counts_as_nothing(song):
+    references, estimates = song
+    references[0], estimates[0] = 0, 0
+    sdr = sdr_windows(references, estimates, RATE)
+    assert np.isnan(sdr[0]).all()
+    assert np.isfinite(sdr[1:]).all()
+
+
 def test_a_perfect_estimate_is_infinite(song):
     assert np.isposinf(sdr_windows(song[0], song[0], RATE)).all()
 
