@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import medfilt
+from scipy.ndimage import median_filter
 
 from shared.atomic import atomic_path
 from shared.errors import UserError
@@ -183,7 +183,10 @@ def segment_notes(track: PitchTrack) -> list[Note]:
     """
     step = float(track.times[1]) if len(track.times) > 1 else 1.0
     shortest, late = round(SHORTEST_NOTE / step), round(ATTACK / step)
-    pitch = _semitones(medfilt(np.nan_to_num(track.pitch, nan=-1), 2 * shortest + 1))
+    steady = median_filter(
+        np.nan_to_num(track.pitch, nan=-1), size=2 * shortest + 1, mode="nearest"
+    )
+    pitch = _semitones(steady)
     attacks = np.round(track.onsets / step).astype(int)
 
     spans: list[tuple[int, int, int]] = []  # first frame, frame after the last, pitch

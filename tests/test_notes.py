@@ -120,6 +120,15 @@ def test_a_known_line_is_heard(rate, tuning):
     assert heard.confidence[truth >= 0].mean() > 0.3
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("frames", [1, 2, 4])
+def test_the_shortest_recordings_are_heard(frames):
+    line = play([Note(0, 1, 40)], frames / FRAME_RATE, 44_100)
+    heard = track_bass_notes(line, 44_100, frames, FRAME_RATE)
+    assert heard.tokens.shape == (frames,)
+    assert set(NoteVocabulary.pitches(heard.tokens)) <= {-1, 40}
+
+
 def test_silence_is_a_sure_rest():
     heard = track_bass_notes(np.zeros((2, 44_100), np.float32), 44_100, 43, FRAME_RATE)
     assert not heard.tokens.any()
