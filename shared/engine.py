@@ -34,6 +34,7 @@ STATE_NAME = "state.safetensors"
 METRICS_NAME = "metrics.jsonl"
 Device = Literal["auto", "cpu", "cuda", "mps"]
 TensorList = tuple[Tensor, ...] | list[Tensor]
+CHANGE_NO_WEIGHTS = ("train.workers", "train.log_every")  # so a resumed run may change them
 
 
 @dataclass(frozen=True)
@@ -259,9 +260,7 @@ def make_average(model: nn.Module, settings: TrainSettings) -> AveragedModel | N
     if settings.ema_decay == 0:
         return None
 
-    tensors = tuple[Tensor, ...] | list[Tensor]
-
-    def update(averaged: tensors, current: tensors, count: Tensor | int) -> None:
+    def update(averaged: TensorList, current: TensorList, count: Tensor | int) -> None:
         number = int(count)
         decay = min(settings.ema_decay, (1 + number) / (10 + number))
         torch._foreach_lerp_(averaged, current, 1 - decay)
@@ -365,7 +364,8 @@ def _load_state(out: Path, run: _Run, identity: dict[str, Any]) -> None:
     from safetensors import safe_open
 
     stored = json.loads((out / "state.json").read_text(encoding="utf-8"))
-    changed = _differences(stored, json.loads(json.dumps(identity)))
+    different = _differences(stored, json.loads(json.dumps(identity)))
+    changed = [name for name in different if not name.endswith(CHANGE_NO_WEIGHTS)]
     if changed:
         raise UserError(
             f"{out} was started with other settings ({', '.join(changed)}): "

@@ -183,6 +183,16 @@ def test_changed_settings_are_named(tmp_path):
         fit(Regression(noise=0.2), changed, tmp_path, resume="auto", device="cpu")
 
 
+def test_settings_that_change_no_weights_may_change(tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    fit(Regression(), SETTINGS, whole, device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        fit(Interrupted(2, noise=0.0), SETTINGS, cut, device="cpu")
+    changed = replace(SETTINGS, workers=2, log_every=3)
+    fit(Regression(), changed, cut, resume="auto", device="cpu")
+    assert_same_state(whole, cut)
+
+
 def test_an_unwritable_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write to"):
