@@ -56,7 +56,8 @@ def load_checkpoint(path: Path, stage: str) -> Checkpoint:
     """Read a checkpoint of the given stage ("vqvae" or "prior") from a run folder or a .safetensors file.
 
     Raises:
-        UserError: nothing there, damaged, of another stage, or of a newer format.
+        UserError: nothing there, damaged, of another stage, of a newer format, or weights beside the
+            JSON of others.
     """
     file = path / WEIGHTS_NAME if path.is_dir() else path
     if not file.is_file():
@@ -80,4 +81,9 @@ def load_checkpoint(path: Path, stage: str) -> Checkpoint:
         )
     if meta.get("format", 0) > FORMAT:
         raise UserError(f"{file} was written by a newer version: upgrade to read it")
+    if meta.get("fingerprint") != fingerprint(weights):
+        raise UserError(
+            f"{file} and the {file.with_suffix('.json').name} beside it are of different checkpoints: "
+            "copy both files together"
+        )
     return Checkpoint(file, weights, meta)

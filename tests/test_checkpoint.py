@@ -68,6 +68,14 @@ def test_without_its_json(run):
         load_checkpoint(run, "vqvae")
 
 
+def test_beside_the_json_of_another(run):
+    other = {**WEIGHTS, "b": 2 * WEIGHTS["b"]}
+    save_checkpoint(run / "other.safetensors", other, {"stage": "vqvae"})
+    (run / "other.json").replace(run / "model.json")
+    with pytest.raises(UserError, match=r"model\.json beside it are of different checkpoints"):
+        load_checkpoint(run, "vqvae")
+
+
 def test_damaged_weights(run):
     file = run / "model.safetensors"
     file.write_bytes(file.read_bytes()[:40])
