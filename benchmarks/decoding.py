@@ -17,13 +17,15 @@ import numpy as np
 import torch
 from x_transformers import AutoregressiveWrapper, Decoder, TransformerWrapper
 
+from shared.codes import CodeFormat
 from shared.config import load_config
 from shared.sources import SOURCES
 from stage2_prior.config import PRESETS, ModelConfig, PriorConfig
 from stage2_prior.incremental import IncrementalDecoder
-from stage2_prior.model import PAD, CodeFormat, Prior
+from stage2_prior.model import PAD, Prior
 from stage2_prior.sampling import SamplingSettings, generate
 
+FORMAT = CodeFormat(SOURCES, 8, 64, 44100, 1024, "benchmark")
 STEPS = 256
 REPEATS = 4
 SONG_SECONDS = 30.0
@@ -47,7 +49,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     config = load_config(PriorConfig, PRESETS, "compact").model
-    prior = Prior(config, CodeFormat(SOURCES, 8, 44100, 1024, "benchmark")).eval()
+    prior = Prior(config, FORMAT).eval()
     prior.requires_grad_(False)
 
     gigabytes, gigaflops = bandwidth(), matmul_rate()
@@ -96,7 +98,7 @@ def our_window(prior: Prior, batch: int) -> Callable[[], None]:
 
 
 def library_window(config: ModelConfig, batch: int) -> Callable[[], object]:
-    """The same by x-transformers' cached generate, same width, depth and feed-forward, 64 tokens."""
+    """The same by x-transformers' cached generate, same width, depth, feed-forward and number of tokens."""
     decoder = Decoder(
         dim=config.dim,
         depth=config.decoder_depth,
@@ -107,7 +109,7 @@ def library_window(config: ModelConfig, batch: int) -> Callable[[], object]:
         rotary_pos_emb=True,
     )
     model = TransformerWrapper(
-        num_tokens=config.cardinality, max_seq_len=STEPS + 1, attn_layers=decoder
+        num_tokens=FORMAT.cardinality, max_seq_len=STEPS + 1, attn_layers=decoder
     )
     wrapper = AutoregressiveWrapper(model).eval()
     start = torch.zeros(batch, 1, dtype=torch.long)

@@ -1,7 +1,7 @@
 """Write the codes of every song of a data folder: what `extract-codes` does.
 
 Per song three views (the mixture, the accompaniment without bass, every source alone) and the bass's
-notes, in one `.codes.safetensors` file; `manifest.json` lists the files and the codec that made them.
+notes, in one `.codes.safetensors` file; `manifest.json` lists the files and says of what format they are.
 """
 
 import json
@@ -12,18 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from shared.atomic import atomic_path
 from shared.augment import Variation, vary_samples, vary_song
 from shared.cache import CachedSong, build_cache
 from shared.codec import Codec
-from shared.codes import SUFFIX, SongCodes
+from shared.codes import MANIFEST, SUFFIX, CodeFormat, SongCodes, read_manifest, write_manifest
 from shared.console import progress
 from shared.errors import UserError
 from shared.levels import accompaniment_gain
 from shared.notes import Note, notes_to_tokens, track_bass_notes
 from shared.sources import BASS, SOURCES
-
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -63,8 +60,7 @@ def extract_codes(
                 encode_song(song, codec, variation).save(path)
                 written += 1
             bar.advance()
-    manifest = out / MANIFEST
-    _write_manifest(manifest, codec, [path for _, _, path in work])
+    manifest = write_manifest(out, CodeFormat.of(codec), [path for _, _, path in work])
     return Extraction(written, len(work) - written, manifest)
 
 
@@ -144,25 +140,11 @@ def _is_current(path: Path, song: CachedSong, codec: Codec) -> bool:
 
 
 def _refuse_other_codec(out: Path, codec: Codec) -> None:
-    manifest = out / MANIFEST
-    if manifest.is_file():
-        made_by = json.loads(manifest.read_text(encoding="utf-8")).get("fingerprint")
-        if made_by != codec.fingerprint:
-            raise UserError(
-                f"{out} holds codes of the codec checkpoint {made_by}, not of {codec.fingerprint}: "
-                "choose another --out"
-            )
-
-
-def _write_manifest(path: Path, codec: Codec, files: Sequence[Path]) -> None:
-    content = {
-        "fingerprint": codec.fingerprint,
-        "sources": list(codec.sources),
-        "codebooks": codec.num_codebooks,
-        "cardinality": codec.cardinality,
-        "sample_rate": codec.sample_rate,
-        "hop": codec.hop,
-        "files": sorted(str(file.relative_to(path.parent)) for file in files),
-    }
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    if not (out / MANIFEST).is_file():
+        return
+    made_by = read_manifest(out).format.fingerprint
+    if made_by != codec.fingerprint:
+        raise UserError(
+            f"{out} holds codes of the codec checkpoint {made_by}, not of {codec.fingerprint}: "
+            "choose another --out"
+        )

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.codec import Codec
-from shared.codes import SUFFIX, SongCodes, require_codec
+from shared.codes import SongCodes, read_manifest, require_codec
 from shared.errors import UserError
 from shared.notes import NoteVocabulary
 from shared.pitch import track_pitch
@@ -70,13 +70,13 @@ def load_clips(
     Songs that are shorter than `seconds` are left out.
 
     Raises:
-        UserError: fewer than two songs are left, or codes are not this codec's.
+        UserError: no manifest, fewer than two songs are left, or codes are not this codec's.
     """
-    folder = codes / split if (codes / split).is_dir() else codes
-    songs = [SongCodes.load(path) for path in sorted(folder.rglob(f"*{SUFFIX}"))]
+    files = read_manifest(codes).files
+    songs = [SongCodes.load(path) for path in files if path.parent.name == split]
     num_samples = round(seconds * codec.sample_rate)
     frames = codec.num_frames(num_samples)
-    songs = [s for s in songs if s.split == split and s.num_frames >= frames]
+    songs = [song for song in songs if song.num_frames >= frames]
     if len(songs) < 2:
         raise UserError(
             f"{codes} holds {len(songs)} songs of the split '{split}' that last {seconds:g} s: at "

@@ -21,7 +21,6 @@ class ModelConfig:
     dropout: float = 0.1
     embedding_dropout: float = 0.15  # on the encoder's input, against learning songs by heart
     window_seconds: float = 12.0  # the longest stretch of music read at once
-    cardinality: int = 64  # entries of one codebook of the codec
     delays: tuple[int, ...] = ()  # per stream, note first; empty: 0, then two codebooks a step
 
     def __post_init__(self) -> None:
@@ -34,7 +33,6 @@ class ModelConfig:
         for name in ("dropout", "embedding_dropout"):
             require(0 <= getattr(self, name) < 1, f"'model.{name}' must be in [0, 1)")
         require(self.window_seconds > 0, "'model.window_seconds' must be above 0")
-        require(self.cardinality >= 2, "'model.cardinality' must be at least 2")
 
 
 @dataclass(frozen=True)

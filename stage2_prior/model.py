@@ -8,7 +8,7 @@ say.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from x_transformers import Decoder, Encoder
 
 from shared.checkpoint import load_checkpoint
+from shared.codes import CodeFormat
 from shared.config import config_from_dict, require
 from shared.notes import NoteVocabulary
 from stage2_prior.config import ModelConfig
@@ -25,22 +26,6 @@ from stage2_prior.delay_pattern import DelayPattern
 
 MASK, PAD = -1, -2  # history tokens: hidden, and no such frame
 SPECIAL = 2
-
-
-@dataclass(frozen=True)
-class CodeFormat:
-    """What a prior must know of the codes it was trained on."""
-
-    sources: tuple[str, ...]
-    codebooks: int
-    sample_rate: int
-    hop: int
-    fingerprint: str  # of the codec
-
-    @property
-    def frame_rate(self) -> float:
-        """Frames per second."""
-        return self.sample_rate / self.hop
 
 
 class PriorLogits(NamedTuple):
@@ -76,7 +61,7 @@ class Prior(nn.Module):
     def __init__(self, config: ModelConfig, format: CodeFormat) -> None:
         super().__init__()
         self.config, self.format = config, format
-        codes, m = format.codebooks, config.cardinality
+        codes, m = format.codebooks, format.cardinality
         self.sizes = (NoteVocabulary.size, *(m for _ in range(codes)))
         self.pattern = (
             DelayPattern(config.delays) if config.delays else DelayPattern.note_then_pairs(codes)
@@ -115,7 +100,7 @@ class Prior(nn.Module):
     @property
     def dropped(self) -> int:
         """The code that stands, in all codebooks, for a source that is not given."""
-        return self.config.cardinality
+        return self.format.cardinality
 
     def encode(self, accompaniment: Tensor) -> Tensor:
         """The accompaniment's codes `[B, S, H, F]`, or `dropped` -> what it says `[B, F, D]`."""

@@ -14,13 +14,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from shared.codes import SUFFIX, SongCodes
+from shared.codes import CodeFormat, SongCodes, read_manifest, require_format
 from shared.config import require
-from shared.errors import UserError
 from shared.notes import NoteVocabulary
 from shared.sources import BASS, SOURCES
 from stage2_prior.config import DataConfig
-from stage2_prior.model import MASK, PAD, CodeFormat
+from stage2_prior.model import MASK, PAD
 
 Integers = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -69,42 +68,27 @@ class Corpus:
         return tuple(song for song in self.songs if song.split == name)
 
 
-def load_corpus(folder: Path, cardinality: int) -> Corpus:
-    """Read every codes file under `folder`.
+def load_corpus(folder: Path) -> Corpus:
+    """Read every song that a codes folder's manifest lists.
 
     Raises:
-        UserError: there are none, they are of several codecs, or hold codes beyond `cardinality`.
+        UserError: no manifest or a damaged one, no songs, or one that is not as the manifest says.
     """
-    paths = sorted(folder.rglob(f"*{SUFFIX}"))
-    require(bool(paths), f"there are no {SUFFIX} files in {folder}: make some with extract-codes")
-    songs: list[SongTokens] = []
-    formats: dict[CodeFormat, Path] = {}
-    for path in paths:
+    manifest = read_manifest(folder)
+    require(bool(manifest.files), f"{folder} holds no songs: extract codes of a folder with some")
+    sources = manifest.format.sources
+    require(
+        sources == SOURCES,
+        f"{folder} holds the sources {', '.join(sources)}, not {', '.join(SOURCES)}: "
+        "extract codes with a codec of these",
+    )
+    songs = []
+    for path in manifest.files:
         song = SongCodes.load(path)
-        if not song.num_frames:
-            raise UserError(f"{path} holds no frames: remove it")
-        require(
-            song.sources == SOURCES,
-            f"{path} holds the sources {', '.join(song.sources)}, not {', '.join(SOURCES)}",
-        )
-        made_by = CodeFormat(
-            song.sources, song.num_codebooks, song.sample_rate, song.hop, song.fingerprint
-        )
-        formats.setdefault(made_by, path)
-        tokens = SongTokens.of(song)
-        largest = max(tokens.accompaniment.max(), tokens.tokens[1:].max())
-        require(
-            largest < cardinality,
-            f"{path} holds the code {largest}, but 'model.cardinality' is {cardinality}: "
-            "set it to the codec's",
-        )
-        songs.append(tokens)
-    if len(formats) > 1:
-        first, second = list(formats.values())[:2]
-        raise UserError(
-            f"{first} and {second} were made by different codecs: extract both with one"
-        )
-    return Corpus(tuple(songs), next(iter(formats)))
+        require(song.num_frames > 0, f"{path} holds no frames: extract codes of a longer song")
+        require_format(song, manifest.format)
+        songs.append(SongTokens.of(song))
+    return Corpus(tuple(songs), manifest.format)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def train_prior(
         UserError: no usable codes, or a run in `out` that this one does not continue.
     """
     return fit(
-        PriorTask(load_corpus(codes, config.model.cardinality), config, init_from),
+        PriorTask(load_corpus(codes), config, init_from),
         config.train,
         out,
         resume,

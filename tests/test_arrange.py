@@ -9,10 +9,10 @@ import pytest
 import soundfile
 import torch
 
+from shared.codes import CodeFormat
 from shared.config import load_config
 from shared.errors import UserError
 from shared.notes import Note, read_midi, write_midi
-from shared.sources import SOURCES
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
@@ -20,7 +20,7 @@ from stage1_vqvae.model import VQVAE
 from stage2_prior.arrange import Arrangement, ArrangeOptions, generate_bass
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.edits import Edits
-from stage2_prior.model import CodeFormat, Prior
+from stage2_prior.model import Prior
 from stage2_prior.sampling import SamplingSettings
 from stage2_prior.time_range import TimeRange
 
@@ -40,10 +40,7 @@ def codec() -> VQVAECodec:
 def prior(codec: VQVAECodec) -> Prior:
     torch.manual_seed(0)
     config = load_config(PriorConfig, PRESETS, "tiny").model
-    format = CodeFormat(
-        SOURCES, codec.num_codebooks, codec.sample_rate, codec.hop, codec.fingerprint
-    )
-    return Prior(replace(config, cardinality=codec.cardinality), format).eval()
+    return Prior(config, CodeFormat.of(codec)).eval()
 
 
 def tone(hertz: float, seconds: float = SECONDS, rate: int = RATE) -> np.ndarray:

@@ -18,13 +18,14 @@ from typer.testing import CliRunner
 
 import cli
 from shared.checkpoint import save_checkpoint
+from shared.codes import CodeFormat
 from shared.config import config_to_dict, load_config
 from stage1_vqvae.codec import load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage2_prior.config import PRESETS as PRIOR_PRESETS
 from stage2_prior.config import PriorConfig
-from stage2_prior.model import CodeFormat, Prior, prior_metadata
+from stage2_prior.model import Prior, prior_metadata
 from stage2_prior.sampling import SamplingSettings
 from tests.conftest import WriteSong
 
@@ -144,18 +145,8 @@ def write_codec(folder: Path, seed: int) -> Path:
 def prior(tmp_path_factory: pytest.TempPathFactory, codec: Path) -> Path:
     """A run folder with an untrained `tiny` prior of that codec."""
     folder = tmp_path_factory.mktemp("prior")
-    of_codec = load_codec(codec)
-    config = load_config(PriorConfig, PRIOR_PRESETS, "tiny", overrides=["model.cardinality=8"])
-    model = Prior(
-        config.model,
-        CodeFormat(
-            of_codec.sources,
-            of_codec.num_codebooks,
-            of_codec.sample_rate,
-            of_codec.hop,
-            of_codec.fingerprint,
-        ),
-    )
+    config = load_config(PriorConfig, PRIOR_PRESETS, "tiny")
+    model = Prior(config.model, CodeFormat.of(load_codec(codec)))
     meta = {"stage": "prior", **prior_metadata(model)}
     save_checkpoint(folder / "model.safetensors", model.state_dict(), meta)
     return folder

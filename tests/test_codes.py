@@ -8,7 +8,17 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from shared.codes import FORMAT, SongCodes, require_codec, require_fingerprint
+from shared.codes import (
+    FORMAT,
+    CodeFormat,
+    Manifest,
+    SongCodes,
+    read_manifest,
+    require_codec,
+    require_fingerprint,
+    require_format,
+    write_manifest,
+)
 from shared.errors import UserError
 from shared.sources import SOURCES
 
@@ -143,6 +153,44 @@ def test_what_is_not_a_codes_file_is_refused(song, tmp_path):
     cut.write_bytes((tmp_path / "song.codes.safetensors").read_bytes()[:-10])
     with pytest.raises(UserError, match="cannot read"):
         SongCodes.load(cut)
+
+
+def test_a_manifest_comes_back(tmp_path):
+    format = CodeFormat.of(ToyCodec())
+    files = tuple(tmp_path / split / "song.codes.safetensors" for split in ("test", "train"))
+    path = write_manifest(tmp_path, format, files[::-1])
+    assert read_manifest(tmp_path) == Manifest(format, files)
+    assert json.loads(path.read_text()) == {
+        "sources": list(SOURCES),
+        "codebooks": 2,
+        "cardinality": 8,
+        "sample_rate": 100,
+        "hop": 10,
+        "fingerprint": "toy-1",
+        "files": ["test/song.codes.safetensors", "train/song.codes.safetensors"],
+    }
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "1", '"files"', "{}", '{"files": []}', '{"files": 1}'])
+def test_a_damaged_manifest_is_refused(text, tmp_path):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match=r"manifest\.json is damaged .*: remove it and run extract"):
+        read_manifest(tmp_path)
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"no .*manifest\.json: make .* with extract-codes"):
+        read_manifest(tmp_path)
+
+
+def test_songs_must_fit_the_manifest(song):
+    format = CodeFormat.of(ToyCodec())
+    assert format.frame_rate == song.frame_rate
+    require_format(song, format)
+    with pytest.raises(UserError, match=r"'A - B' differ .* in hop, fingerprint: run"):
+        require_format(song, dataclasses.replace(format, hop=20, fingerprint="toy-2"))
+    with pytest.raises(UserError, match="a codebook has entries 0 to 3"):
+        require_format(song, dataclasses.replace(format, cardinality=4))
 
 
 def test_another_codecs_codes_are_refused_by_name():

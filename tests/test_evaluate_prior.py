@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from shared.codes import SongCodes
+from shared.codes import CodeFormat, SongCodes, write_manifest
 from shared.config import load_config
 from shared.errors import UserError
 from shared.notes import Note, NoteVocabulary, notes_to_tokens
@@ -23,7 +23,7 @@ from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.evaluate import evaluate_prior
 from stage2_prior.frechet import BANDS, embed, frechet_distance
 from stage2_prior.likelihood import song_likelihood
-from stage2_prior.model import CodeFormat, Prior
+from stage2_prior.model import Prior
 from stage2_prior.sampling import FREE, SamplingSettings
 from stage2_prior.sequences import SongTokens
 
@@ -58,8 +58,7 @@ def codec() -> VQVAECodec:
 def prior(codec: VQVAECodec) -> Prior:
     torch.manual_seed(0)
     config = load_config(PriorConfig, PRESETS, "tiny").model
-    format = CodeFormat(SOURCES, codec.num_codebooks, RATE, codec.hop, "test")
-    return Prior(replace(config, cardinality=codec.cardinality), format).eval()
+    return Prior(config, CodeFormat.of(codec)).eval()
 
 
 def make_song(codec: VQVAECodec, name: str, split: str = "test", seconds: float = 6.0) -> SongCodes:
@@ -90,7 +89,7 @@ def make_song(codec: VQVAECodec, name: str, split: str = "test", seconds: float 
 
 @pytest.fixture(scope="module")
 def codes(codec: VQVAECodec, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two test songs, one that is too short, one of another split."""
+    """Two test songs, one that is too short, one of another split, one that is left over."""
     folder = tmp_path_factory.mktemp("codes")
     songs = [
         make_song(codec, "a"),
@@ -98,8 +97,11 @@ def codes(codec: VQVAECodec, tmp_path_factory: pytest.TempPathFactory) -> Path:
         make_song(codec, "short", seconds=2.0),
         make_song(codec, "training", split="train"),
     ]
-    for song in songs:
-        song.save(folder / song.split / f"{song.track}.codes.safetensors")
+    files = [folder / song.split / f"{song.track}.codes.safetensors" for song in songs]
+    for song, file in zip(songs, files, strict=True):
+        song.save(file)
+    write_manifest(folder, CodeFormat.of(codec), files)
+    songs[0].save(folder / "test" / "left over.codes.safetensors")
     return folder
 
 

@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from shared.augment import Variation
-from shared.codes import SongCodes
+from shared.codes import CodeFormat, SongCodes, read_manifest
 from shared.config import load_config
 from shared.errors import UserError
 from shared.notes import NoteVocabulary
@@ -84,13 +84,10 @@ def test_skips_what_is_current(data: Path, codec: VQVAECodec, tmp_path: Path) ->
     (out / "test/three.codes.safetensors").unlink()
     again = extract_codes(data, codec, out)
     assert (again.written, again.current) == (2, 1)
-    manifest = json.loads(again.manifest.read_text())
-    assert manifest["files"] == [
-        "test/three.codes.safetensors",
-        "train/one.codes.safetensors",
-        "valid/two.codes.safetensors",
-    ]
-    assert manifest["fingerprint"] == codec.fingerprint
+    manifest = read_manifest(out)
+    assert manifest.format == CodeFormat.of(codec)
+    names = ("test/three", "train/one", "valid/two")
+    assert manifest.files == tuple(out / f"{name}.codes.safetensors" for name in names)
 
 
 def test_variations_are_for_training_songs_only(

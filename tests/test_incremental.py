@@ -3,12 +3,13 @@
 import pytest
 import torch
 
+from shared.codes import CodeFormat
 from shared.config import load_config
 from shared.notes import NoteVocabulary
 from shared.sources import SOURCES
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.incremental import IncrementalDecoder
-from stage2_prior.model import PAD, CodeFormat, Prior, before
+from stage2_prior.model import PAD, Prior, before
 
 TOLERANCE = 1e-4
 
@@ -17,7 +18,7 @@ TOLERANCE = 1e-4
 def prior() -> Prior:
     torch.manual_seed(0)
     config = load_config(PriorConfig, PRESETS, "tiny", overrides=["model.window_seconds=4"]).model
-    prior = Prior(config, CodeFormat(SOURCES, 8, 44100, 1024, "codec")).eval()
+    prior = Prior(config, CodeFormat(SOURCES, 8, 64, 44100, 1024, "codec")).eval()
     with torch.no_grad():  # biases and gains of a trained model are not zero
         for parameter in prior.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

@@ -58,7 +58,7 @@ def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
 
     edit_and_decode(codes / "test/excerpt.codes.safetensors", vqvae, tmp_path / "edited")
 
-    run("train-prior", "--codes", codes, "--out", prior, *TRAIN, "--set", "model.cardinality=8")
+    run("train-prior", "--codes", codes, "--out", prior, *TRAIN)
     assert files(prior) == RUN_FILES
     fingerprints = [
         json.loads(path.read_text())["fingerprint"]

@@ -2,14 +2,15 @@ import pytest
 import torch
 
 from shared.checkpoint import save_checkpoint
+from shared.codes import CodeFormat
 from shared.config import load_config
 from shared.errors import UserError
 from shared.notes import NoteVocabulary
 from shared.sources import SOURCES
 from stage2_prior.config import PRESETS, ModelConfig, PriorConfig
-from stage2_prior.model import MASK, PAD, CodeFormat, Prior, load_prior, prior_metadata
+from stage2_prior.model import MASK, PAD, Prior, load_prior, prior_metadata
 
-FORMAT = CodeFormat(SOURCES, codebooks=8, sample_rate=44100, hop=1024, fingerprint="codec")
+FORMAT = CodeFormat(SOURCES, 8, 64, 44100, 1024, "codec")
 FRAMES = 20
 
 

@@ -1,11 +1,13 @@
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from shared.codes import SUFFIX, SongCodes
+from shared.codes import MANIFEST, SUFFIX, CodeFormat, SongCodes, write_manifest
 from shared.config import load_config
 from shared.errors import UserError
 from shared.sources import BASS, SOURCES
@@ -22,6 +24,7 @@ from stage2_prior.sequences import (
 from stage2_prior.train import PriorTask, train_prior
 
 HOP = 1024
+FORMAT = CodeFormat(SOURCES, 8, 64, 44100, HOP, "codec")
 WINDOW = 86  # frames, the tiny preset's 2 s
 UNTOUCHED = DataConfig(drop_source=0, drop_all=0, mask_tokens=0, mask_span=0, mask_notes=0)
 
@@ -50,13 +53,21 @@ def make_song(
     return SongCodes(**(fields | changes))
 
 
+def write_codes(folder: Path, songs: Sequence[SongCodes], format: CodeFormat = FORMAT) -> Path:
+    """What extract-codes would leave in `folder`."""
+    files = [folder / song.split / f"{song.track}{SUFFIX}" for song in songs]
+    for song, file in zip(songs, files, strict=True):
+        song.save(file)
+    write_manifest(folder, format, files)
+    return folder
+
+
 @pytest.fixture
 def codes(tmp_path: Path) -> Path:
-    folder = tmp_path / "codes"
-    folder.mkdir()
-    for name, split in (("a", "train"), ("b", "train"), ("c", "valid"), ("d", "valid")):
-        make_song(name, split).save(folder / f"{name}{SUFFIX}")
-    return folder
+    """Two training songs and two for validation."""
+    splits = {"a": "train", "b": "train", "c": "valid", "d": "valid"}
+    songs = [make_song(name, split) for name, split in splits.items()]
+    return write_codes(tmp_path / "codes", songs)
 
 
 def sequences(songs: list[SongCodes], data: DataConfig = UNTOUCHED) -> TrainingSequences:
@@ -149,15 +160,34 @@ def test_whole_windows() -> None:
     assert [w.song.track for w in whole_windows(songs, WINDOW, at_most=2)] == ["a", "b"]
 
 
+def test_the_corpus_is_what_the_manifest_lists(codes: Path) -> None:
+    make_song("e", "train", fingerprint="another").save(codes / f"train/e{SUFFIX}")
+    corpus = load_corpus(codes)
+    assert corpus.format == FORMAT
+    assert [song.track for song in corpus.songs] == ["a", "b", "c", "d"]
+    assert [song.track for song in corpus.split("train")] == ["a", "b"]
+
+
 def test_corpus_refuses_what_it_cannot_use(codes: Path, tmp_path: Path) -> None:
-    assert len(load_corpus(codes, 64).split("train")) == 2
-    with pytest.raises(UserError, match="extract-codes"):
-        load_corpus(tmp_path / "nothing", 64)
-    with pytest.raises(UserError, match=r"model\.cardinality"):
-        load_corpus(codes, 32)
-    make_song("e", "train", fingerprint="another").save(codes / f"e{SUFFIX}")
-    with pytest.raises(UserError, match="different codecs"):
-        load_corpus(codes, 64)
+    with pytest.raises(UserError, match=r"manifest\.json: make .* with extract-codes"):
+        load_corpus(tmp_path)
+    with pytest.raises(UserError, match="holds no songs"):
+        load_corpus(write_codes(tmp_path / "empty", []))
+    songs = [make_song("a", "train")]
+    for changes, mentions in (
+        ({"fingerprint": "other"}, "'a' differ .* in fingerprint"),
+        ({"codebooks": 4, "hop": 512}, "'a' differ .* in codebooks, hop"),
+        ({"cardinality": 32}, "entries 0 to 31"),
+        ({"sources": ("bass", "rest")}, "holds the sources bass, rest"),
+    ):
+        with pytest.raises(UserError, match=mentions):
+            load_corpus(write_codes(tmp_path / "wrong", songs, replace(FORMAT, **changes)))
+    (codes / f"train/a{SUFFIX}").unlink()
+    with pytest.raises(UserError, match=f"no codes file .*a{SUFFIX}"):
+        load_corpus(codes)
+    (codes / MANIFEST).write_text("{")
+    with pytest.raises(UserError, match=r"manifest\.json is damaged"):
+        load_corpus(codes)
 
 
 def test_training_leaves_a_prior_that_generates(codes: Path, tmp_path: Path) -> None:
@@ -186,25 +216,23 @@ def test_training_leaves_a_prior_that_generates(codes: Path, tmp_path: Path) -> 
 def test_start_from_another_prior(codes: Path, tmp_path: Path) -> None:
     config = load_config(PriorConfig, PRESETS, "tiny")
     path = train_prior(codes, tmp_path / "first", config, device="cpu")
-    task = PriorTask(load_corpus(codes, 64), config, init_from=path)
+    task = PriorTask(load_corpus(codes), config, init_from=path)
     for name, weight in load_prior(path).state_dict().items():
         assert torch.equal(weight, task.model.state_dict()[name])
     wider = load_config(PriorConfig, PRESETS, "tiny", overrides=["model.dim=48"])
     with pytest.raises(UserError, match="shape"):
-        PriorTask(load_corpus(codes, 64), wider, init_from=path)
+        PriorTask(load_corpus(codes), wider, init_from=path)
 
 
-def test_no_songs_to_train_on(codes: Path) -> None:
-    for name in "ab":
-        (codes / f"{name}{SUFFIX}").unlink()
+def test_no_songs_to_train_on(tmp_path: Path) -> None:
+    codes = write_codes(tmp_path, [make_song("c", "valid")])
     with pytest.raises(UserError, match="train"):
-        PriorTask(load_corpus(codes, 64), load_config(PriorConfig, PRESETS, "tiny"))
+        PriorTask(load_corpus(codes), load_config(PriorConfig, PRESETS, "tiny"))
 
 
-def test_validation_without_valid_songs_and_with_one_song(codes: Path) -> None:
-    for name in "bcd":
-        (codes / f"{name}{SUFFIX}").unlink()
-    task = PriorTask(load_corpus(codes, 64), load_config(PriorConfig, PRESETS, "tiny"))
+def test_validation_without_valid_songs_and_with_one_song(tmp_path: Path) -> None:
+    codes = write_codes(tmp_path, [make_song("a", "train")])
+    task = PriorTask(load_corpus(codes), load_config(PriorConfig, PRESETS, "tiny"))
     with torch.no_grad():
         figures = task.validate(task.model.eval())
     assert "bits_per_second_shuffled" not in figures
@@ -228,11 +256,7 @@ def test_the_prior_learns_a_rule_from_its_song(tmp_path: Path) -> None:
         "tiny",
         overrides=["train.batch_size=4", "data.drop_all=0", "data.drop_source=0"],
     )
-    folder = tmp_path / "codes"
-    folder.mkdir()
-    for song in songs:
-        song.save(folder / f"{song.track}{SUFFIX}")
-    task = PriorTask(load_corpus(folder, 64), config)
+    task = PriorTask(load_corpus(write_codes(tmp_path, songs)), config)
     optimizer = torch.optim.AdamW(task.model.parameters(), lr=3e-3)
     for step in range(60):
         losses = task.loss(task.model, task.make_batch(step, 0, 1), step)

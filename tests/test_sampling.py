@@ -3,13 +3,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from shared.codes import CodeFormat
 from shared.config import load_config
 from shared.errors import UserError
 from shared.notes import NoteVocabulary
 from shared.sources import SOURCES
 from stage2_prior import sampling
 from stage2_prior.config import PRESETS, PriorConfig
-from stage2_prior.model import PAD, CodeFormat, Prior, before
+from stage2_prior.model import PAD, Prior, before
 from stage2_prior.sampling import FREE, GeneratedBass, SamplingSettings, generate, truncated
 
 EVERYTHING = SamplingSettings(
@@ -21,7 +22,7 @@ EVERYTHING = SamplingSettings(
 def prior() -> Prior:
     torch.manual_seed(0)
     config = load_config(PriorConfig, PRESETS, "tiny").model
-    prior = Prior(config, CodeFormat(SOURCES, 8, 44100, 1024, "codec")).eval()
+    prior = Prior(config, CodeFormat(SOURCES, 8, 64, 44100, 1024, "codec")).eval()
     with torch.no_grad():
         for parameter in prior.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
