@@ -2,17 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from shared.errors import UserError
-
-if TYPE_CHECKING:
-    from stage2_prior.model import Prior
-
-SHIPPED_PRIOR = Path(__file__).parent / "stage2_prior" / "weights" / "compact.safetensors"
 
 
 class Commands(TyperGroup):
@@ -158,6 +153,7 @@ def generate_bass(
     """
     from stage1_vqvae.codec import load_codec
     from stage2_prior.arrange import ArrangeOptions, Edits, generate_bass
+    from stage2_prior.model import load_prior
     from stage2_prior.sampling import SamplingSettings
     from stage2_prior.time_range import TimeRange
 
@@ -184,7 +180,7 @@ def generate_bass(
         song,
         out,
         load_codec(codec, device),
-        _load_prior(prior, device),
+        load_prior(prior, device),
         settings,
         ArrangeOptions(remove_bass, edits),
     )
@@ -530,6 +526,7 @@ def evaluate_prior(
     """
     from stage1_vqvae.codec import load_codec
     from stage2_prior.evaluate import evaluate_prior
+    from stage2_prior.model import load_prior
     from stage2_prior.prior_report import report_markdown
     from stage2_prior.sampling import SamplingSettings
 
@@ -543,7 +540,7 @@ def evaluate_prior(
     report = evaluate_prior(
         codes,
         load_codec(codec, device),
-        _load_prior(prior, device),
+        load_prior(prior, device),
         out,
         split,
         songs,
@@ -610,13 +607,6 @@ def _source_guidance(text: str) -> tuple[str, float]:
         return source, float(scale)
     except ValueError as error:
         raise UserError(f"--guide '{text}' is not SOURCE=X: write it as drums=2") from error
-
-
-def _load_prior(path: Path | None, device: str) -> "Prior":
-    from shared.engine import resolve_device
-    from stage2_prior.model import load_prior
-
-    return load_prior(path or SHIPPED_PRIOR, resolve_device(device))
 
 
 def main() -> None:

@@ -20,10 +20,12 @@ from x_transformers import Decoder, Encoder
 from shared.checkpoint import load_checkpoint
 from shared.codes import CodeFormat
 from shared.config import config_from_dict, require
+from shared.engine import resolve_device
 from shared.notes import NoteVocabulary
 from stage2_prior.config import ModelConfig
 from stage2_prior.delay_pattern import DelayPattern
 
+SHIPPED = Path(__file__).parent / "weights" / "compact.safetensors"
 MASK, PAD = -1, -2  # history tokens: hidden, and no such frame
 SPECIAL = 2
 
@@ -155,16 +157,16 @@ def prior_metadata(model: Prior) -> dict[str, Any]:
     return {"model": asdict(model.config), "codes": asdict(model.format)}
 
 
-def load_prior(path: Path, device: torch.device | str = "cpu") -> Prior:
-    """A trained prior, ready to sample, from a run folder or a .safetensors file.
+def load_prior(path: Path | None = None, device: str = "cpu") -> Prior:
+    """The prior of a run folder or .safetensors file, ready to sample; without one, the prior that ships.
 
     Raises:
-        UserError: there is none, or it is damaged or of another stage.
+        UserError: no such checkpoint, of another stage, damaged.
     """
-    checkpoint = load_checkpoint(path, stage="prior")
+    checkpoint = load_checkpoint(SHIPPED if path is None else path, "prior")
     model = Prior(
         config_from_dict(ModelConfig, checkpoint.meta["model"]),
         config_from_dict(CodeFormat, checkpoint.meta["codes"]),
     )
     model.load_state_dict({name: w.float() for name, w in checkpoint.weights.items()})
-    return model.eval().requires_grad_(False).to(device)
+    return model.eval().requires_grad_(False).to(resolve_device(device))

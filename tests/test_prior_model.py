@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -102,7 +104,9 @@ def test_compact_fits_its_budget() -> None:
     assert prior.window == 517
 
 
-def test_checkpoint_in_half_precision_loads_as_the_same_model(prior: Prior, tmp_path) -> None:
+def test_checkpoint_in_half_precision_loads_as_the_same_model(
+    prior: Prior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "model.safetensors"
     assert not any("inv_freq" in name for name in prior.state_dict())
     half = {name: weight.half() for name, weight in prior.state_dict().items()}
@@ -112,6 +116,13 @@ def test_checkpoint_in_half_precision_loads_as_the_same_model(prior: Prior, tmp_
     assert not loaded.training
     inputs = song(prior)
     assert torch.allclose(loaded(*inputs).codes, prior(*inputs).codes, atol=0.02)
+    monkeypatch.setattr("stage2_prior.model.SHIPPED", path)
+    assert torch.equal(load_prior()(*inputs).codes, loaded(*inputs).codes)
+
+
+def test_no_prior_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no checkpoint"):
+        load_prior(tmp_path)
 
 
 def test_wrong_number_of_delays() -> None:
