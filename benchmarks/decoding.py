@@ -49,7 +49,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     config = load_config(PriorConfig, PRESETS, "compact").model
-    prior = Prior(config, FORMAT).eval()
+    prior = Prior(config, FORMAT, "benchmark").eval()
     prior.requires_grad_(False)
 
     gigabytes, gigaflops = bandwidth(), matmul_rate()

@@ -23,7 +23,6 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.audio import read_audio, resample, to_stereo, write_wav
-from shared.checkpoint import fingerprint
 from shared.codec import Codec
 from shared.codes import require_fingerprint
 from shared.errors import UserError
@@ -153,7 +152,7 @@ def generate_bass(
             "seed": settings.seed,
             "settings": asdict(settings),
             "options": asdict(options),
-            "checkpoints": {"codec": codec.fingerprint, "prior": _prior_fingerprint(prior)},
+            "checkpoints": {"codec": codec.fingerprint, "prior": prior.fingerprint},
             "timings": watch.seconds,
             "files": {kind: path.name for kind, path in paths.items()},
         }
@@ -215,10 +214,6 @@ def _decibels(samples: Samples) -> float | None:
     """RMS in dBFS; None for silence."""
     level = rms(samples)
     return round(20 * float(np.log10(level)), 2) if level > 0 else None
-
-
-def _prior_fingerprint(prior: Prior) -> str:
-    return fingerprint({name: weight.cpu() for name, weight in prior.state_dict().items()})
 
 
 class _Stopwatch:

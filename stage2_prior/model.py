@@ -58,11 +58,14 @@ class SummedEmbedding(nn.Embedding):
 
 
 class Prior(nn.Module):
-    """p(note and codes of the bass | codes of the accompaniment)."""
+    """p(note and codes of the bass | codes of the accompaniment).
 
-    def __init__(self, config: ModelConfig, format: CodeFormat) -> None:
+    format: of the codes; its fingerprint is the codec's. fingerprint: names the checkpoint.
+    """
+
+    def __init__(self, config: ModelConfig, format: CodeFormat, fingerprint: str) -> None:
         super().__init__()
-        self.config, self.format = config, format
+        self.config, self.format, self.fingerprint = config, format, fingerprint
         codes, m = format.codebooks, format.cardinality
         self.sizes = (NoteVocabulary.size, *(m for _ in range(codes)))
         self.pattern = (
@@ -167,6 +170,7 @@ def load_prior(path: Path | None = None, device: str = "cpu") -> Prior:
     model = Prior(
         config_from_dict(ModelConfig, checkpoint.meta["model"]),
         config_from_dict(CodeFormat, checkpoint.meta["codes"]),
+        checkpoint.meta["fingerprint"],
     )
     model.load_state_dict({name: w.float() for name, w in checkpoint.weights.items()})
     return model.eval().requires_grad_(False).to(resolve_device(device))

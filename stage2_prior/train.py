@@ -57,7 +57,7 @@ class PriorTask(Task):
     def __init__(self, corpus: Corpus, config: PriorConfig, init_from: Path | None = None) -> None:
         self.config = config
         torch.manual_seed(config.train.seed)
-        self.model: Prior = Prior(config.model, corpus.format)
+        self.model: Prior = Prior(config.model, corpus.format, fingerprint="in training")
         if init_from is not None:
             start = load_prior(init_from)
             require(

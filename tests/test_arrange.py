@@ -40,7 +40,7 @@ def codec() -> VQVAECodec:
 def prior(codec: VQVAECodec) -> Prior:
     torch.manual_seed(0)
     config = load_config(PriorConfig, PRESETS, "tiny").model
-    return Prior(config, CodeFormat.of(codec)).eval()
+    return Prior(config, CodeFormat.of(codec), fingerprint="untrained").eval()
 
 
 def tone(hertz: float, seconds: float = SECONDS, rate: int = RATE) -> np.ndarray:
@@ -74,7 +74,7 @@ def test_the_files(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) 
     assert {path.name for path in made.files.values()} == expected
     report = json.loads(made.files["json"].read_text())
     assert report["seed"] == 0
-    assert report["checkpoints"]["codec"] == "test"
+    assert report["checkpoints"] == {"codec": "test", "prior": "untrained"}
     assert report["samples"] == round(SECONDS * RATE)
     assert report["bass_removed"]
     assert set(report["timings"]) >= {"read", "encode", "write bass", "decode"}
@@ -232,7 +232,7 @@ def test_edits_that_contradict_each_other() -> None:
 def test_a_prior_of_another_codec(
     song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
 ) -> None:
-    stranger = Prior(prior.config, replace(prior.format, fingerprint="another")).eval()
+    stranger = Prior(prior.config, replace(prior.format, fingerprint="another"), "test").eval()
     with pytest.raises(UserError, match="another"):
         compose(song, tmp_path / "out", codec, stranger)
     assert not (tmp_path / "out").exists()

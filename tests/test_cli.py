@@ -146,7 +146,7 @@ def prior(tmp_path_factory: pytest.TempPathFactory, codec: Path) -> Path:
     """A run folder with an untrained `tiny` prior of that codec."""
     folder = tmp_path_factory.mktemp("prior")
     config = load_config(PriorConfig, PRIOR_PRESETS, "tiny")
-    model = Prior(config.model, CodeFormat.of(load_codec(codec)))
+    model = Prior(config.model, CodeFormat.of(load_codec(codec)), "untrained")
     meta = {"stage": "prior", **prior_metadata(model)}
     save_checkpoint(folder / "model.safetensors", model.state_dict(), meta)
     return folder

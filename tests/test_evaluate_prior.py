@@ -58,7 +58,7 @@ def codec() -> VQVAECodec:
 def prior(codec: VQVAECodec) -> Prior:
     torch.manual_seed(0)
     config = load_config(PriorConfig, PRESETS, "tiny").model
-    return Prior(config, CodeFormat.of(codec)).eval()
+    return Prior(config, CodeFormat.of(codec), fingerprint="untrained").eval()
 
 
 def make_song(codec: VQVAECodec, name: str, split: str = "test", seconds: float = 6.0) -> SongCodes:
@@ -217,7 +217,7 @@ def test_what_cannot_be_judged(
         evaluate_prior(codes, codec, prior, tmp_path, split="valid", seconds=SECONDS)
     with pytest.raises(UserError, match="longer than"):
         evaluate_prior(codes, codec, prior, tmp_path, seconds=2.0)
-    stranger = Prior(prior.config, replace(prior.format, fingerprint="another"))
+    stranger = Prior(prior.config, replace(prior.format, fingerprint="another"), "test")
     with pytest.raises(UserError, match="another"):
         evaluate_prior(codes, codec, stranger, tmp_path, seconds=SECONDS)
     assert not list(tmp_path.iterdir())

@@ -18,7 +18,7 @@ TOLERANCE = 1e-4
 def prior() -> Prior:
     torch.manual_seed(0)
     config = load_config(PriorConfig, PRESETS, "tiny", overrides=["model.window_seconds=4"]).model
-    prior = Prior(config, CodeFormat(SOURCES, 8, 64, 44100, 1024, "codec")).eval()
+    prior = Prior(config, CodeFormat(SOURCES, 8, 64, 44100, 1024, "codec"), "test").eval()
     with torch.no_grad():  # biases and gains of a trained model are not zero
         for parameter in prior.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -62,7 +62,7 @@ def test_another_kind_of_decoder_is_refused(prior: Prior) -> None:
     from x_transformers import Decoder
 
     config = prior.config
-    other = Prior(config, prior.format)
+    other = Prior(config, prior.format, prior.fingerprint)
     other.decoder = Decoder(
         dim=config.dim, depth=1, heads=config.heads, sandwich_norm=True, rotary_pos_emb=True
     )

@@ -78,7 +78,8 @@ def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
         assert (info.frames, info.samplerate, info.channels) == (268288, 44100, 2)
     described = json.loads((bass / "excerpt.json").read_text())
     assert described["seed"] == 0
-    assert described["checkpoints"]["codec"] == fingerprints[0]
+    made_by = json.loads((prior / "model.json").read_text())["fingerprint"]
+    assert described["checkpoints"] == {"codec": fingerprints[0], "prior": made_by}
 
 
 def edit_and_decode(song: Path, codec: Path, out: Path) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.checkpoint import save_checkpoint
+from shared.checkpoint import fingerprint, save_checkpoint
 from shared.codes import CodeFormat
 from shared.config import load_config
 from shared.errors import UserError
@@ -19,7 +19,7 @@ FRAMES = 20
 @pytest.fixture(scope="module")
 def prior() -> Prior:
     torch.manual_seed(0)
-    return Prior(load_config(PriorConfig, PRESETS, "tiny").model, FORMAT).eval()
+    return Prior(load_config(PriorConfig, PRESETS, "tiny").model, FORMAT, "untrained").eval()
 
 
 def song(prior: Prior) -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,7 +98,7 @@ def test_dropped_sources_and_hidden_history_are_tokens_of_their_own(prior: Prior
 
 
 def test_compact_fits_its_budget() -> None:
-    prior = Prior(load_config(PriorConfig, PRESETS, "compact").model, FORMAT)
+    prior = Prior(load_config(PriorConfig, PRESETS, "compact").model, FORMAT, "untrained")
     megabytes = 2 * sum(p.numel() for p in prior.parameters()) / 1e6  # as fp16
     assert 12 < megabytes < 16
     assert prior.window == 517
@@ -113,6 +113,7 @@ def test_checkpoint_in_half_precision_loads_as_the_same_model(
     save_checkpoint(path, half, {"stage": "prior", **prior_metadata(prior)})
     loaded = load_prior(path)
     assert loaded.format == prior.format
+    assert loaded.fingerprint == fingerprint(half)
     assert not loaded.training
     inputs = song(prior)
     assert torch.allclose(loaded(*inputs).codes, prior(*inputs).codes, atol=0.02)
@@ -127,4 +128,4 @@ def test_no_prior_there(tmp_path: Path) -> None:
 
 def test_wrong_number_of_delays() -> None:
     with pytest.raises(UserError, match="delays"):
-        Prior(ModelConfig(dim=16, heads=2, delays=(0, 1)), FORMAT)
+        Prior(ModelConfig(dim=16, heads=2, delays=(0, 1)), FORMAT, "untrained")

@@ -22,7 +22,7 @@ EVERYTHING = SamplingSettings(
 def prior() -> Prior:
     torch.manual_seed(0)
     config = load_config(PriorConfig, PRESETS, "tiny").model
-    prior = Prior(config, CodeFormat(SOURCES, 8, 64, 44100, 1024, "codec")).eval()
+    prior = Prior(config, CodeFormat(SOURCES, 8, 64, 44100, 1024, "codec"), "test").eval()
     with torch.no_grad():
         for parameter in prior.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
