@@ -21,6 +21,7 @@ from shared.errors import UserError
 
 _GROOVES = Path("/usr/share/mma/lib/stdlib")
 _TIMEOUT = 60.0
+_TRIES = 8
 # Grooves of a few bars, made to begin, fill and end a song rather than to carry it.
 _PASSING = re.compile(r"(Intro|End|Fill|Sus|Fade|Break|Stop)\d*$", re.IGNORECASE)
 
@@ -53,13 +54,13 @@ def arrange(score: Score, rng: np.random.Generator) -> Score:
     names = grooves(score.time_signature[0])
     if score.time_signature[1] != 4 or not names:
         return score
-    groove = names[int(rng.integers(len(names)))]
-    parts = [part for part in _play(groove, score) if part.source in ("bass", "drums", "other")]
-    for source in ("bass", "drums"):
-        if not any(part.source == source for part in parts):
-            raise UserError(f"mma's groove {groove} has no {source}")
     vocals = [part for part in score.parts if part.source == "vocals"]
-    return replace(score, style=f"mma {groove}", parts=(*vocals, *parts))
+    # Some grooves are for a soloist: they have no drums or no bass.
+    for groove in rng.permutation(names)[:_TRIES].tolist():
+        parts = [part for part in _play(groove, score) if part.source != "vocals"]
+        if {"bass", "drums"} <= {part.source for part in parts}:
+            return replace(score, style=f"mma {groove}", parts=(*vocals, *parts))
+    raise UserError(f"{_TRIES} of mma's grooves had no bass or no drums")
 
 
 def _play(groove: str, score: Score) -> tuple[Part, ...]:

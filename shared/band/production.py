@@ -37,10 +37,8 @@ class Stems:
         return self.samples.sum(axis=0, dtype=np.int32).astype(np.int16)
 
 
-def produce(
-    score: Score, orchestra: Orchestra, rng: np.random.Generator, dry: bool = False
-) -> Stems:
-    """Play and mix a score. `dry` leaves out panorama and effects.
+def produce(score: Score, orchestra: Orchestra, rng: np.random.Generator) -> Stems:
+    """Play and mix a score.
 
     All randomness comes from `rng`. Raises UserError when a part stays silent (see Orchestra.play).
     """
@@ -49,12 +47,12 @@ def produce(
     for part in score.parts:
         audio = orchestra.play(part, int(rng.integers(len(orchestra))), num_samples)
         gain = 10 ** (rng.normal(0.0, 1.5) / 20)
-        pan = 0.0 if part.source in ("bass", "drums") or dry else rng.uniform(-0.7, 0.7)
-        audio *= gain * _balance(pan)
+        pan = 0.0 if part.source in ("bass", "drums") else rng.uniform(-0.7, 0.7)
+        audio *= (gain * _balance(pan)).astype(np.float32)
         stems[SOURCES.index(part.source)] += audio
     for index, source in enumerate(SOURCES):
         effects = _effects(source, rng)
-        if not dry and stems[index].any():
+        if stems[index].any():
             stems[index] = effects(stems[index], SAMPLE_RATE)
         stems[index] *= _level(stems[index], rng.normal(*_LEVELS[source]))
     return _quantize(stems, headroom=rng.uniform(0.0, 4.0))
@@ -63,7 +61,7 @@ def produce(
 def _balance(pan: float) -> np.ndarray:
     """Gains `[2, 1]` of left and right by a constant-power law; -1 is left, 1 is right."""
     angle = (pan + 1) * np.pi / 4
-    return np.sqrt(2) * np.array([[np.cos(angle)], [np.sin(angle)]], np.float32)
+    return np.sqrt(2) * np.array([[np.cos(angle)], [np.sin(angle)]])
 
 
 def _effects(source: str, rng: np.random.Generator) -> pedalboard.Pedalboard:

@@ -26,6 +26,10 @@ _TICKS_PER_QUARTER = 480
 # What to play where no soundfont has the program; General MIDI's own firsts.
 _FALLBACK_PROGRAM = {"bass": 33, "drums": 0, "vocals": 52, "other": 0}
 
+# TimGM6mb's acoustic bass, transposed down three octaves, speaks a fourth low for its first 200 ms:
+# short notes never reach their pitch. Its fretless bass is the nearest that does.
+_DEFAULT_REPLACES = {32: 35}
+
 
 def default_soundfont() -> Path:
     """TimGM6mb.sf2, the General MIDI soundfont in pretty_midi's wheel."""
@@ -42,10 +46,12 @@ class Orchestra:
 
     def __init__(self, soundfonts: Sequence[Path] = ()) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="soundfonts-")
-        self._players = []
+        self._players: list[core.Synthesizer] = []
+        self._names: list[str] = []
         try:
             for path in [Path(path) for path in soundfonts] or [default_soundfont()]:
                 self._players.append(self._open(path))
+                self._names.append(path.name)
         except UserError:
             self._folder.cleanup()
             raise
@@ -83,10 +89,13 @@ class Orchestra:
         if not part.notes:
             return np.zeros((2, num_samples), np.float32)
         order = [(soundfont + step) % len(self) for step in range(len(self))]
-        for program in (part.program, _FALLBACK_PROGRAM[part.source]):
+        wanted = part.program
+        if self._names[soundfont] == default_soundfont().name and not part.is_drum:
+            wanted = _DEFAULT_REPLACES.get(wanted, wanted)
+        for program in (wanted, _FALLBACK_PROGRAM[part.source]):
             for index in order:
                 audio = _play(self._players[index], replace(part, program=program), num_samples)
-                if np.abs(audio).max(initial=0.0) > _SILENCE:
+                if max(audio.max(initial=0.0), -audio.min(initial=0.0)) > _SILENCE:
                     return audio
         raise UserError(
             f"the part {part.name!r} stays silent: no soundfont plays program {part.program}"
@@ -120,8 +129,10 @@ def _synthesize(
         )
     score = core.ScoreSecond(_TICKS_PER_QUARTER)
     score.tracks.append(track)
-    audio = np.asarray(player.render(score, stereo=True), np.float32)[:, :num_samples]
-    return np.pad(audio, [(0, 0), (0, num_samples - audio.shape[1])])
+    played = player.render(score, stereo=True)[:, :num_samples]
+    audio = np.zeros((2, num_samples), np.float32)
+    audio[:, : played.shape[1]] = played
+    return audio
 
 
 def _is_bent(note: ScoreNote, bends: Sequence[PitchBend]) -> bool:
