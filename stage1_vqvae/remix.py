@@ -67,11 +67,12 @@ class Remixer:
                 stems = stems[:, ::-1]
         stems = stems * (gains * presence)[:, None, None].astype(np.float32)
         presence *= np.abs(stems).max((1, 2)) > 0
-        return np.ascontiguousarray(stems), presence, self._selection(rng)
+        return np.ascontiguousarray(stems), presence, self._selection(presence, rng)
 
-    def _selection(self, rng: np.random.Generator) -> np.ndarray:
-        if rng.random() < self.config.single_source:
-            return np.eye(len(SOURCES), dtype=np.float32)[rng.integers(len(SOURCES))]
+    def _selection(self, presence: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """X: one of the sources that sound, or each source with 1/2."""
+        if rng.random() < self.config.single_source and presence.any():
+            return np.eye(len(SOURCES), dtype=np.float32)[rng.choice(np.flatnonzero(presence))]
         return (rng.random(len(SOURCES)) < 0.5).astype(np.float32)
 
     def _moment(

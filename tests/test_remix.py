@@ -118,6 +118,17 @@ def test_single_source_selections(cache):
     assert (always.sum(1) == 1).all()
 
 
+def test_single_source_selections_choose_sources_that_sound(cache):
+    config = replace(PLAIN, single_source=1.0, absent=0.5)
+    batch = remixer(cache, config, batch_size=64).batch(0)
+    selection, presence = batch["selection"], batch["presence"]
+    some, all_of_them = presence.any(1), presence.all(1)
+    assert some.any()
+    assert not all_of_them.all()
+    assert (selection[some].sum(1) == 1).all()
+    assert (selection[some] <= presence[some]).all()
+
+
 def test_no_songs_is_a_user_error():
     with pytest.raises(UserError, match="train"):
         Remixer([], PLAIN, RATE, 0, 1)
