@@ -66,7 +66,7 @@ def _balance(pan: float) -> np.ndarray:
 
 def _effects(source: str, rng: np.random.Generator) -> pedalboard.Pedalboard:
     """A chain for one stem. Every draw is made for every source, so one source's do not shift another's."""
-    low, mid, high = rng.normal(0.0, [1.5, 2.5, 2.5])
+    low, mid, high = rng.normal(0.0, [2.0, 3.5, 3.5])
     centre = rng.uniform(400.0, 3000.0)
     threshold, ratio = rng.uniform(-28.0, -14.0), rng.uniform(1.5, 5.0)
     drive, room, wet = rng.uniform(2.0, 14.0), rng.uniform(0.1, 0.7), rng.uniform(0.03, 0.25)
@@ -74,16 +74,19 @@ def _effects(source: str, rng: np.random.Generator) -> pedalboard.Pedalboard:
     if source == "bass":
         # The fundamental is what a bass's pitch is heard and labelled by: never weaken it.
         low, mid, drive = abs(low), mid / 2, drive / 2
-    chain: list[pedalboard.Plugin] = [
+    bands = (
         pedalboard.LowShelfFilter(120.0, low),
         pedalboard.PeakFilter(centre, mid, q=0.8),
         pedalboard.HighShelfFilter(6000.0, high),
+    )
+    touched = rng.random(len(bands)) < 0.5
+    chain: list[pedalboard.Plugin] = [
+        band for band, used in zip(bands, touched, strict=True) if used
     ]
     if squeezed:
         chain.append(pedalboard.Compressor(threshold, ratio, attack_ms=8.0, release_ms=120.0))
     if driven:
-        # Quieter out than in: tanh at this drive brings the stem near full scale.
-        chain += [pedalboard.Distortion(drive), pedalboard.Gain(-drive / 2)]
+        chain.append(pedalboard.Distortion(drive))
     if spacious and source != "bass":
         chain.append(
             pedalboard.Reverb(room_size=room, damping=0.5, wet_level=wet, dry_level=1 - wet)
