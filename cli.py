@@ -290,7 +290,8 @@ def make_dataset(
         list[str] | None, typer.Option(help="A style to compose in; may be repeated.")
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(help="About how long a song is (at most, for MIDI files).")
+        float | None,
+        typer.Option(help="About how long a song is, 8 or more (at most, for MIDI files)."),
     ] = None,
     audio_format: Annotated[
         Literal["wav", "flac"], typer.Option("--format", help="Format of the stems.")

@@ -133,6 +133,7 @@ def test_a_folder_with_garbage_is_rendered_as_far_as_it_goes(tmp_path):
     assert any("copy of" in reason for reason in reasons.values())
     for name in ("empty.mid", "noise.mid", "cut.mid", "text.MID"):
         assert "not a readable MIDI file" in reasons[name]
+        assert "()" not in reasons[name], "the cause is named"
     labels = json.loads((out / report.songs[0] / "song.json").read_text())
     assert labels["style"] == "midi"
     assert labels["chords"]

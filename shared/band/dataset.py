@@ -101,8 +101,13 @@ def make_dataset(
     """
     if audio_format not in ("wav", "flac"):
         raise UserError(f"there is no audio format {audio_format!r}; use wav or flac")
-    if songs < 0 or workers < 1 or (seconds is not None and seconds < 8):
-        raise UserError("songs must be 0 or more, workers 1 or more, seconds 8 or more")
+    for name, value, least in (
+        ("songs", songs, 0),
+        ("workers", workers, 1),
+        ("seconds", seconds, 8),
+    ):
+        if value is not None and value < least:
+            raise UserError(f"{name} is {value}: give {least} or more")
     if len(splits) != 3 or min(splits) < 0 or abs(sum(splits) - 1) > 1e-6:
         raise UserError(f"splits {tuple(splits)} must be three shares that add up to 1")
     jobs = _composed_jobs(songs, seed, styles, splits)

@@ -141,7 +141,7 @@ def _parse(path: Path) -> pretty_midi.PrettyMIDI:
             return pretty_midi.PrettyMIDI(str(path))
     except Exception as error:  # a damaged file makes the parser raise nearly anything
         raise UserError(
-            f"it is not a readable MIDI file ({error or type(error).__name__})"
+            f"it is not a readable MIDI file ({str(error) or type(error).__name__})"
         ) from error
 
 
