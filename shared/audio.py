@@ -127,6 +127,12 @@ def resample(samples: np.ndarray, original_rate: int, new_rate: int) -> np.ndarr
     return resampled[..., :length]  # both give the length rounded up
 
 
+def fit_length(samples: np.ndarray, num_samples: int) -> np.ndarray:
+    """Cut `[C, N]` to `num_samples`, or fill up with zeros: resampling there and back may miss by one."""
+    missing = max(0, num_samples - samples.shape[-1])
+    return np.pad(samples[:, :num_samples], ((0, 0), (0, missing)))
+
+
 def to_int16(samples: np.ndarray) -> np.ndarray:
     """Round float samples to int16, 1.0 = 32768. What lies beyond full scale is clipped; it never
     wraps round.

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from shared.audio import read_audio, resample, to_stereo, write_wav
+from shared.audio import fit_length, read_audio, resample, to_stereo, write_wav
 from shared.codec import Codec
 from shared.errors import UserError
 from shared.levels import accompaniment_gain
@@ -96,7 +96,7 @@ def separate_samples(
     coded = CodedMixture.encode(mixture, codec)
 
     def at_home(samples: Samples) -> Samples:
-        return _fit(resample(samples, codec.sample_rate, sample_rate), num_samples)
+        return fit_length(resample(samples, codec.sample_rate, sample_rate), num_samples)
 
     if mask:
         # Every source takes part in the mask, the ones not asked for too.
@@ -145,9 +145,3 @@ def _chosen(sources: Sequence[str], codec: Codec) -> list[str]:
     if not sources:
         raise UserError(f"no source is named: choose of {known}")
     return [source for source in codec.sources if source in sources]
-
-
-def _fit(samples: Samples, num_samples: int) -> Samples:
-    """Exactly `num_samples`: resampling there and back can be one sample off."""
-    missing = max(0, num_samples - samples.shape[-1])
-    return np.pad(samples, ((0, 0), (0, missing)))[:, :num_samples]

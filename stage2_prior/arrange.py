@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shared.audio import read_audio, resample, to_stereo, write_wav
+from shared.audio import fit_length, read_audio, resample, to_stereo, write_wav
 from shared.codec import Codec
 from shared.codes import require_fingerprint
 from shared.errors import UserError
@@ -116,11 +116,13 @@ def generate_bass(
             line = _write_line(prior, accompaniment, settings, given)
         with watch("decode"):
             bass = _sound(line, heard, codec, options.edits)
-            bass = _fit(resample(bass, codec.sample_rate, audio.sample_rate), stereo.shape[-1])
+            bass = fit_length(
+                resample(bass, codec.sample_rate, audio.sample_rate), stereo.shape[-1]
+            )
             rest = stereo
             if heard.bass is not None:
                 own = resample(heard.bass, codec.sample_rate, audio.sample_rate)
-                rest = stereo - _fit(own, stereo.shape[-1])
+                rest = stereo - fit_length(own, stereo.shape[-1])
         with watch("write files"):
             notes = tokens_to_notes(line.notes, codec.frame_rate)
             mix = rest + bass
@@ -194,12 +196,6 @@ def _sound(line: GeneratedBass, song: HeardSong, codec: Codec, edits: Edits) -> 
     # From frame to frame: fades of one hop.
     own = np.interp(np.arange(length) / codec.hop, np.arange(len(kept)), kept).astype(np.float32)
     return own * song.bass + (1 - own) * bass
-
-
-def _fit(samples: Samples, length: int) -> Samples:
-    """Cut or fill up with zeros: resampling there and back may miss by a sample."""
-    missing = max(0, length - samples.shape[-1])
-    return np.pad(samples[:, :length], ((0, 0), (0, missing)))
 
 
 def _write_unclipped(path: Path, samples: Samples, sample_rate: int) -> float:
