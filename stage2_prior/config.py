@@ -51,6 +51,8 @@ class DataConfig:
     mask_notes: float = 0.1  # chance that the note history is hidden throughout
     note_weight: float = 4.0  # against 1 for the mean over the codes of a frame
     encoder_note_weight: float = 2.0
+    encoder_root_weight: float = 1.0  # the chord's root, where it is known
+    listen_only: bool = False  # train the encoder alone: a start for a whole run's --init-from
     rest_share: float = 0.4  # the most that frames without bass may take of the loss
     valid_windows: int = 48
 
@@ -61,7 +63,8 @@ class DataConfig:
         require(self.mask_tokens <= 0.5, "'data.mask_tokens' must be at most 0.5")
         require(self.mask_span_seconds > 0, "'data.mask_span_seconds' must be above 0")
         require(self.note_weight >= 0, "'data.note_weight' must not be negative")
-        require(self.encoder_note_weight >= 0, "'data.encoder_note_weight' must not be negative")
+        for name in ("encoder_note_weight", "encoder_root_weight"):
+            require(getattr(self, name) >= 0, f"'data.{name}' must not be negative")
         require(self.valid_windows >= 1, "'data.valid_windows' must be at least 1")
 
 

@@ -273,6 +273,7 @@ def _listening_gate(bits: Sequence[SongLikelihood]) -> Gate:
         "Is the note right from the accompaniment alone, without any history?",
         {
             "pitch class, share of sounding frames": _mean(bits, lambda b: b.encoder_pitch_class),
+            "root of the chord, share of frames": _mean(bits, lambda b: b.encoder_root),
             "onset F1, one frame allowed": _mean(bits, lambda b: b.encoder_onset_f1),
         },
     )

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from stage2_prior.model import MASK, PAD, Prior
-from stage2_prior.sequences import SongTokens, whole_windows
-from stage2_prior.train import note_figures, token_nats
+from stage2_prior.sequences import UNKNOWN, SongTokens, whole_windows
+from stage2_prior.train import heard_figures, note_accuracy, token_nats
 
 WINDOWS_A_SONG = 4
 
@@ -28,6 +28,7 @@ class SongLikelihood:
         the notes that sound.
     encoder_pitch_class, encoder_onset_f1: the note heard in the accompaniment alone; right pitch
         class where the bass sounds, and F1 of its onsets with one frame allowed.
+    encoder_root: share of frames whose chord's root is heard; nan where the chords are unknown.
     """
 
     conditional: float
@@ -38,6 +39,7 @@ class SongLikelihood:
     code_accuracy: tuple[float, ...]
     note_accuracy: float
     encoder_pitch_class: float
+    encoder_root: float
     encoder_onset_f1: float
 
 
@@ -51,6 +53,7 @@ def song_likelihood(prior: Prior, song: SongTokens, other: SongTokens) -> SongLi
     target = torch.from_numpy(np.stack([w.tokens(fill=0) for w in windows])).to(device)
     history = torch.from_numpy(np.stack([w.tokens(fill=PAD) for w in windows])).to(device)
     known = torch.from_numpy(np.stack([w.confidence() > 0 for w in windows])).to(device)
+    root = torch.from_numpy(np.stack([w.root() for w in windows])).to(device)
     inside = history[:, 0] != PAD
     history[:, 0] = history[:, 0].where(known | ~inside, MASK)
     own = torch.from_numpy(np.stack([w.accompaniment(prior.dropped) for w in windows]))
@@ -75,7 +78,8 @@ def song_likelihood(prior: Prior, song: SongTokens, other: SongTokens) -> SongLi
         if name == "conditional":
             right = (logits.codes.argmax(-1) == target[:, 1:].transpose(1, 2)) & inside[..., None]
             accuracy = (right.sum((0, 1)) / frames).tolist()
-            heard = {k: float(v) for k, v in note_figures(logits, target[:, 0], known).items()}
+            notes_right = float(note_accuracy(logits.note, target[:, 0], known))
+            heard = heard_figures(logits.heard, target[:, 0], root, known)
             bits_per_code = codes / prior.format.codebooks
             note_bits = notes * prior.format.frame_rate
     return SongLikelihood(
@@ -85,7 +89,8 @@ def song_likelihood(prior: Prior, song: SongTokens, other: SongTokens) -> SongLi
         bits_per_code=bits_per_code,
         note_bits=note_bits,
         code_accuracy=tuple(accuracy),
-        note_accuracy=heard["note_accuracy"],
-        encoder_pitch_class=heard["encoder_pitch_class"],
-        encoder_onset_f1=heard["onset_f1"],
+        note_accuracy=notes_right,
+        encoder_pitch_class=float(heard["encoder_pitch_class"]),
+        encoder_root=float(heard["encoder_root"]) if (root != UNKNOWN).any() else math.nan,
+        encoder_onset_f1=float(heard["onset_f1"]),
     )

@@ -28,17 +28,26 @@ from stage2_prior.delay_pattern import DelayPattern
 SHIPPED = Path(__file__).parent / "weights" / "compact.safetensors"
 MASK, PAD = -1, -2  # history tokens: hidden, and no such frame
 SPECIAL = 2
+PITCH_CLASSES = 12
 
 
-class PriorLogits(NamedTuple):
-    """note, encoder_note `[B, F, 97]`; codes `[B, F, H, m]`, all by frames.
+class HeardLogits(NamedTuple):
+    """What the encoder alone makes of the accompaniment, by frames: the bass's note `[B, F, 97]`, and the chord's
+    root `[B, F, 12]`, which is asked for in training only.
 
     Not a frozen dataclass as elsewhere, because Fabric takes a model's outputs apart.
     """
 
     note: Tensor
-    encoder_note: Tensor
+    root: Tensor
+
+
+class PriorLogits(NamedTuple):
+    """note `[B, F, 97]`; codes `[B, F, H, m]`; heard: without the history. All by frames."""
+
+    note: Tensor
     codes: Tensor
+    heard: HeardLogits
 
 
 class SummedEmbedding(nn.Embedding):
@@ -90,6 +99,7 @@ class Prior(nn.Module):
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
         self.encoder = Encoder(depth=config.encoder_depth, **shared)
         self.encoder_note_head = nn.Linear(config.dim, NoteVocabulary.size)
+        self.encoder_root_head = nn.Linear(config.dim, PITCH_CLASSES)
         self.history = SummedEmbedding([size + SPECIAL for size in self.sizes], config.dim)
         self.decoder = Decoder(depth=config.decoder_depth, **shared)
         self.head = nn.Linear(config.dim, sum(self.sizes))  # note, then each codebook
@@ -112,6 +122,10 @@ class Prior(nn.Module):
         tokens = accompaniment.flatten(1, 2).transpose(1, 2)
         return self.encoder(self.embedding_dropout(self.accompaniment(tokens)))
 
+    def hear(self, memory: Tensor) -> HeardLogits:
+        """Name notes and chords from the encoder's output `[B, F, D]`."""
+        return HeardLogits(self.encoder_note_head(memory), self.encoder_root_head(memory))
+
     def embed_history(self, tokens: Tensor) -> Tensor:
         """Tokens `[B, K, n]`, MASK and PAD among them -> `[B, n, D]`."""
         return self.history(tokens.transpose(1, 2) + SPECIAL)
@@ -129,15 +143,20 @@ class Prior(nn.Module):
         notes = logits[..., : NoteVocabulary.size] + self.encoder_note_head(song)
         return torch.cat((notes, logits[..., NoteVocabulary.size :]), dim=-1)
 
-    def forward(self, accompaniment: Tensor, tokens: Tensor) -> PriorLogits:
+    def forward(
+        self, accompaniment: Tensor, tokens: Tensor | None = None
+    ) -> PriorLogits | HeardLogits:
         """Predict every frame from the accompaniment and the frames before it.
 
         Args:
             accompaniment: codes `[B, S, H, F]`; `dropped` where a source is not given.
-            tokens: note and codes `[B, K, F]`; MASK where hidden, PAD where there is no frame.
+            tokens: note and codes `[B, K, F]`; MASK where hidden, PAD where there is no frame. Without them
+                the encoder alone runs, and only what it hears is returned.
         """
-        frames, notes = tokens.shape[-1], NoteVocabulary.size
         memory = self.encode(accompaniment)
+        if tokens is None:
+            return self.hear(memory)
+        frames, notes = tokens.shape[-1], NoteVocabulary.size
         logits = self.decode(memory, before(self.pattern.apply(tokens, PAD)))
         codes = logits[..., notes:].unflatten(-1, (self.format.codebooks, -1))
         by_frame = [
@@ -145,8 +164,8 @@ class Prior(nn.Module):
         ]
         return PriorLogits(
             note=logits[:, :frames, :notes],
-            encoder_note=self.encoder_note_head(memory),
             codes=torch.stack(by_frame, dim=2),
+            heard=self.hear(memory),
         )
 
 

@@ -21,6 +21,7 @@ from shared.sources import BASS, SOURCES
 from stage2_prior.config import DataConfig
 from stage2_prior.model import MASK, PAD
 
+UNKNOWN = -1
 Integers = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
@@ -30,6 +31,7 @@ class SongTokens:
 
     accompaniment: codes `[S, H, T]`. tokens: the note, then the bass codes `[1 + H, T]`.
     confidence: how far to trust each note `[T]`, 0 where it is unknown.
+    root: the chord's root, a pitch class `[T]`; UNKNOWN where nobody wrote the chords down.
     """
 
     track: str
@@ -37,6 +39,7 @@ class SongTokens:
     accompaniment: Integers
     tokens: Integers
     confidence: npt.NDArray[np.float32]
+    root: npt.NDArray[np.int8]
 
     @classmethod
     def of(cls, song: SongCodes) -> "SongTokens":
@@ -48,7 +51,11 @@ class SongTokens:
             notes = np.zeros(song.num_frames, np.uint8)
             confidence = np.zeros(song.num_frames, np.float32)
         tokens = np.concatenate((notes[None], bass)).astype(small)
-        return cls(song.track, song.split, accompaniment.astype(small), tokens, confidence)
+        root = np.full(song.num_frames, UNKNOWN, np.int8)
+        for chord in (song.song or {}).get("chords", ()):
+            start, end = (round(chord[edge] * song.frame_rate) for edge in ("start", "end"))
+            root[start:end] = chord["root"]
+        return cls(song.track, song.split, accompaniment.astype(small), tokens, confidence, root)
 
     @property
     def frames(self) -> int:
@@ -117,7 +124,11 @@ class Window:
         part = self.song.confidence[self.start : self.start + self.length]
         return np.pad(part, (0, self.frames - self.length))
 
-    def _cut(self, values: Integers, fill: int) -> npt.NDArray[np.int64]:
+    def root(self) -> npt.NDArray[np.int64]:
+        """`[frames]`, UNKNOWN after the song's end."""
+        return self._cut(self.song.root, UNKNOWN)
+
+    def _cut(self, values: Integers | npt.NDArray[np.int8], fill: int) -> npt.NDArray[np.int64]:
         part = values[..., self.start : self.start + self.length].astype(np.int64)
         after = [(0, 0)] * (part.ndim - 1) + [(0, self.frames - self.length)]
         return np.pad(part, after, constant_values=fill)
@@ -143,7 +154,7 @@ class TrainingSequences:
         """Items of the batch of a step.
 
         Returns:
-            accompaniment `[B, S, H, F]`, history and target `[B, 1 + H, F]` int64;
+            accompaniment `[B, S, H, F]`, history and target `[B, 1 + H, F]`, root `[B, F]` int64;
             note_weight and code_weight `[B, F]` float32, 0 where there is nothing to learn.
         """
         made = [self._item(np.random.default_rng((seed, step, i))) for i in items]
@@ -160,6 +171,7 @@ class TrainingSequences:
             "accompaniment": self._hide_sources(window.accompaniment(self.dropped), chance),
             "history": self._hide_history(window.tokens(fill=PAD), unknown, chance),
             "target": target,
+            "root": window.root(),
             "note_weight": (weight * window.confidence()).astype(np.float32),
             "code_weight": code_weight.astype(np.float32),
         }

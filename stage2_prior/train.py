@@ -20,8 +20,23 @@ from shared.console import err_console
 from shared.engine import Device, Task, fit
 from shared.notes import NoteVocabulary
 from stage2_prior.config import PriorConfig
-from stage2_prior.model import MASK, PAD, Prior, PriorLogits, load_prior, prior_metadata
-from stage2_prior.sequences import Corpus, TrainingSequences, Window, load_corpus, whole_windows
+from stage2_prior.model import (
+    MASK,
+    PAD,
+    HeardLogits,
+    Prior,
+    PriorLogits,
+    load_prior,
+    prior_metadata,
+)
+from stage2_prior.sequences import (
+    UNKNOWN,
+    Corpus,
+    TrainingSequences,
+    Window,
+    load_corpus,
+    whole_windows,
+)
 
 
 def train_prior(
@@ -65,6 +80,9 @@ class PriorTask(Task):
                 f"the prior {init_from} has another shape or codec: use its settings and codes",
             )
             self.model.load_state_dict(start.state_dict())
+        if config.data.listen_only:
+            for part in (self.model.history, self.model.decoder, self.model.head):
+                part.requires_grad_(False)
         songs, valid = corpus.split("train"), corpus.split("valid")
         require(bool(songs), "none of the codes belong to the split 'train': add training songs")
         if not valid:
@@ -81,19 +99,35 @@ class PriorTask(Task):
         return self.sequences.batch(self.config.train.seed, step, items)
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        if self.config.data.listen_only:
+            return self._listening(model(batch["accompaniment"]), batch)
         logits = model(batch["accompaniment"], batch["history"])
         nats = token_nats(logits, batch["target"])
-        note_weight, code_weight = batch["note_weight"], batch["code_weight"]
-        codes = weighted_mean(nats.codes.mean(-1), code_weight)
-        note = weighted_mean(nats.note, note_weight)
-        encoder_note = weighted_mean(nats.encoder_note, note_weight)
-        data = self.config.data
+        codes = weighted_mean(nats.codes.mean(-1), batch["code_weight"])
+        note = weighted_mean(nats.note, batch["note_weight"])
+        heard = self._listening(logits.heard, batch)
         return {
-            "loss": codes + data.note_weight * note + data.encoder_note_weight * encoder_note,
+            **heard,
+            "loss": codes + self.config.data.note_weight * note + heard["loss"],
             "code_bits": codes.detach() / math.log(2),
             "note_bits": note.detach() / math.log(2),
-            "encoder_note_bits": encoder_note.detach() / math.log(2),
-            **note_figures(logits, batch["target"][:, 0], note_weight > 0),
+            "note_accuracy": note_accuracy(
+                logits.note, batch["target"][:, 0], batch["note_weight"] > 0
+            ),
+        }
+
+    def _listening(self, heard: HeardLogits, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The encoder's share of the loss."""
+        data, notes, weight = self.config.data, batch["target"][:, 0], batch["note_weight"]
+        note = weighted_mean(nats_of(heard.note, notes), weight)
+        root = weighted_mean(
+            nats_of(heard.root, batch["root"].clamp_min(0)), (batch["root"] != UNKNOWN).float()
+        )
+        return {
+            "loss": data.encoder_note_weight * note + data.encoder_root_weight * root,
+            "encoder_note_bits": note.detach() / math.log(2),
+            "encoder_root_bits": root.detach() / math.log(2),
+            **heard_figures(heard, notes, batch["root"], weight > 0),
         }
 
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -102,45 +136,60 @@ class PriorTask(Task):
         for index, window in enumerate(self.valid_windows):
             for name, value in self._window_figures(model, window, index, device).items():
                 totals[name] = totals.get(name, torch.zeros((), device=device)) + value
-        frames = totals.pop("frames")
+        frames, with_root = totals.pop("frames"), totals.pop("with_root")
+        totals["encoder_root"] *= frames / with_root.clamp_min(1)
         rate = self.model.format.frame_rate
-        bits = {name: float(total / frames) for name, total in totals.items()}
-        codes = self.model.format.codebooks
+        mean = {name: float(total / frames) for name, total in totals.items()}
+        heard = {name: mean[name] for name in HEARD}
+        if self.config.data.listen_only:
+            return {"score": -mean["heard_notes"], **heard}
         return {
-            "score": -rate * bits["conditional"],
-            **{f"bits_per_second_{name}": rate * bits[name] for name in CONDITIONS if name in bits},
-            "bits_per_code": bits["codes"] / codes,
-            "note_bits_per_second": rate * bits["notes"],
-            **{name: bits[name] for name in ("note_accuracy", "encoder_pitch_class", "onset_f1")},
+            "score": -rate * mean["conditional"],
+            **{f"bits_per_second_{name}": rate * mean[name] for name in CONDITIONS if name in mean},
+            "bits_per_code": mean["codes"] / self.model.format.codebooks,
+            "note_bits_per_second": rate * mean["notes"],
+            "note_accuracy": mean["note_accuracy"],
+            **heard,
         }
 
     def _window_figures(
         self, model: nn.Module, window: Window, index: int, device: torch.device
     ) -> dict[str, Tensor]:
         """Sums over a window's frames: bits under each condition, and what the notes are like."""
-        accompaniment = {
-            "conditional": window.accompaniment(self.model.dropped),
-            "unconditional": self.model.dropped + 0 * window.accompaniment(0),
+        accompaniment = torch.from_numpy(window.accompaniment(self.model.dropped))[None].to(device)
+        target = torch.from_numpy(window.tokens(fill=0))[None].to(device)
+        history = torch.from_numpy(window.tokens(fill=PAD))[None].to(device)
+        root = torch.from_numpy(window.root())[None].to(device)
+        inside = (history[:, 0] != PAD).float()
+        known = torch.from_numpy(window.confidence() > 0)[None].to(device)
+        figures = {"frames": inside.sum()}
+        heard = model(accompaniment)
+        of_heard = heard_figures(heard, target[:, 0], root, known)
+        figures |= {name: value * inside.sum() for name, value in of_heard.items()}
+        figures["with_root"] = (root != UNKNOWN).sum()
+        figures["encoder_root"] = of_heard["encoder_root"] * figures["with_root"]
+        if self.config.data.listen_only:
+            bits = (nats_of(heard.note, target[:, 0]) * known).sum() / math.log(2)
+            return figures | {"heard_notes": bits}
+        history[:, 0] = history[:, 0].where(known | (inside == 0), MASK)
+        conditions = {
+            "conditional": accompaniment,
+            "unconditional": torch.full_like(accompaniment, self.model.dropped),
         }
         other = another_song(self.valid_windows, index)
         if other is not None:
-            accompaniment["shuffled"] = other.accompaniment(self.model.dropped)
-        target = torch.from_numpy(window.tokens(fill=0))[None].to(device)
-        history = torch.from_numpy(window.tokens(fill=PAD))[None].to(device)
-        inside = (history[:, 0] != PAD).float()
-        known = torch.from_numpy(window.confidence() > 0)[None].to(device)
-        history[:, 0] = history[:, 0].where(known | (inside == 0), MASK)
-        figures = {"frames": inside.sum()}
-        for name, codes in accompaniment.items():
-            logits = model(torch.from_numpy(codes)[None].to(device), history)
+            codes = torch.from_numpy(other.accompaniment(self.model.dropped))
+            conditions["shuffled"] = codes[None].to(device)
+        for name, codes in conditions.items():
+            logits = model(codes, history)
             nats = token_nats(logits, target)
             code_bits = (nats.codes.sum(-1) * inside).sum() / math.log(2)
             note_bits = (nats.note * known).sum() / math.log(2)
             figures[name] = code_bits + note_bits
             if name == "conditional":
-                of_notes = note_figures(logits, target[:, 0], known)
+                accuracy = note_accuracy(logits.note, target[:, 0], known)
                 figures |= {"codes": code_bits, "notes": note_bits}
-                figures |= {key: value * inside.sum() for key, value in of_notes.items()}
+                figures["note_accuracy"] = accuracy * inside.sum()
         return figures
 
     def metadata(self) -> dict[str, Any]:
@@ -148,29 +197,29 @@ class PriorTask(Task):
 
 
 CONDITIONS = ("conditional", "unconditional", "shuffled")
+HEARD = ("encoder_pitch_class", "encoder_root", "onset_f1")
 
 
 @dataclass(frozen=True)
 class TokenNats:
-    """Negative log-likelihoods: note, encoder_note `[B, F]`, codes `[B, F, H]`."""
+    """Negative log-likelihoods: note `[B, F]`, codes `[B, F, H]`."""
 
     note: Tensor
-    encoder_note: Tensor
     codes: Tensor
 
 
 def token_nats(logits: PriorLogits, target: Tensor) -> TokenNats:
     """How improbable each token of `target [B, 1 + H, F]` is."""
-
-    def nats(predicted: Tensor, tokens: Tensor) -> Tensor:
-        flat = F.cross_entropy(predicted.float().flatten(0, -2), tokens.flatten(), reduction="none")
-        return flat.view(tokens.shape)
-
     return TokenNats(
-        note=nats(logits.note, target[:, 0]),
-        encoder_note=nats(logits.encoder_note, target[:, 0]),
-        codes=nats(logits.codes, target[:, 1:].transpose(1, 2)),
+        note=nats_of(logits.note, target[:, 0]),
+        codes=nats_of(logits.codes, target[:, 1:].transpose(1, 2)),
     )
+
+
+def nats_of(logits: Tensor, tokens: Tensor) -> Tensor:
+    """How improbable `tokens` of any shape are by `logits` of that shape and one axis more."""
+    flat = F.cross_entropy(logits.float().flatten(0, -2), tokens.flatten(), reduction="none")
+    return flat.view(tokens.shape)
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
@@ -179,22 +228,33 @@ def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def note_figures(logits: PriorLogits, notes: Tensor, known: Tensor) -> dict[str, Tensor]:
-    """What the predicted notes are like, over the frames `known [B, F]`; see each comment."""
+def note_accuracy(logits: Tensor, notes: Tensor, known: Tensor) -> Tensor:
+    """Share of the sounding frames of `known [B, F]` whose likeliest note is the true one."""
+    sounding = known & (notes != NoteVocabulary.REST)
+    return weighted_mean((logits.argmax(-1) == notes).float(), sounding.float())
+
+
+@torch.no_grad()
+def heard_figures(
+    heard: HeardLogits, notes: Tensor, root: Tensor, known: Tensor
+) -> dict[str, Tensor]:
+    """What the encoder alone hears, over the frames `known [B, F]`; see each comment."""
     rest = NoteVocabulary.REST
     sounding = (known & (notes != rest)).float()
-    predicted, from_song = logits.note.argmax(-1), logits.encoder_note.argmax(-1)
-    # The encoder alone: right pitch class where the bass sounds.
-    same_class = (from_song != rest) & (((from_song - 1) // 2 - (notes - 1) // 2) % 12 == 0)
-    # The encoder alone: F1 of onsets, a frame's error (23 ms) allowed.
+    # Right pitch class where the bass sounds.
+    guess = heard.note.argmax(-1)
+    same_class = (guess != rest) & (((guess - 1) // 2 - (notes - 1) // 2) % 12 == 0)
+    # F1 of onsets, a frame's error (23 ms) allowed.
     onset_tokens = torch.arange(NoteVocabulary.size, device=notes.device)
     onset_tokens = (onset_tokens != rest) & (onset_tokens % 2 == 0)
-    found = known & (logits.encoder_note.float().softmax(-1)[..., onset_tokens].sum(-1) > 0.5)
+    found = known & (heard.note.float().softmax(-1)[..., onset_tokens].sum(-1) > 0.5)
     true = known & (notes != rest) & (notes % 2 == 0)
     hits = (found & widen(true)).sum() + (true & widen(found)).sum()
+    # The chord's root, where it is known.
+    same_root = (heard.root.argmax(-1) == root).float()
     return {
-        "note_accuracy": weighted_mean((predicted == notes).float(), sounding),
         "encoder_pitch_class": weighted_mean(same_class.float(), sounding),
+        "encoder_root": weighted_mean(same_root, (root != UNKNOWN).float()),
         "onset_f1": hits / (found.sum() + true.sum()).clamp_min(1),
     }
 

@@ -15,6 +15,8 @@ from stage2_prior.config import PRESETS, DataConfig, PriorConfig
 from stage2_prior.model import MASK, PAD, load_prior
 from stage2_prior.sampling import SamplingSettings, generate
 from stage2_prior.sequences import (
+    UNKNOWN,
+    Corpus,
     SongTokens,
     TrainingSequences,
     load_corpus,
@@ -123,6 +125,26 @@ def test_unknown_notes_are_hidden_and_not_learnt() -> None:
     assert (batch["code_weight"] == 1).all()
 
 
+def test_chords_become_roots_and_unknown_ones_are_not_learnt() -> None:
+    second = 44100 / HOP  # frames
+    chords = [
+        {"start": 0.5, "end": 1.0, "root": 7},
+        {"start": 1.0, "end": 9.0, "root": 0},
+    ]
+    tokens = SongTokens.of(make_song("a", "train", frames=WINDOW, song={"chords": chords}))
+    start, change = round(0.5 * second), round(second)
+    expected = [UNKNOWN] * start + [7] * (change - start) + [0] * (WINDOW - change)
+    assert tokens.root.tolist() == expected
+    assert (SongTokens.of(make_song("a", "train")).root == UNKNOWN).all()
+
+    task = PriorTask(
+        Corpus((replace(tokens, root=np.full(WINDOW, UNKNOWN, np.int8)),), FORMAT),
+        load_config(PriorConfig, PRESETS, "tiny"),
+    )
+    losses = task.loss(task.model, task.make_batch(0, 0, 1), 0)
+    assert losses["encoder_root_bits"] == 0
+
+
 def test_sources_are_dropped_one_by_one_and_together() -> None:
     data = DataConfig(drop_source=0.3, drop_all=0.2)
     batch = sequences([make_song("a", "train")], data).batch(0, 0, range(400))
@@ -222,6 +244,22 @@ def test_start_from_another_prior(codes: Path, tmp_path: Path) -> None:
     wider = load_config(PriorConfig, PRESETS, "tiny", overrides=["model.dim=48"])
     with pytest.raises(UserError, match="shape"):
         PriorTask(load_corpus(codes), wider, init_from=path)
+
+
+def test_the_encoder_alone_can_learn_to_listen(codes: Path, tmp_path: Path) -> None:
+    tiny = load_config(PriorConfig, PRESETS, "tiny")
+    before = PriorTask(load_corpus(codes), tiny).model.state_dict()
+    config = replace(tiny, data=replace(tiny.data, listen_only=True))
+    train_prior(codes, tmp_path / "listening", config, device="cpu")
+    after = load_prior(tmp_path / "listening").state_dict()
+    moved = {
+        name.split(".")[0] for name in before if (before[name] - after[name]).abs().max() > 1e-3
+    }
+    assert moved == {"accompaniment", "encoder", "encoder_note_head"}
+
+    train_prior(codes, tmp_path / "whole", tiny, device="cpu", init_from=tmp_path / "listening")
+    lines = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
+    assert "bits_per_second_conditional" in json.loads(lines[-1])
 
 
 def test_no_songs_to_train_on(tmp_path: Path) -> None:
