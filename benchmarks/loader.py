@@ -72,13 +72,13 @@ def share_of_waiting(root: Path, steps: int) -> None:
     import torch
 
     from shared.config import load_config
-    from shared.engine import make_optimizer
+    from shared.engine import make_optimizers
     from stage1_vqvae.config import PRESETS, VQVAEConfig
     from stage1_vqvae.train import VQVAETask
 
     config = load_config(VQVAEConfig, PRESETS, "compact")
     task = VQVAETask(config, list(build_cache(root).songs), [])
-    optimizer = make_optimizer(task.model, config.train)
+    optimizers = make_optimizers(task.model, config.train)
     waiting = 0.0
     with BatchStream(
         lambda step: task.make_batch(step, 0, 1), 0, steps + 1, config.train.workers
@@ -90,8 +90,9 @@ def share_of_waiting(root: Path, steps: int) -> None:
             batch = next(batches)
             waiting += time.perf_counter() - asked
             task.loss(task.model, batch, step)["loss"].backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
     spent = time.perf_counter() - started
     console.print(
         f"compact step: {spent / steps:.2f} s with {torch.get_num_threads()} thread(s) and "

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ class TrainSettings:
 
     steps: int = 1000
     batch_size: int = 8  # over all processes
-    optimizer: Literal["adam", "adamw"] = "adamw"
+    optimizer: Literal["adam", "adamw", "muon"] = "adamw"
     learning_rate: float = 1e-3
     schedule: Literal["constant", "cosine"] = "cosine"
     warmup_steps: int = 100
@@ -62,6 +62,11 @@ class TrainSettings:
         require(self.steps >= 1, "'train.steps' must be at least 1")
         require(self.batch_size >= 1, "'train.batch_size' must be at least 1")
         require(self.learning_rate > 0, "'train.learning_rate' must be above 0")
+        require(
+            not (self.optimizer == "muon" and self.precision == "16-mixed"),
+            # Its gradient scaler serves one optimizer only.
+            "'train.optimizer=muon' cannot train in 16-mixed: set 'train.precision=bf16-mixed'",
+        )
         require(0 <= self.ema_decay < 1, "'train.ema_decay' must be in [0, 1)")
         require(self.log_every >= 1, "'train.log_every' must be at least 1")
         require(self.validate_every >= 1, "'train.validate_every' must be at least 1")
@@ -96,7 +101,7 @@ class _Run:
     """Everything that changes while training, and hence everything that is saved to resume."""
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizers: list[torch.optim.Optimizer]
     average: AveragedModel | None
     step: int = 0
     best: float = -math.inf
@@ -132,7 +137,9 @@ def fit(
         f"'train.batch_size' {settings.batch_size} must be a multiple of the {world} processes",
     )
     identity = {"train": config_to_dict(settings), **task.metadata()}
-    run = _Run(task.model, make_optimizer(task.model, settings), make_average(task.model, settings))
+    run = _Run(
+        task.model, make_optimizers(task.model, settings), make_average(task.model, settings)
+    )
     _prepare_folder(out, resume)
     if resume == "auto" and (out / STATE_NAME).is_file():
         _load_state(out, run, identity)
@@ -143,7 +150,7 @@ def fit(
         run.average.to(fabric.device)
     if settings.compile:
         run.model.compile()
-    wrapped, optimizer = fabric.setup(run.model, run.optimizer)
+    wrapped, *optimizers = fabric.setup(run.model, *run.optimizers)
 
     started = time.monotonic() - run.seconds
     batches = BatchStream(
@@ -155,7 +162,7 @@ def fit(
         (out / METRICS_NAME).open("a", encoding="utf-8") as log,
     ):
         for batch in batches:
-            learning_rate = set_learning_rate(optimizer, settings, run.step)
+            learning_rate = set_learning_rate(optimizers, settings, run.step)
             torch.manual_seed(settings.seed * 1_000_003 + run.step * 1_009 + rank)
             wrapped.train()
             losses = task.loss(wrapped, fabric.to_device(batch), run.step)
@@ -165,15 +172,16 @@ def fit(
                     "start again with a lower train.learning_rate"
                 )
             fabric.backward(losses["loss"])
-            if settings.grad_clip > 0:
-                fabric.clip_gradients(
-                    wrapped,
-                    optimizer,
-                    max_norm=settings.grad_clip,
-                    error_if_nonfinite=False,  # 16-bit training skips such a step by itself
-                )
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            for optimizer in optimizers:
+                if settings.grad_clip > 0:
+                    fabric.clip_gradients(
+                        wrapped,
+                        optimizer,
+                        max_norm=settings.grad_clip,
+                        error_if_nonfinite=False,  # 16-bit training skips such a step by itself
+                    )
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
             if run.average is not None:
                 run.average.update_parameters(run.model)
             run.step += 1
@@ -235,20 +243,38 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Adam or AdamW; weight decay spares vectors (biases, norms, scales) and embeddings."""
+def make_optimizers(model: nn.Module, settings: TrainSettings) -> list[torch.optim.Optimizer]:
+    """Adam or AdamW alone, or Muon (Jordan et al., 2024) beside an AdamW.
+
+    Weight decay spares vectors (biases, norms, scales) and embeddings. Muon takes the matrices but
+    embeddings and layers named "head", whose outputs leave the network; its steps are scaled to
+    the size of AdamW's, so that one learning rate serves both. `grad_clip` holds for each apart.
+    """
     decayed: list[nn.Parameter] = []
     spared: list[nn.Parameter] = []
+    hidden: list[nn.Parameter] = []
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    for parameter in model.parameters():
-        plain = parameter.ndim >= 2 and id(parameter) not in embeddings
-        (decayed if plain else spared).append(parameter)
+    for name, parameter in model.named_parameters():
+        if parameter.ndim < 2 or id(parameter) in embeddings:
+            spared.append(parameter)
+        elif settings.optimizer == "muon" and parameter.ndim == 2 and "head.weight" not in name:
+            hidden.append(parameter)
+        else:
+            decayed.append(parameter)
+    rate, decay = settings.learning_rate, settings.weight_decay
     groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": decayed, "weight_decay": decay},
         {"params": spared, "weight_decay": 0.0},
     ]
-    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind([g for g in groups if g["params"]], lr=settings.learning_rate, betas=settings.betas)
+    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
+    optimizers: list[torch.optim.Optimizer] = [
+        kind([g for g in groups if g["params"]], lr=rate, betas=settings.betas)
+    ]
+    if hidden:
+        optimizers.append(
+            torch.optim.Muon(hidden, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+        )
+    return optimizers
 
 
 def make_average(model: nn.Module, settings: TrainSettings) -> AveragedModel | None:
@@ -269,14 +295,15 @@ def make_average(model: nn.Module, settings: TrainSettings) -> AveragedModel | N
 
 
 def set_learning_rate(
-    optimizer: torch.optim.Optimizer, settings: TrainSettings, step: int
+    optimizers: Sequence[torch.optim.Optimizer], settings: TrainSettings, step: int
 ) -> float:
     """Linear warm-up, then constant or a cosine down to a hundredth; returns the rate of this step."""
     rate = settings.learning_rate * min(1.0, (step + 1) / max(1, settings.warmup_steps))
     if settings.schedule == "cosine":
         rate *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
     return rate
 
 
@@ -350,8 +377,9 @@ def _save_state(out: Path, run: _Run, identity: dict[str, Any]) -> None:
     tensors = {f"model.{k}": v for k, v in run.model.state_dict().items()}
     if run.average is not None:
         tensors |= {f"average.{k}": v for k, v in run.average.state_dict().items()}
-    for index, moments in run.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{k}": v for k, v in moments.items()}
+    for number, optimizer in enumerate(run.optimizers):
+        for index, moments in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{index}.{k}": v for k, v in moments.items()}
     tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
     progress_made = {"step": run.step, "best": run.best, "seconds": run.seconds}
     with atomic_path(out / STATE_NAME) as temporary:
@@ -375,11 +403,12 @@ def _load_state(out: Path, run: _Run, identity: dict[str, Any]) -> None:
     run.model.load_state_dict(_strip(tensors, "model."))
     if run.average is not None:
         run.average.load_state_dict(_strip(tensors, "average."))
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _strip(tensors, "optimizer.").items():
-        index, _, key = name.partition(".")
-        moments.setdefault(int(index), {})[key] = tensor
-    run.optimizer.load_state_dict({**run.optimizer.state_dict(), "state": moments})
+    for number, optimizer in enumerate(run.optimizers):
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _strip(tensors, f"optimizer.{number}.").items():
+            index, _, key = name.partition(".")
+            moments.setdefault(int(index), {})[key] = tensor
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     with safe_open(out / STATE_NAME, framework="pt") as file:
         made = file.metadata()
     run.step, run.best, run.seconds = int(made["step"]), float(made["best"]), float(made["seconds"])

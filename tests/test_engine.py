@@ -19,7 +19,7 @@ from shared.engine import (
     TrainSettings,
     fit,
     make_average,
-    make_optimizer,
+    make_optimizers,
     resolve_device,
     set_learning_rate,
 )
@@ -109,18 +109,20 @@ def test_a_run_leaves_exactly_these_files(tmp_path):
     assert meta["config"] == {"noise": 0.0}
 
 
-def test_the_loss_falls(tmp_path):
-    settings = replace(SETTINGS, steps=60, validate_every=60)
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon"])
+def test_the_loss_falls(tmp_path, optimizer):
+    settings = replace(SETTINGS, steps=100, validate_every=100, optimizer=optimizer)
     fit(Regression(), settings, tmp_path, device="cpu")
     losses = [line["loss"] for line in metrics(tmp_path) if line["split"] == "train"]
     assert losses[-1] < 0.3 * losses[0]
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("at", [1, 2])
-def test_interrupted_and_resumed_is_uninterrupted(tmp_path, at, ema_decay):
+def test_interrupted_and_resumed_is_uninterrupted(tmp_path, at, optimizer, ema_decay):
     """Ctrl-C saves the state after the step; resuming ends bit for bit where a whole run does."""
-    settings = replace(SETTINGS, ema_decay=ema_decay)
+    settings = replace(SETTINGS, optimizer=optimizer, ema_decay=ema_decay)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     fit(Regression(noise=0.1), settings, whole, device="cpu")
     with pytest.raises(KeyboardInterrupt):
@@ -208,15 +210,15 @@ def test_divergence_stops_the_run(tmp_path):
 
 def test_learning_rate_golden_numbers():
     settings = TrainSettings(steps=100, learning_rate=1.0, warmup_steps=10, schedule="cosine")
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.0)
-    rates = [set_learning_rate(optimizer, settings, step) for step in (0, 4, 9, 50, 75, 100)]
+    optimizers = [torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.0) for _ in range(2)]
+    rates = [set_learning_rate(optimizers, settings, step) for step in (0, 4, 9, 50, 75, 100)]
     expected = [0.1, 0.49805, 0.98035, 0.505, 0.15498, 0.01]
     assert rates == pytest.approx(expected, abs=1e-5)
-    assert optimizer.param_groups[0]["lr"] == rates[-1]
+    assert [optimizer.param_groups[0]["lr"] for optimizer in optimizers] == [rates[-1]] * 2
     constant = replace(settings, schedule="constant")
-    rates = [set_learning_rate(optimizer, constant, step) for step in (0, 4, 10, 100)]
+    rates = [set_learning_rate(optimizers, constant, step) for step in (0, 4, 10, 100)]
     assert rates == pytest.approx([0.1, 0.5, 1, 1])
-    assert set_learning_rate(optimizer, replace(constant, warmup_steps=0), 0) == 1
+    assert set_learning_rate(optimizers, replace(constant, warmup_steps=0), 0) == 1
 
 
 def test_average_golden_numbers():
@@ -238,11 +240,50 @@ def test_weight_decay_spares_vectors_and_embeddings():
     model = nn.ModuleDict(
         {"embed": nn.Embedding(3, 4), "linear": nn.Linear(4, 2), "norm": nn.LayerNorm(2)}
     )
-    decayed, spared = make_optimizer(model, TrainSettings(weight_decay=0.1)).param_groups
+    (optimizer,) = make_optimizers(model, TrainSettings(weight_decay=0.1))
+    decayed, spared = optimizer.param_groups
     assert decayed["weight_decay"] == 0.1
     assert spared["weight_decay"] == 0
     assert [id(p) for p in decayed["params"]] == [id(model["linear"].weight)]
     assert len(spared["params"]) == 4
+
+
+def test_muon_takes_exactly_the_hidden_matrices():
+    """AdamW keeps vectors, embeddings, kernels, books, and the head, whose outputs leave the network."""
+    model = nn.ModuleDict(
+        {
+            "embed": nn.Embedding(3, 4),
+            "convolve": nn.Conv1d(4, 4, 3),
+            "hidden": nn.Linear(4, 4),
+            "norm": nn.LayerNorm(4),
+            "head": nn.Linear(4, 2),
+        }
+    )
+    model.register_parameter("books", nn.Parameter(torch.zeros(2, 3, 4)))
+    settings = TrainSettings(optimizer="muon", learning_rate=0.1, weight_decay=0.1)
+    beside, muon = make_optimizers(model, settings)
+    assert isinstance(beside, torch.optim.AdamW)
+    assert isinstance(muon, torch.optim.Muon)
+    (group,) = muon.param_groups
+    assert [id(p) for p in group["params"]] == [id(model["hidden"].weight)]
+    assert (group["lr"], group["weight_decay"]) == (0.1, 0.1)
+    decayed, spared = ([id(p) for p in g["params"]] for g in beside.param_groups)
+    plain = (model["convolve"].weight, model["head"].weight, model.books)
+    assert sorted(decayed) == sorted(map(id, plain))
+    everything = sorted(map(id, model.parameters()))
+    assert sorted([*decayed, *spared, id(model["hidden"].weight)]) == everything
+
+
+def test_without_muon_there_is_one_optimizer():
+    model = nn.Linear(2, 2)
+    for name, kind in (("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)):
+        (optimizer,) = make_optimizers(model, TrainSettings(optimizer=name))
+        assert type(optimizer) is kind
+
+
+def test_muon_refuses_scaled_gradients():
+    with pytest.raises(UserError, match=r"muon.*set 'train.precision=bf16-mixed'"):
+        TrainSettings(optimizer="muon", precision="16-mixed")
 
 
 @pytest.mark.parametrize(
