@@ -315,6 +315,11 @@ def make_dataset(
     )
     for drop in report.dropped:
         print(f"dropped {drop.name}: {drop.reason}", file=sys.stderr)
+    if not report.songs:
+        raise UserError(
+            f"no song was written to {out}: all {len(report.dropped)} were dropped, as said above; "
+            "give other MIDI files, or ask for composed songs"
+        )
     print(f"{out}: {len(report.songs)} songs written, {len(report.dropped)} dropped")
 
 
@@ -506,6 +511,10 @@ def evaluate_prior(
     codec: CodecPath = None,
     prior: PriorPath = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("runs/evaluate-prior"),
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The songs of the codes: also judge what is written for their mixtures."),
+    ] = None,
     split: Split = "test",
     songs: Annotated[int, typer.Option(help="At most so many songs.")] = 40,
     seconds: Annotated[float, typer.Option(help="So much of the middle of each.")] = 20.0,
@@ -547,6 +556,7 @@ def evaluate_prior(
         songs,
         seconds,
         settings,
+        data,
     )
     print(report_markdown(report), end="")
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shared.cache import build_cache
 from shared.codec import Codec
 from shared.codes import SongCodes, read_manifest, require_codec
 from shared.errors import UserError
@@ -16,6 +17,7 @@ from shared.pitch import track_pitch
 from shared.song_metrics import BassFigures, judge_bass
 from shared.sources import BASS
 from stage2_prior.bootstrap import Estimate, bootstrap_mean
+from stage2_prior.listen import listen
 from stage2_prior.sampling import FREE
 
 
@@ -95,6 +97,28 @@ def sound_of(codes: npt.NDArray[np.uint16], clip: Clip, codec: Codec) -> npt.NDA
     every[BASS] = codes
     audio = codec.decode(every, clip.num_samples, [codec.sources[BASS]])
     return audio / np.float32(clip.song.gain)
+
+
+def taken_from_mixtures(
+    clips: Sequence[Clip], data: Path, codec: Codec
+) -> list[npt.NDArray[np.uint16]]:
+    """The accompaniments' codes `[S, H, frames]` as a user's songs give them: the bass taken out of the mixture.
+
+    Raises:
+        UserError: `data` does not hold the songs that the clips were extracted from.
+    """
+    songs = {song.name: song for song in build_cache(data, sample_rate=codec.sample_rate).songs}
+    missing = [clip.song.track for clip in clips if clip.song.track not in songs]
+    if missing:
+        raise UserError(
+            f"{data} holds no song '{missing[0]}': give the folder that the codes were extracted from"
+        )
+    taken = []
+    for clip in clips:
+        stems = songs[clip.song.track].read_all(clip.first * codec.hop, clip.num_samples)
+        heard = listen(stems.sum(0), codec, remove_bass=True)
+        taken.append(codec.encode(heard.accompaniment * np.float32(heard.gain)))
+    return taken
 
 
 def shifted_by_a_bar(audio: npt.NDArray[np.float32], clip: Clip) -> npt.NDArray[np.float32]:

@@ -29,6 +29,7 @@ from stage2_prior.clips import (
     sound_of,
     summarise,
     sung_share,
+    taken_from_mixtures,
 )
 from stage2_prior.frechet import embed, frechet_distance
 from stage2_prior.likelihood import SongLikelihood, song_likelihood
@@ -65,6 +66,7 @@ def evaluate_prior(
     songs: int = 40,
     seconds: float = 20.0,
     settings: SamplingSettings | None = None,
+    data: Path | None = None,
 ) -> PriorReport:
     """Judge a prior on songs it was not trained on; leaves report.json, report.md, report.png in `out`.
 
@@ -73,6 +75,8 @@ def evaluate_prior(
         songs: at most so many, an even choice of the split.
         seconds: of each song, from its middle, are generated and judged.
         settings: song i is sampled with the seed `settings.seed + i`.
+        data: the songs that the codes were extracted from. With them the ladder also has what is written
+            for their mixtures, the bass taken out by the codec.
 
     Raises:
         UserError: too few songs, codes or prior of another codec, an unwritable place.
@@ -82,11 +86,16 @@ def evaluate_prior(
     require(seconds > PROMPT_SECONDS, f"clips must be longer than {PROMPT_SECONDS:g} s")
     require_fingerprint(prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
     clips = load_clips(codes, codec, split, songs, seconds)
+    mixed = taken_from_mixtures(clips, data, codec) if data is not None else None
     names = {end: out / f"report.{end}" for end in ("json", "md", "png")}
     with files_together(names) as files:
-        with progress("judging", total=3 * len(clips) + 7 * min(GATE_SONGS, len(clips))) as bar:
+        rounds = 3 if mixed is None else 4
+        total = rounds * len(clips) + 7 * min(GATE_SONGS, len(clips))
+        with progress("judging", total) as bar:
             judged = _Evaluation(clips, codec, prior, settings, bar)
-            written = judged.write_all()
+            written = {"ours": judged.write_all([clip.accompaniment for clip in clips])}
+            if mixed is not None:
+                written["ours, the bass taken out of the mix"] = judged.write_all(mixed)
             ladder, writing = judged.ladder(written)
             bits = judged.likelihoods()
             gates = (
@@ -143,15 +152,19 @@ class _Evaluation:
             lambda i: song_likelihood(self.prior, songs[i], songs[(i + 1) % len(songs)]),
         )
 
-    def write_all(self) -> list[GeneratedBass]:
-        """A bass for each clip, from nothing."""
-        return self._each(range(len(self.clips)), self._write)
+    def write_all(self, accompaniments: Sequence[npt.NDArray[np.uint16]]) -> list[GeneratedBass]:
+        """A bass for each clip, from nothing but its accompaniment's codes."""
+        return self._each(
+            range(len(self.clips)), lambda i: self._write(i, accompaniment=accompaniments[i])
+        )
 
-    def ladder(self, written: Sequence[GeneratedBass]) -> tuple[tuple[Rung, ...], Gate]:
+    def ladder(
+        self, written: Mapping[str, Sequence[GeneratedBass]]
+    ) -> tuple[tuple[Rung, ...], Gate]:
         """The ladder, and the step of writing from nothing, which is a rung of it."""
 
         def climb(index: int) -> dict[str, _Judged]:
-            sounds = self._rungs(index, written[index])
+            sounds = self._rungs(index, {name: lines[index] for name, lines in written.items()})
             return {
                 name: _Judged(judge(sound, self.clips[index]), embed(sound, self.codec.sample_rate))
                 for name, sound in sounds.items()
@@ -173,7 +186,7 @@ class _Evaluation:
 
         def equal_codes(index: int) -> float:
             again = self._write(index, seed=self.settings.seed + index + ANOTHER_SEED)
-            return float(np.mean(written[index].codes == again.codes))
+            return float(np.mean(written["ours"][index].codes == again.codes))
 
         equal = self._each(self.few, equal_codes)
         ours = [each.figures for each in by_rung["ours"]]
@@ -235,22 +248,28 @@ class _Evaluation:
             figures |= {f"guidance {scale:g}: {name}": value for name, value in shares.items()}
         return Gate("Guidance", "Does listening harder to the song help?", figures)
 
-    def _rungs(self, index: int, ours: GeneratedBass) -> dict[str, Sound]:
+    def _rungs(self, index: int, ours: Mapping[str, GeneratedBass]) -> dict[str, Sound]:
         clip, other = self.clips[index], self.clips[(index + 1) % len(self.clips)]
         true = sound_of(clip.bass, clip, self.codec)
         return {
             "silence": np.zeros_like(true),
             "another song's bass": sound_of(other.bass, other, self.codec),
             "true bass, a bar late": shifted_by_a_bar(true, clip),
-            "ours": self._sound(index, ours),
+            **{name: self._sound(index, line) for name, line in ours.items()},
             "true bass": true,
         }
 
     def _write(
-        self, index: int, fixed: npt.NDArray[np.int64] | None = None, **changes: Any
+        self,
+        index: int,
+        fixed: npt.NDArray[np.int64] | None = None,
+        accompaniment: npt.NDArray[np.uint16] | None = None,
+        **changes: Any,
     ) -> GeneratedBass:
         settings = replace(self.settings, **{"seed": self.settings.seed + index, **changes})
-        return generate(self.prior, self.clips[index].accompaniment, settings, fixed=fixed)
+        if accompaniment is None:
+            accompaniment = self.clips[index].accompaniment
+        return generate(self.prior, accompaniment, settings, fixed=fixed)
 
     def _sound(self, index: int, line: GeneratedBass) -> Sound:
         return sound_of(line.codes, self.clips[index], self.codec)

@@ -97,7 +97,8 @@ def draw_report(report: PriorReport, path: Path) -> None:
     for index, rung in enumerate(report.ladder):
         shares = [rung.figures[name] for name in SHARES]
         places = [column + (index - (len(report.ladder) - 1) / 2) * width for column in range(4)]
-        colour = OURS if rung.name == "ours" else str(0.85 - 0.17 * index)
+        grey = 0.85 * (1 - index / (len(report.ladder) - 1))
+        colour = OURS if rung.name.startswith("ours") else str(grey)
         means = [share.mean for share in shares]
         right.bar(
             places, means, width, yerr=_errors(shares), capsize=2, color=colour, label=rung.name
@@ -105,7 +106,7 @@ def draw_report(report: PriorReport, path: Path) -> None:
     right.set_xticks(range(4), [name.replace("_", " ") for name in SHARES])
     right.set_ylim(0, 1.02)
     right.set_title("how the bass fits the song")
-    figure.legend(loc="outside lower center", ncols=len(report.ladder), fontsize=9)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=9)
     figure.savefig(path, format="png", dpi=130)
 
 

@@ -18,7 +18,13 @@ from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage2_prior.bootstrap import bootstrap_mean
-from stage2_prior.clips import Clip, load_clips, shifted_by_a_bar, sung_share
+from stage2_prior.clips import (
+    Clip,
+    load_clips,
+    shifted_by_a_bar,
+    sung_share,
+    taken_from_mixtures,
+)
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.evaluate import evaluate_prior
 from stage2_prior.frechet import BANDS, embed, frechet_distance
@@ -136,6 +142,28 @@ def test_a_whole_evaluation(codes: Path, codec: VQVAECodec, prior: Prior, tmp_pa
     page = (tmp_path / "report.md").read_text()
     assert "another song's bass" in page
     assert "log-mel" in page
+
+
+def test_songs_with_a_bass_in_them_are_judged_too(
+    codes: Path, codec: VQVAECodec, prior: Prior, write_song, tmp_path: Path
+) -> None:
+    for name in ("a", "bb"):
+        write_song(tmp_path / "songs" / "test" / name, seconds=6.0)
+    report = evaluate_prior(
+        codes, codec, prior, tmp_path / "out", seconds=SECONDS, data=tmp_path / "songs"
+    )
+    assert [rung.name for rung in report.ladder][3:5] == [
+        "ours",
+        "ours, the bass taken out of the mix",
+    ]
+    clips = load_clips(codes, codec, "test", 2, SECONDS)
+    for clip, taken in zip(
+        clips, taken_from_mixtures(clips, tmp_path / "songs", codec), strict=True
+    ):
+        assert taken.shape == clip.accompaniment.shape
+    write_song(tmp_path / "others" / "test" / "a", seconds=6.0)
+    with pytest.raises(UserError, match="holds no song 'bb'"):
+        taken_from_mixtures(clips, tmp_path / "others", codec)
 
 
 def test_an_untrained_prior_knows_nothing(codec: VQVAECodec, prior: Prior) -> None:
