@@ -19,6 +19,7 @@ class ModelConfig:
     entries: int = 64  # m
     code_size: int = 16
     shared_codebooks: bool = False
+    tied_logits: bool = False  # how near a point is to each entry, instead of the encoder's own
     encoder_width: int = 256
     encoder_blocks: int = 4
     decoder_width: int = 384
@@ -28,8 +29,11 @@ class ModelConfig:
     layer_scale: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("sample_rate", "hop", "codebooks", "code_size", "encoder_width"):
+        for name in ("codebooks", "code_size", "encoder_width"):
             require(getattr(self, name) >= 1, f"'model.{name}' must be at least 1")
+        # The encoder tells frequencies below 3.45 kHz from those above: both must hold some bins.
+        require(8000 <= self.sample_rate <= 192000, "'model.sample_rate' must be in 8000..192000")
+        require(self.hop >= 16, "'model.hop' must be at least 16")
         require(2 <= self.entries <= 65536, "'model.entries' must be in 2..65536")
         require(self.kernel % 2 == 1, "'model.kernel' must be odd")
 

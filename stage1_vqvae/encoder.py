@@ -1,4 +1,6 @@
-"""The encoder: a stereo mixture in, logits over the entries of every source's codebooks out."""
+"""The encoder: a stereo mixture in, numbers for every source's codebooks out, of which the quantiser makes logits."""
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -7,24 +9,46 @@ from stage1_vqvae.convnext import ConvNeXtStack
 from stage1_vqvae.spectral import analyse, mid_side
 
 COMPRESSION = 0.4  # exponent of the magnitude; keeps quiet partials visible beside loud ones
-LOGIT_STD = 3.0  # wide initial logits: narrow ones leave the soft mixture uniform and the codebooks collapse
+PHASE_HZ = 3450  # up to here the encoder is given phases; above, no code could hold them
+BANDS = 24  # of what lies above
 
 
-def features(padded: Tensor, hop: int) -> Tensor:
-    """Padded audio to magnitude-compressed spectra with phase, real and imaginary: [B, T, 4 * (hop + 1)]."""
-    spectrum = analyse(mid_side(padded), hop)
-    compressed = spectrum * (spectrum.abs() + 1e-6) ** (COMPRESSION - 1)
-    return torch.view_as_real(compressed).permute(0, 2, 1, 3, 4).flatten(2)
+class Features(nn.Module):
+    """Padded audio [B, 2, (T + 1) * hop] to what the encoder reads of mid and side [B, T, size].
+
+    Below PHASE_HZ the compressed spectrum, real and imaginary; above it the compressed level of bands of equal ratio.
+    """
+
+    averages: Tensor  # [bins above, bands]
+
+    def __init__(self, sample_rate: int, hop: int) -> None:
+        super().__init__()
+        bins = hop + 1
+        self.hop, self.low = hop, round(PHASE_HZ * 2 * hop / sample_rate)
+        ratios = torch.linspace(0, 1, BANDS + 1, dtype=torch.float64)
+        edges = (self.low * (bins / self.low) ** ratios).round().long().unique() - self.low
+        above = torch.arange(bins - self.low)[:, None]
+        members = ((above >= edges[:-1]) & (above < edges[1:])).float()
+        self.register_buffer("averages", members / members.sum(0), persistent=False)
+        self.size = 4 * self.low + 2 * members.shape[1]
+
+    def forward(self, padded: Tensor) -> Tensor:
+        spectrum = analyse(mid_side(padded), self.hop)
+        phased, rest = spectrum[..., : self.low], spectrum[..., self.low :]
+        compressed = phased * (phased.abs() + 1e-6) ** (COMPRESSION - 1)
+        levels = (rest.abs().square() @ self.averages + 1e-8) ** (COMPRESSION / 2)
+        by_frame = (torch.view_as_real(compressed).flatten(-2), levels)
+        return torch.cat([part.transpose(1, 2).flatten(2) for part in by_frame], dim=-1)
 
 
 class Encoder(nn.Module):
-    """Padded audio [B, 2, (T + 1) * hop] to logits [B, T, sources, codebooks, entries]."""
+    """Padded audio [B, 2, (T + 1) * hop] to [B, T, *shape], each number of about `std` at the start."""
 
     def __init__(
         self,
-        sources: int,
-        codebooks: int,
-        entries: int,
+        shape: tuple[int, int, int],
+        std: float,
+        sample_rate: int,
         hop: int,
         width: int,
         blocks: int,
@@ -33,15 +57,15 @@ class Encoder(nn.Module):
         layer_scale: float,
     ) -> None:
         super().__init__()
-        self.hop = hop
-        self.shape = (sources, codebooks, entries)
-        self.project = nn.Linear(4 * (hop + 1), width)
+        self.shape = shape
+        self.features = Features(sample_rate, hop)
+        self.project = nn.Linear(self.features.size, width)
         self.norm = nn.LayerNorm(width)
         self.stack = ConvNeXtStack(width, blocks, kernel, expansion, layer_scale)
-        self.head = nn.Linear(width, sources * codebooks * entries)
-        nn.init.normal_(self.head.weight, std=LOGIT_STD / width**0.5)
-        nn.init.zeros_(self.head.bias)
+        self.readout = nn.Linear(width, math.prod(shape))
+        nn.init.normal_(self.readout.weight, std=std / width**0.5)
+        nn.init.zeros_(self.readout.bias)
 
     def forward(self, padded: Tensor) -> Tensor:
-        hidden = self.stack(self.norm(self.project(features(padded, self.hop))))
-        return self.head(hidden).unflatten(-1, self.shape)
+        hidden = self.stack(self.norm(self.project(self.features(padded))))
+        return self.readout(hidden).unflatten(-1, self.shape)

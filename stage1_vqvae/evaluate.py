@@ -268,7 +268,7 @@ def soft_and_hard(codec: VQVAECodec, stems: np.ndarray) -> tuple[np.ndarray, np.
     coded = CodedMixture.encode(mixture, codec)
     model, device = codec.model, next(codec.model.parameters()).device
     audio = torch.from_numpy(mixture * np.float32(coded.gain))[None].to(device)
-    logits = model.encoder(pad_to_frames(audio, codec.hop)).float()
+    logits = model.logits(pad_to_frames(audio, codec.hop))
     temperature = codec.config.quantizer.temperature_end
     vectors = model.quantizer(logits, Softness(temperature, noise=0.0))
     spectra = model.decoder(

@@ -1,9 +1,11 @@
 """The quantiser: logits over codebook entries become vectors, softly in training and hard at inference.
 
 Training (Kim et al., 2021): y = softmax((z + g) / tau) with Gumbel noise g, q = sum_k y_k e_k.
-Inference: q = e_argmax. There is no distance matching and no commitment loss. Two additions of ours, both off in the
-paper preset: the noise can be scaled (faded in), and a straight-through phase uses the hard vectors forward
-with the soft gradient, so that the decoder ends its training on what it will see.
+Inference: q = e_argmax. There is no distance matching and no commitment loss. Three additions of ours, all off in the
+paper preset: the noise can be scaled (faded in); a straight-through phase uses the hard vectors forward
+with the soft gradient, so that the decoder ends its training on what it will see; and logits can be tied to the
+entries: the encoder then gives a point per codebook, and the logit of an entry is how near it lies. A mixture of the
+entries near a point is about that point, so that gradients pass the quantiser nearly unchanged.
 """
 
 from dataclasses import dataclass
@@ -22,17 +24,49 @@ class Softness:
     hard: bool = False  # straight-through: hard forward, soft backward
 
 
+# Of tied logits: at temperature 1 a mixture reaches to the next entries, hardly farther.
+SHARPNESS = 3.5
+
+
 class Quantizer(nn.Module):
-    """Codebooks [sources or 1, codebooks, entries, size]; a source's vector is the concatenation of its codebooks'."""
+    """Codebooks [sources or 1, codebooks, entries, size]; a source's vector is the concatenation of its codebooks'.
+
+    tied: logits are made of points in the cube that the entries fill evenly at the start.
+    """
 
     def __init__(
-        self, sources: int, codebooks: int, entries: int, size: int, shared: bool = False
+        self,
+        sources: int,
+        codebooks: int,
+        entries: int,
+        size: int,
+        shared: bool = False,
+        tied: bool = False,
     ) -> None:
         super().__init__()
-        self.sources, self.entries = sources, entries
-        self.codebooks = nn.Parameter(
-            torch.randn(1 if shared else sources, codebooks, entries, size)
-        )
+        self.sources, self.entries, self.tied = sources, entries, tied
+        shape = (1 if shared else sources, codebooks, entries, size)
+        if tied:
+            even = 2 * torch.quasirandom.SobolEngine(size).draw(entries) - 1
+            self.codebooks = nn.Parameter(even.expand(shape).clone())
+        else:
+            self.codebooks = nn.Parameter(torch.randn(shape))
+
+    @property
+    def inputs(self) -> int:
+        """Numbers that the encoder gives per codebook: the logits, or the point they are made of."""
+        return self.codebooks.shape[-1] if self.tied else self.entries
+
+    def logits(self, encoded: Tensor) -> Tensor:
+        """What the encoder gives [B, T, S, H, inputs] to logits [B, T, S, H, m]."""
+        if not self.tied:
+            return encoded
+        points = torch.tanh(encoded)
+        books = self.codebooks.expand(self.sources, -1, -1, -1)
+        # Half the squared distance, but for the point's own square, which is the same for all entries.
+        nearness = torch.einsum("btshd,shmd->btshm", points, books) - books.square().sum(-1) / 2
+        side = 2 * self.entries ** (-1 / self.inputs)  # of the cube each entry has to itself
+        return SHARPNESS / side**2 * nearness
 
     def forward(self, logits: Tensor, softness: Softness) -> Tensor:
         """Logits [B, T, S, H, m] to vectors [B, T, S, H * size]: soft or straight-through, for training."""

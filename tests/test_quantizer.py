@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from stage1_vqvae.config import QuantizerSchedule
-from stage1_vqvae.quantizer import Quantizer, Softness, assign
+from shared.config import load_config
+from stage1_vqvae.config import PRESETS, QuantizerSchedule, VQVAEConfig
+from stage1_vqvae.quantizer import SHARPNESS, Quantizer, Softness, assign
 from stage1_vqvae.train import softness
 
 BATCH, FRAMES, SOURCES, BOOKS, ENTRIES, SIZE = 2, 5, 4, 3, 8, 6
@@ -93,6 +94,84 @@ def test_gradients_reach_logits_and_codebooks(quantizer, logits, state):
     assert logits.grad.isfinite().all()
     assert logits.grad.abs().sum((0, 1, 4)).min() > 0
     assert quantizer.codebooks.grad.abs().sum((2, 3)).min() > 0
+
+
+@pytest.fixture
+def encoded() -> torch.Tensor:
+    """What the encoder gives where logits are tied: points, before they are bounded."""
+    shape = (BATCH, FRAMES, SOURCES, BOOKS, SIZE)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(params=[False, True], ids=["per-source", "shared"])
+def tied(request) -> Quantizer:
+    """Every book moved a little from where all start, as training does."""
+    torch.manual_seed(0)
+    quantizer = Quantizer(SOURCES, BOOKS, ENTRIES, SIZE, shared=request.param, tied=True)
+    with torch.no_grad():
+        quantizer.codebooks += 0.3 * torch.randn_like(quantizer.codebooks)
+    return quantizer
+
+
+def test_the_encoder_gives_logits_or_points(quantizer, tied, logits, encoded):
+    assert (quantizer.inputs, tied.inputs) == (ENTRIES, SIZE)
+    assert quantizer.logits(logits) is logits
+    assert tied.logits(encoded).shape == logits.shape
+
+
+def test_tied_logits_take_the_nearest_entry(tied, encoded):
+    books = tied.codebooks.expand(SOURCES, -1, -1, -1)
+    distances = (encoded.tanh()[..., None, :] - books).square().sum(-1)
+    assert torch.equal(tied.codes(tied.logits(encoded)), distances.argmin(-1))
+
+
+def test_tied_logits_fall_with_the_squared_distance(tied, encoded):
+    """By half of it, times SHARPNESS in units of an entry's own cube: 8 entries of side 2 / 8^(1/6)."""
+    books = tied.codebooks.expand(SOURCES, -1, -1, -1)
+    distances = (encoded.tanh()[..., None, :] - books).square().sum(-1)
+    expected = (-SHARPNESS / 2 * distances / 2).softmax(-1)  # the side is the root of 2
+    torch.testing.assert_close(assign(tied.logits(encoded), QUIET), expected)
+
+
+def test_a_cold_mixture_is_the_lookup_when_tied(tied, encoded):
+    logits = tied.logits(encoded)
+    cold = tied(logits, Softness(temperature=1e-5, noise=0.0))
+    torch.testing.assert_close(cold, tied.lookup(tied.codes(logits)))
+
+
+def test_a_tied_mixture_is_about_its_point():
+    """So that the gradient passes the quantiser nearly unchanged; an untied mixture knows no such point."""
+    quantizer = Quantizer(1, 1, 64, 6, tied=True)
+    points = 0.5 * torch.randn(1, 200, 1, 1, 6, generator=torch.Generator().manual_seed(2))
+    mixture = quantizer(quantizer.logits(points), QUIET).flatten(0, 2)
+    correlation = torch.corrcoef(torch.stack((mixture.flatten(), points.tanh().flatten())))[0, 1]
+    assert correlation > 0.9
+
+
+def test_tied_entries_start_evenly_in_the_cube():
+    books = Quantizer(SOURCES, BOOKS, 64, 6, tied=True).codebooks
+    assert books.amin() >= -1
+    assert books.amax() <= 1
+    assert books.mean((2, 3)).abs().max() < 0.05
+    halves = (books >= 0).sum(2)  # of each axis, half the entries lie on each side
+    assert (halves == 32).all()
+
+
+@pytest.mark.parametrize("state", [Softness(), QUIET, Softness(0.6, 0.0, hard=True)])
+def test_gradients_reach_encoder_and_codebooks_when_tied(tied, encoded, state):
+    encoded.requires_grad_()
+    tied(tied.logits(encoded), state).square().sum().backward()
+    assert encoded.grad.isfinite().all()
+    assert encoded.grad.abs().sum((0, 1)).min() > 0
+    assert tied.codebooks.grad.abs().sum((2, 3)).min() > 0
+
+
+def test_only_the_compact_preset_ties_logits():
+    tied = {
+        name: load_config(VQVAEConfig, PRESETS, name).model.tied_logits
+        for name in ("compact", "paper", "tiny")
+    }
+    assert tied == {"compact": True, "paper": False, "tiny": False}
 
 
 def test_schedule_golden_numbers():

@@ -1,9 +1,13 @@
 """The network: shapes, selections, gradients, and the decoder that knows sources only by their codes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from shared.engine import TrainSettings, make_optimizers
 from stage1_vqvae.config import ModelConfig
+from stage1_vqvae.decoder import Decoder
 from stage1_vqvae.model import VQVAE
 from stage1_vqvae.quantizer import Softness
 from stage1_vqvae.spectral import num_frames, pad_to_frames
@@ -16,10 +20,10 @@ SAMPLES = 1000
 QUIET = Softness(temperature=0.5, noise=0.0)
 
 
-@pytest.fixture
-def model() -> VQVAE:
+@pytest.fixture(params=[False, True], ids=["free", "tied"])
+def model(request) -> VQVAE:
     torch.manual_seed(0)
-    return VQVAE(TINY)
+    return VQVAE(replace(TINY, tied_logits=request.param))
 
 
 @pytest.fixture
@@ -87,3 +91,37 @@ def test_it_starts_near_silence(model, mixture, selection):
     """A decoder that starts at full scale spends its first steps on falling silent."""
     output = model(mixture, selection, Softness())
     assert output.selected.square().mean().sqrt() < 0.2
+
+
+def test_the_envelope_falls_and_the_side_is_quieter():
+    """A head of equal outputs makes the spectrum of pink noise: half at the knee, 6 dB less an octave above it."""
+    decoder = Decoder(4, 8, 44100, 1024, 16, 1, 7, 4, 0.1)
+    torch.nn.init.zeros_(decoder.head.weight)
+    torch.nn.init.ones_(decoder.head.bias)
+    mid, side = decoder(torch.zeros(1, 5, 4, 8), torch.ones(1, 4))[0, :, 0].real
+    hertz = torch.linspace(0, 22050, 1025)
+    torch.testing.assert_close(mid, 300 / (300 + hertz))
+    torch.testing.assert_close(side, 0.3 * mid)
+    assert (mid.diff() < 0).all()
+
+
+def test_what_is_fixed_is_not_in_the_weights(model):
+    fixed = {name.rpartition(".")[2] for name, _ in model.named_buffers()}
+    assert fixed == {"averages", "envelope"}
+    assert not any(name.endswith(tuple(fixed)) for name in model.state_dict())
+
+
+def test_muon_takes_the_networks_hidden_matrices(model):
+    _, muon = make_optimizers(model, TrainSettings(optimizer="muon"))
+    taken = {id(parameter) for parameter in muon.param_groups[0]["params"]}
+    names = {name for name, parameter in model.named_parameters() if id(parameter) in taken}
+    blocks = {
+        f"{part}.stack.blocks.0.{layer}.weight"
+        for part in ("encoder", "decoder")
+        for layer in ("expand", "contract")
+    }
+    assert names == blocks | {
+        "encoder.project.weight",
+        "encoder.readout.weight",
+        "decoder.project.weight",
+    }
