@@ -1,8 +1,8 @@
 """What does each part of the recipe bring? Train variants from one seed and budget, and compare: what `ablate` does.
 
 The paper's own comparison (full, without STFT, without complement) comes first, then the paper's losses alone,
-then our additions, each taken away from the full recipe. Every variant sees the same batches of the
-same songs, for as many steps.
+then our additions, each taken away from the full recipe or put back to what is common. Every variant
+sees the same batches of the same songs, for as many steps.
 """
 
 import json
@@ -27,7 +27,7 @@ from stage1_vqvae.config import LossConfig, VQVAEConfig
 from stage1_vqvae.evaluate import excerpt, songs_of
 from stage1_vqvae.sdr_table import PAPER, SdrRow, sdr_table
 from stage1_vqvae.separate import CodedMixture
-from stage1_vqvae.train import train_vqvae
+from stage1_vqvae.train import softness, train_vqvae
 
 SPLIT: Split = "test"
 
@@ -86,13 +86,14 @@ class Ablation:
 
 
 def variants(full: VQVAEConfig) -> list[Variant]:
-    """The variants of a recipe; what the recipe does not use is not taken away.
+    """The variants of a recipe; what the recipe does not use, or what has no effect, is not taken away.
 
     Without STFT means without any term on spectra: the paper's, and our magnitude term.
     """
-    loss, schedule = full.loss, full.quantizer
+    loss, schedule, train = full.loss, full.quantizer, full.train
     paper_losses = LossConfig(complement=loss.complement)
     constant = replace(schedule, temperature_start=schedule.temperature_end)
+    adamw = replace(train, optimizer="adamw" if train.optimizer == "muon" else train.optimizer)
     candidates = [
         Variant("full", full),
         Variant("without STFT", replace(full, loss=replace(loss, stft=0.0, magnitude=0.0))),
@@ -101,17 +102,20 @@ def variants(full: VQVAEConfig) -> list[Variant]:
         Variant("without SNR", replace(full, loss=replace(loss, snr=0.0))),
         Variant("without magnitude", replace(full, loss=replace(loss, magnitude=0.0))),
         Variant("without usage", replace(full, loss=replace(loss, usage=0.0))),
+        Variant("with free logits", replace(full, model=replace(full.model, tied_logits=False))),
         Variant("without annealing", replace(full, quantizer=constant)),
         Variant(
             "without fading noise in", replace(full, quantizer=replace(schedule, noise_full_at=0.0))
         ),
         Variant("without hard phase", replace(full, quantizer=replace(schedule, hard_from=1.0))),
         Variant("without coherent songs", replace(full, remix=replace(full.remix, coherent=0.0))),
-        Variant("without averaging", replace(full, train=replace(full.train, ema_decay=0.0))),
+        Variant("with AdamW", replace(full, train=adamw)),
+        Variant("without averaging", replace(full, train=replace(train, ema_decay=0.0))),
     ]
     distinct: list[Variant] = []
     for candidate in candidates:
-        if all(candidate.config != known.config for known in distinct) and _learns(candidate):
+        known = [variant.config for variant in distinct]
+        if _learns(candidate) and not any(_alike(candidate.config, other) for other in known):
             distinct.append(candidate)
     return distinct
 
@@ -151,6 +155,16 @@ def ablate(
     with atomic_path(out / "report.md") as temporary:
         temporary.write_text(ablation.as_markdown(), encoding="utf-8")
     return ablation
+
+
+def _alike(one: VQVAEConfig, other: VQVAEConfig) -> bool:
+    """Whether both train the same: equal but for a schedule that gives the same states at every step."""
+    if replace(one, quantizer=other.quantizer) != other:
+        return False
+    positions = (step / one.train.steps for step in range(one.train.steps))
+    return one == other or all(
+        softness(one.quantizer, at) == softness(other.quantizer, at) for at in positions
+    )
 
 
 def _learns(variant: Variant) -> bool:

@@ -18,7 +18,7 @@ from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.embedding_report import SourceVectors, collect_vectors, embedding_report
 from stage1_vqvae.evaluate import evaluate_vqvae, excerpt, soft_and_hard, source_codes
 from stage1_vqvae.sdr_table import PAPER, SdrRow, sdr_table
-from stage1_vqvae.train import train_vqvae
+from stage1_vqvae.train import softness, train_vqvae
 
 
 @pytest.fixture(scope="module")
@@ -201,16 +201,51 @@ def test_variants_differ_in_one_thing():
     assert all(v.config != full for v in listed[1:])
     by_name = {variant.name: variant.config for variant in listed}
     assert by_name["without STFT"].loss == replace(full.loss, stft=0.0, magnitude=0.0)
-    assert by_name["without usage"] == replace(full, loss=replace(full.loss, usage=0.0))
+    assert by_name["with free logits"] == replace(
+        full, model=replace(full.model, tied_logits=False)
+    )
+    assert by_name["with AdamW"] == replace(full, train=replace(full.train, optimizer="adamw"))
     assert {v.config.train.seed for v in listed} == {full.train.seed}
     assert {v.config.train.steps for v in listed} == {full.train.steps}
+
+
+def test_what_has_no_effect_is_no_variant():
+    """Straight-through from the first step on there is no mixture to cool and no noise to fade in."""
+    full = load_config(VQVAEConfig, PRESETS, "compact")
+    assert full.quantizer.hard_from == 0
+    by_name = {variant.name: variant.config for variant in variants(full)}
+    assert not {"without usage", "without annealing", "without fading noise in"} & set(by_name)
+    # The hard phase left out, the mixtures are soft and noisy throughout.
+    soft = by_name["without hard phase"]
+    assert soft == replace(full, quantizer=replace(full.quantizer, hard_from=1.0))
+    states = [softness(soft.quantizer, step / 10) for step in range(10)]
+    assert not any(state.hard for state in states)
+    assert states[-1].noise > 0
+    free = {variant.name for variant in variants(replace(full, quantizer=soft.quantizer))}
+    assert {"without annealing", "without fading noise in"} <= free
+    assert "without hard phase" not in free
+
+
+def test_what_is_used_is_taken_away():
+    full = load_config(VQVAEConfig, PRESETS, "tiny", overrides=["train.steps=100"])
+    by_name = {variant.name: variant.config for variant in variants(full)}
+    assert by_name["without usage"] == replace(full, loss=replace(full.loss, usage=0.0))
+    assert {"without annealing", "without fading noise in", "without hard phase"} <= set(by_name)
+    assert not {"with free logits", "with AdamW"} & set(by_name)
 
 
 def test_the_papers_variants_of_the_paper_preset():
     paper = load_config(VQVAEConfig, PRESETS, "paper")
     names = [variant.name for variant in variants(paper)]
     assert names[:3] == ["full", "without STFT", "without complement"]
-    assert not {"without SNR", "without usage", "without hard phase"} & set(names)
+    absent = {
+        "without SNR",
+        "without usage",
+        "without hard phase",
+        "with free logits",
+        "with AdamW",
+    }
+    assert not absent & set(names)
 
 
 def test_ablate(stem_folder, config, tmp_path, capsys):
