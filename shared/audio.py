@@ -5,6 +5,7 @@ reads WAV, FLAC, OGG and MP3; PyAV reads the rest (M4A, MP4, WebM, ...) from the
 wheel, so no ffmpeg program is needed.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -167,6 +168,8 @@ def _readable(path: Path | str) -> Path:
         raise UserError(f"{path} is a folder; name an audio file")
     if not path.exists():
         raise UserError(f"there is no file {path}; check the path")
+    if not os.access(path, os.R_OK):
+        raise UserError(f"{path} may not be read; change its permissions")
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes); copy or export it again")
     return path
@@ -213,7 +216,7 @@ def _read_av(path: Path, stream: int) -> Audio:
             mp4 = "mp4" in container.format.name
     except (av.FFmpegError, ValueError) as error:
         raise UserError(
-            f"{path} is not an audio file, or is truncated or damaged ({error}); export it again"
+            f"{path} is not an audio file, or is truncated or damaged; export it again"
         ) from error
     samples = np.concatenate(blocks, axis=1) if blocks else np.zeros((channels, 0), np.float32)
     # Other formats only estimate their duration; MP4 states it.

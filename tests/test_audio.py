@@ -234,3 +234,22 @@ def test_stem_mp4_equals_musdbs_decoding(stem_mp4: Path, tmp_path: Path) -> None
         theirs = track.sources[source].audio * 32768
         assert ours.shape == theirs.shape
         assert np.abs(ours - theirs).max() <= 1
+
+
+def test_what_is_no_audio_is_said_in_one_plain_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "song.wav"
+    path.write_text("this is no audio" * 100)
+    with pytest.raises(UserError) as raised:
+        read_audio(path)
+    assert str(raised.value) == (
+        f"{path} is not an audio file, or is truncated or damaged; export it again"
+    )
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "song.wav", sine(100), RATE)
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may read everything
+    with pytest.raises(UserError, match=r"song\.wav may not be read"):
+        read_audio(tmp_path / "song.wav")
