@@ -325,5 +325,38 @@ def test_checkpoints_that_do_not_fit_are_refused(
     refuse(*extract, "--codec", other, out=out, mentions=fingerprint)
 
 
+def test_a_data_set_of_dropped_midi_files_only_is_refused(tmp_path: Path) -> None:
+    midi, out = tmp_path / "midi", tmp_path / "out"
+    midi.mkdir()
+    for name in ("a.mid", "b.mid"):
+        (midi / name).write_text(f"{name} is no music")
+    arguments = ["make-dataset", "--songs", "0", "--midi", str(midi), "--out", str(out)]
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == 2, (result.output, result.exception)
+    *drops, mistake = result.stderr.splitlines()
+    assert [re.sub(r".*/", "", drop).partition(": ")[0] for drop in drops] == ["a.mid", "b.mid"]
+    assert re.match(r"error: no song was written to .*out: all 2 were dropped", mistake)
+    assert not result.stdout
+    assert files(out) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "mentions"),
+    [
+        ("up", "--transpose 'up' is not LOW..HIGH"),
+        ("3..-3", "--transpose '3..-3' is not LOW..HIGH"),
+        ("1..2..3", "write it as -3..3"),
+        ("-13..0", "-12 to 12 semitones"),
+        ("0..99999999999999", "-12 to 12 semitones"),
+    ],
+)
+def test_a_wrong_transposition_is_refused_before_anything_is_read(
+    value: str, mentions: str, tmp_path: Path
+) -> None:
+    nothing = tmp_path / "none"  # neither songs nor a codec
+    extract = ("extract-codes", "--data", nothing, "--codec", nothing)
+    refuse(*extract, "--transpose", value, out=tmp_path / "codes", mentions=mentions)
+
+
 def train(data: Path) -> tuple[object, ...]:
     return ("train-vqvae", "--data", data, "--preset", "tiny", "--device", "cpu")

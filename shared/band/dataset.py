@@ -96,8 +96,8 @@ def make_dataset(
     - `splits`: shares of train, valid and test. MIDI files of one title stay in one split.
 
     Equal arguments give equal bytes. Raises UserError for arguments that cannot be followed, a
-    missing or invalid soundfont, and where nothing could be written; a bad MIDI file is only
-    reported.
+    missing or invalid soundfont, and a folder that cannot be made; a bad MIDI file is only
+    reported, even where none is left.
     """
     if audio_format not in ("wav", "flac"):
         raise UserError(f"there is no audio format {audio_format!r}; use wav or flac")
