@@ -45,6 +45,7 @@ class DataConfig:
 
     drop_source: float = 0.15  # chance that one source of the accompaniment is dropped
     drop_all: float = 0.1  # chance that all are: the unconditional half of guidance
+    mask_song: float = 0.1  # mean share of the accompaniment's codes hidden one by one
     mask_tokens: float = 0.15  # mean share of history tokens hidden one by one
     mask_span: float = 0.5  # chance that a stretch of history is hidden in all streams
     mask_span_seconds: float = 4.0  # the longest such stretch
@@ -57,10 +58,10 @@ class DataConfig:
     valid_windows: int = 48
 
     def __post_init__(self) -> None:
-        shares = ("drop_source", "drop_all", "mask_tokens", "mask_span", "mask_notes", "rest_share")
-        for name in shares:
+        for name in ("drop_source", "drop_all", "mask_span", "mask_notes", "rest_share"):
             require(0 <= getattr(self, name) <= 1, f"'data.{name}' must be in [0, 1]")
-        require(self.mask_tokens <= 0.5, "'data.mask_tokens' must be at most 0.5")
+        for name in ("mask_song", "mask_tokens"):
+            require(0 <= getattr(self, name) <= 0.5, f"'data.{name}' must be in [0, 0.5]")
         require(self.mask_span_seconds > 0, "'data.mask_span_seconds' must be above 0")
         require(self.note_weight >= 0, "'data.note_weight' must not be negative")
         for name in ("encoder_note_weight", "encoder_root_weight"):

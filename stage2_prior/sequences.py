@@ -168,7 +168,7 @@ class TrainingSequences:
         unknown = window.confidence() == 0
         code_weight = np.where(unknown, inside, weight)
         return {
-            "accompaniment": self._hide_sources(window.accompaniment(self.dropped), chance),
+            "accompaniment": self._hide_song(window.accompaniment(self.dropped), chance),
             "history": self._hide_history(window.tokens(fill=PAD), unknown, chance),
             "target": target,
             "root": window.root(),
@@ -182,9 +182,12 @@ class TrainingSequences:
         start = chance.integers(max(1, song.frames - self.frames + 1))
         return Window(song, int(start), self.frames)
 
-    def _hide_sources(
+    def _hide_song(
         self, accompaniment: npt.NDArray[np.int64], chance: np.random.Generator
     ) -> npt.NDArray[np.int64]:
+        # A rate per item, from none to twice the mean: the model must also know intact codes.
+        rate = chance.random() * 2 * self.data.mask_song
+        accompaniment[chance.random(accompaniment.shape) < rate] = self.dropped
         hidden = chance.random(len(accompaniment)) < self.data.drop_source
         hidden |= chance.random() < self.data.drop_all
         accompaniment[hidden] = self.dropped
@@ -196,7 +199,7 @@ class TrainingSequences:
         unknown: npt.NDArray[np.bool_],
         chance: np.random.Generator,
     ) -> npt.NDArray[np.int64]:
-        # A rate per item, from none to twice the mean: the model must also know an intact history.
+        # Again a rate per item: the model must also know an intact history.
         rate = chance.random() * 2 * self.data.mask_tokens
         hidden = chance.random(tokens.shape) < rate
         if chance.random() < self.data.mask_span:

@@ -28,7 +28,9 @@ from stage2_prior.train import PriorTask, train_prior
 HOP = 1024
 FORMAT = CodeFormat(SOURCES, 8, 64, 44100, HOP, "codec")
 WINDOW = 86  # frames, the tiny preset's 2 s
-UNTOUCHED = DataConfig(drop_source=0, drop_all=0, mask_tokens=0, mask_span=0, mask_notes=0)
+UNTOUCHED = DataConfig(
+    drop_source=0, drop_all=0, mask_song=0, mask_tokens=0, mask_span=0, mask_notes=0
+)
 
 
 def make_song(
@@ -146,12 +148,21 @@ def test_chords_become_roots_and_unknown_ones_are_not_learnt() -> None:
 
 
 def test_sources_are_dropped_one_by_one_and_together() -> None:
-    data = DataConfig(drop_source=0.3, drop_all=0.2)
+    data = DataConfig(drop_source=0.3, drop_all=0.2, mask_song=0)
     batch = sequences([make_song("a", "train")], data).batch(0, 0, range(400))
     dropped = (batch["accompaniment"] == 64).all(-1).all(-1)
     assert ((batch["accompaniment"] == 64).any(-1).any(-1) == dropped).all()
     assert dropped.all(1).float().mean() == pytest.approx(0.2 + 0.8 * 0.3**4, abs=0.06)
     assert dropped.float().mean().item() == pytest.approx(0.2 + 0.8 * 0.3, abs=0.06)
+
+
+def test_codes_of_the_song_are_hidden_one_by_one() -> None:
+    data = DataConfig(drop_source=0, drop_all=0, mask_song=0.2)
+    batch = sequences([make_song("a", "train")], data).batch(0, 0, range(200))
+    share = (batch["accompaniment"] == 64).float().mean((1, 2, 3))
+    assert share.min() < 0.05  # some songs stay whole
+    assert share.max() == pytest.approx(0.4, abs=0.05)
+    assert share.mean() == pytest.approx(0.2, abs=0.03)
 
 
 def test_history_is_hidden_by_tokens_and_spans() -> None:
@@ -292,7 +303,12 @@ def test_the_prior_learns_a_rule_from_its_song(tmp_path: Path) -> None:
         PriorConfig,
         PRESETS,
         "tiny",
-        overrides=["train.batch_size=4", "data.drop_all=0", "data.drop_source=0"],
+        overrides=[
+            "train.batch_size=4",
+            "data.drop_all=0",
+            "data.drop_source=0",
+            "data.mask_song=0",
+        ],
     )
     task = PriorTask(load_corpus(write_codes(tmp_path, songs)), config)
     optimizer = torch.optim.AdamW(task.model.parameters(), lr=3e-3)
