@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from shared.atomic import atomic_path
 from shared.errors import UserError
@@ -87,3 +88,18 @@ def load_checkpoint(path: Path, stage: str) -> Checkpoint:
             "copy both files together"
         )
     return Checkpoint(file, weights, meta)
+
+
+def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Copy a checkpoint's weights, as float32, into a model of its sizes.
+
+    Raises:
+        UserError: the model is of other sizes, or was built otherwise by another version.
+    """
+    try:
+        model.load_state_dict({name: w.float() for name, w in checkpoint.weights.items()})
+    except RuntimeError as error:
+        raise UserError(
+            f"the weights in {checkpoint.path} do not fit this model: they are of other sizes, or of "
+            "another version; train it again"
+        ) from error

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shared.checkpoint import load_checkpoint
+from shared.checkpoint import load_checkpoint, load_weights
 from shared.config import config_from_dict
 from shared.engine import resolve_device
 from shared.errors import UserError
@@ -116,7 +116,7 @@ def load_codec(path: Path | None = None, device: str = "cpu") -> VQVAECodec:
     checkpoint = load_checkpoint(SHIPPED if path is None else path, "vqvae")
     config = config_from_dict(VQVAEConfig, checkpoint.meta["config"])
     model = VQVAE(config.model)
-    model.load_state_dict({name: tensor.float() for name, tensor in checkpoint.weights.items()})
+    load_weights(model, checkpoint)
     return VQVAECodec(model.to(resolve_device(device)), config, checkpoint.meta["fingerprint"])
 
 

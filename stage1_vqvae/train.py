@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from shared.cache import CachedSong, build_cache
-from shared.checkpoint import load_checkpoint
+from shared.checkpoint import load_checkpoint, load_weights
 from shared.config import config_to_dict
 from shared.console import err_console
 from shared.engine import Device, Task, fit
@@ -132,16 +132,8 @@ def train_vqvae(
         raise UserError(f"{data} holds no validation song: put at least one into a valid/ folder")
     task = VQVAETask(config, train, valid)
     if init_from is not None:
-        start_from(task.model, init_from)
+        load_weights(task.model, load_checkpoint(init_from, "vqvae"))
     return fit(task, config.train, out, resume, device)
-
-
-def start_from(model: nn.Module, path: Path) -> None:
-    """Copy the weights of a stage 1 checkpoint of the same sizes into `model`."""
-    try:
-        model.load_state_dict(load_checkpoint(path, "vqvae").weights)
-    except RuntimeError as error:
-        raise UserError(f"{path} is of other sizes than this configuration: {error}") from error
 
 
 def _excerpt(song: CachedSong, config: VQVAEConfig) -> np.ndarray:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from x_transformers import Decoder, Encoder
 
-from shared.checkpoint import load_checkpoint
+from shared.checkpoint import load_checkpoint, load_weights
 from shared.codes import CodeFormat
 from shared.config import config_from_dict, require
 from shared.engine import resolve_device
@@ -191,5 +191,5 @@ def load_prior(path: Path | None = None, device: str = "cpu") -> Prior:
         config_from_dict(CodeFormat, checkpoint.meta["codes"]),
         checkpoint.meta["fingerprint"],
     )
-    model.load_state_dict({name: w.float() for name, w in checkpoint.weights.items()})
+    load_weights(model, checkpoint)
     return model.eval().requires_grad_(False).to(resolve_device(device))

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.checkpoint import FORMAT, fingerprint, load_checkpoint, save_checkpoint
+from shared.checkpoint import (
+    FORMAT,
+    fingerprint,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+)
 from shared.errors import UserError
 
 WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3).half(), "b": torch.ones(1)}
@@ -94,3 +100,14 @@ def test_of_a_newer_format(run):
     edit(run, format=FORMAT + 1)
     with pytest.raises(UserError, match="newer version"):
         load_checkpoint(run, "vqvae")
+
+
+def test_weights_go_into_a_model_of_their_sizes_only(tmp_path):
+    saved, model = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    weights = {name: tensor.half() for name, tensor in saved.state_dict().items()}
+    save_checkpoint(tmp_path / "model.safetensors", weights, {"stage": "prior"})
+    load_weights(model, load_checkpoint(tmp_path, "prior"))
+    assert torch.equal(model.weight, weights["weight"].float())
+    for other in (torch.nn.Linear(3, 4), torch.nn.Bilinear(3, 2, 2)):
+        with pytest.raises(UserError, match="do not fit"):
+            load_weights(other, load_checkpoint(tmp_path, "prior"))
