@@ -140,14 +140,14 @@ def fit(
     run = _Run(
         task.model, make_optimizers(task.model, settings), make_average(task.model, settings)
     )
+    run.model.to(fabric.device)
+    if run.average is not None:
+        run.average.to(fabric.device)
     _prepare_folder(out, resume)
     if resume == "auto" and (out / STATE_NAME).is_file():
         _load_state(out, run, identity)
         if rank == 0 and (out / METRICS_NAME).is_file():
             _forget_after(out / METRICS_NAME, run.step)
-    run.model.to(fabric.device)
-    if run.average is not None:
-        run.average.to(fabric.device)
     if settings.compile:
         run.model.compile()
     wrapped, *optimizers = fabric.setup(run.model, *run.optimizers)
@@ -389,6 +389,7 @@ def _save_state(out: Path, run: _Run, identity: dict[str, Any]) -> None:
 
 
 def _load_state(out: Path, run: _Run, identity: dict[str, Any]) -> None:
+    """Bring `run` to where it was saved; its weights, and with them the moments, stay on their device."""
     from safetensors import safe_open
 
     stored = json.loads((out / "state.json").read_text(encoding="utf-8"))

@@ -54,7 +54,8 @@ class Regression(Task):
         return {"loss": (model(x) - batch["y"]).square().mean()}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        batch = self.make_batch(10**6, 0, 1)
+        device = next(model.parameters()).device
+        batch = {name: x.to(device) for name, x in self.make_batch(10**6, 0, 1).items()}
         return {"score": -(model(batch["x"]) - batch["y"]).square().mean().item()}
 
     def metadata(self) -> dict[str, object]:
@@ -135,6 +136,16 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path, at, optimizer, ema_d
     assert [(m["step"], m.get("loss")) for m in metrics(cut)] == [
         (m["step"], m.get("loss")) for m in metrics(whole)
     ]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_run_is_resumed_on_a_gpu(tmp_path, optimizer):
+    settings = replace(SETTINGS, optimizer=optimizer)
+    with pytest.raises(KeyboardInterrupt):
+        fit(Interrupted(2, noise=0.1), settings, tmp_path, device="cuda")
+    fit(Regression(noise=0.1), settings, tmp_path, resume="auto", device="cuda")
+    assert metrics(tmp_path)[-1]["step"] == settings.steps
 
 
 def test_killed_and_resumed_is_uninterrupted(tmp_path):
