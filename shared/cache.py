@@ -62,6 +62,15 @@ class CachedSong:
             slice(None), start, self.num_samples - start if length is None else length
         )
 
+    def middle(self, seconds: float | None) -> np.ndarray:
+        """So much of the song's middle (None: all of it), float32 `[4, 2, N]`; UserError for less than a sample."""
+        if seconds is None:
+            return self.read_all()
+        length = min(self.num_samples, round(seconds * self.sample_rate))
+        if length < 1:
+            raise UserError(f"{seconds} seconds of a song cannot be measured: ask for more")
+        return self.read_all((self.num_samples - length) // 2, length)
+
     def _read(self, sources: slice, start: int, length: int) -> np.ndarray:
         if start < 0 or length < 0:
             raise ValueError(f"start {start} and length {length} must not be negative")

@@ -24,10 +24,11 @@ from shared.sources import SOURCES
 from shared.tracks import Split
 from stage1_vqvae.codec import load_codec
 from stage1_vqvae.config import LossConfig, VQVAEConfig
-from stage1_vqvae.evaluate import excerpt, songs_of
+from stage1_vqvae.evaluate import songs_of
+from stage1_vqvae.quantizer import softness
 from stage1_vqvae.sdr_table import PAPER, SdrRow, sdr_table
 from stage1_vqvae.separate import CodedMixture
-from stage1_vqvae.train import softness, train_vqvae
+from stage1_vqvae.train import train_vqvae
 
 SPLIT: Split = "test"
 
@@ -189,7 +190,7 @@ def _measure(
     counts = np.zeros((len(SOURCES), codec.num_codebooks, codec.cardinality), np.int64)
     scores = []
     for song in songs:
-        stems = excerpt(song, seconds)
+        stems = song.middle(seconds)
         coded = CodedMixture.encode(stems.sum(0), codec)
         counts += count_codes(coded.codes, codec.cardinality)
         scores.append(sdr_windows(stems, coded.decode_each(), codec.sample_rate))

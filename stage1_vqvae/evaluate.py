@@ -9,7 +9,7 @@ mask, the ideal ratio mask (the ceiling of masking).
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,7 +33,7 @@ from stage1_vqvae.embedding_report import (
     draw_tsne,
     embedding_report,
 )
-from stage1_vqvae.quantizer import Softness
+from stage1_vqvae.quantizer import Softness, softness
 from stage1_vqvae.sdr_table import PAPER, SdrRow, decibels, sdr_table
 from stage1_vqvae.separate import CodedMixture
 from stage1_vqvae.spectral import pad_to_frames
@@ -59,8 +59,8 @@ class VQVAEReport:
 
     rows: decoded, masked, floor, ceiling.
     museval: SIR, SAR and ISR of decoded and masked, where asked for.
-    soft, hard: mean SDR of excerpts decoded from soft vectors (final temperature, no noise), as in training, and
-        from codes.
+    soft, hard: mean SDR of excerpts decoded from vectors as the end of training makes them, but for its noise, and
+        from codes. Where training ends on codes they are the same.
     """
 
     codec: str
@@ -71,6 +71,7 @@ class VQVAEReport:
     rows: tuple[SdrRow, ...]
     museval: tuple[SdrRow, ...]
     codes: Mapping[str, SourceCodes]
+    ends_on_codes: bool
     soft: float
     hard: float
     embedding: EmbeddingReport
@@ -115,8 +116,9 @@ class VQVAEReport:
         ]
         lines += [
             "",
-            f"Decoded from soft vectors {decibels(self.soft)} dB, from codes {decibels(self.hard)} dB: "
-            f"{decibels(self.soft - self.hard)} dB are lost to rounding.",
+            f"Decoded from vectors as training ends on them {decibels(self.soft)} dB, from codes "
+            f"{decibels(self.hard)} dB: {decibels(self.soft - self.hard)} dB are lost to rounding"
+            f"{'; training ends on codes' if self.ends_on_codes else ''}.",
             "",
             f"Quantised vectors of single sources ({self.embedding.frames} frames, tsne.png): nearest neighbours in "
             f"other songs name the source in {self.embedding.knn_accuracy:.1%}, "
@@ -128,7 +130,7 @@ class VQVAEReport:
 def evaluate_vqvae(
     data: Path,
     codec_path: Path | None = None,
-    out: Path = Path("runs/evaluation"),
+    out: Path = Path("runs/evaluate-vqvae"),
     split: Split = "test",
     songs: int | None = None,
     seconds: float | None = None,
@@ -158,9 +160,9 @@ def evaluate_vqvae(
         progress("evaluating", len(chosen)) as bar,
     ):
         for song in chosen:
-            meter.measure(excerpt(song, seconds))
+            meter.measure(song.middle(seconds))
             bar.advance()
-        points = collect_vectors(codec, [excerpt(song, seconds) for song in chosen])
+        points = collect_vectors(codec, [song.middle(seconds) for song in chosen])
         report = meter.report(split, tuple(s.name for s in chosen), embedding_report(points))
         draw_tsne(points, picture)
         figures.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
@@ -178,16 +180,6 @@ def songs_of(
     if not found:
         raise UserError(f"{data} holds no song of the split '{split}': name another split")
     return list(found)[:limit]
-
-
-def excerpt(song: CachedSong, seconds: float | None) -> np.ndarray:
-    """The middle of a song, or all of it: stems float32 [sources, 2, N]."""
-    if seconds is None:
-        return song.read_all()
-    length = min(song.num_samples, round(seconds * song.sample_rate))
-    if length < 1:
-        raise UserError(f"{seconds} seconds of a song cannot be measured: ask for more")
-    return song.read_all((song.num_samples - length) // 2, length)
 
 
 class _Meter:
@@ -237,6 +229,7 @@ class _Meter:
             rows=tuple(rows[name] for name in ("decoded", "masked", "floor", "ceiling")),
             museval=tuple(row for name, row in rows.items() if ": " in name),
             codes=source_codes(self.codec, self.counts),
+            ends_on_codes=_final_state(self.codec).hard,
             soft=rows["soft"].mean,
             hard=rows["hard"].mean,
             embedding=embedding,
@@ -263,16 +256,22 @@ def source_codes(codec: VQVAECodec, counts: np.ndarray) -> dict[str, SourceCodes
 
 @torch.inference_mode()
 def soft_and_hard(codec: VQVAECodec, stems: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every source of a short mixture decoded from soft vectors and from codes: [sources, 2, N] twice."""
+    """Every source of a short mixture [sources, 2, N], decoded from the vectors of `_final_state` and from codes."""
     mixture = stems.sum(0)
     coded = CodedMixture.encode(mixture, codec)
+    hard, state = coded.decode_each(), _final_state(codec)
+    if state.hard:
+        return hard, hard
     model, device = codec.model, next(codec.model.parameters()).device
     audio = torch.from_numpy(mixture * np.float32(coded.gain))[None].to(device)
-    logits = model.logits(pad_to_frames(audio, codec.hop))
-    temperature = codec.config.quantizer.temperature_end
-    vectors = model.quantizer(logits, Softness(temperature, noise=0.0))
+    vectors = model.quantizer(model.logits(pad_to_frames(audio, codec.hop)), state)
     spectra = model.decoder(
         vectors.expand(len(SOURCES), -1, -1, -1), torch.eye(len(SOURCES), device=device)
     )
     soft = model.decoder.synthesise(spectra, mixture.shape[-1]).cpu().numpy()
-    return soft / np.float32(coded.gain), coded.decode_each()
+    return soft / np.float32(coded.gain), hard
+
+
+def _final_state(codec: VQVAECodec) -> Softness:
+    """The quantiser's state at the end of training, but for the noise."""
+    return replace(softness(codec.config.quantizer, 1.0), noise=0.0)

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stage1_vqvae.config import QuantizerSchedule
+
 
 @dataclass  # not frozen: Fabric rebuilds a module's inputs
 class Softness:
@@ -22,6 +24,16 @@ class Softness:
     temperature: float = 1.0
     noise: float = 1.0  # scale of the Gumbel noise
     hard: bool = False  # straight-through: hard forward, soft backward
+
+
+def softness(schedule: QuantizerSchedule, progress: float) -> Softness:
+    """The quantiser's state at a fraction `progress` of training."""
+    if progress >= schedule.hard_from < 1:
+        return Softness(schedule.temperature_end, 0.0, hard=True)
+    annealed = min(1.0, progress / schedule.temperature_until) if schedule.temperature_until else 1
+    change = schedule.temperature_end - schedule.temperature_start
+    noise = min(1.0, progress / schedule.noise_full_at) if schedule.noise_full_at else 1.0
+    return Softness(schedule.temperature_start + annealed * change, noise)
 
 
 # Of tied logits: at temperature 1 a mixture reaches to the next entries, hardly farther.

@@ -16,25 +16,15 @@ from shared.errors import UserError
 from shared.metrics import code_usage, count_codes, median_sdr, sdr_windows
 from shared.sources import SOURCES
 from stage1_vqvae.codec import VQVAECodec
-from stage1_vqvae.config import QuantizerSchedule, VQVAEConfig
+from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.losses import vqvae_loss
 from stage1_vqvae.model import VQVAE
-from stage1_vqvae.quantizer import Softness
+from stage1_vqvae.quantizer import softness
 from stage1_vqvae.remix import Remixer
 
 COLLAPSE = (
     1 / 16
 )  # a codebook whose perplexity is under this share of its entries is named in a warning
-
-
-def softness(schedule: QuantizerSchedule, progress: float) -> Softness:
-    """The quantiser's state at a fraction `progress` of training."""
-    if progress >= schedule.hard_from < 1:
-        return Softness(schedule.temperature_end, 0.0, hard=True)
-    annealed = min(1.0, progress / schedule.temperature_until) if schedule.temperature_until else 1
-    change = schedule.temperature_end - schedule.temperature_start
-    noise = min(1.0, progress / schedule.noise_full_at) if schedule.noise_full_at else 1.0
-    return Softness(schedule.temperature_start + annealed * change, noise)
 
 
 class VQVAETask(Task):
@@ -55,7 +45,9 @@ class VQVAETask(Task):
             config.train.seed,
             config.train.batch_size,
         )
-        self.excerpts = [_excerpt(s, config) for s in valid[: config.validation.songs]]
+        self.excerpts = [
+            song.middle(config.validation.seconds) for song in valid[: config.validation.songs]
+        ]
 
     def make_batch(self, step: int, rank: int, world: int) -> dict[str, Tensor]:
         return self.remixer.batch(step, rank, world)
@@ -66,7 +58,7 @@ class VQVAETask(Task):
         output = model(stems.sum(1), selection, state)
         selected = torch.einsum("bscn,bs->bcn", stems, selection)
         return vqvae_loss(
-            output, selected, stems.sum(1) - selected, batch["presence"], self.config.loss
+            output, selected, stems.sum(1) - selected, stems, batch["presence"], self.config.loss
         )
 
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -134,9 +126,3 @@ def train_vqvae(
     if init_from is not None:
         load_weights(task.model, load_checkpoint(init_from, "vqvae"))
     return fit(task, config.train, out, resume, device)
-
-
-def _excerpt(song: CachedSong, config: VQVAEConfig) -> np.ndarray:
-    """The middle of a song, [sources, 2, N]."""
-    length = min(song.num_samples, round(config.validation.seconds * config.model.sample_rate))
-    return song.read_all((song.num_samples - length) // 2, length)

@@ -51,6 +51,15 @@ def test_cache_holds_the_stems_to_the_bit(one_song: Path) -> None:
         assert np.array_equal(song.stems[index], original)
 
 
+def test_the_middle_of_a_song(one_song: Path) -> None:
+    song = only(one_song)
+    assert np.array_equal(song.middle(0.25), song.read_all((22050 - 11025) // 2, 11025))
+    for seconds in (100.0, None):
+        assert np.array_equal(song.middle(seconds), song.read_all())
+    with pytest.raises(UserError, match=r"0\.0 seconds.*ask for more"):
+        song.middle(0.0)
+
+
 def test_exact_files_left_behind(one_song: Path) -> None:
     build_cache(one_song)
     folder = one_song / ".cache"

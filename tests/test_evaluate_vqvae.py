@@ -13,12 +13,13 @@ from shared.errors import UserError
 from shared.sources import SOURCES
 from stage1_vqvae.ablate import ablate, variants
 from stage1_vqvae.bss_eval import bss_eval, load_museval
-from stage1_vqvae.codec import load_codec
+from stage1_vqvae.codec import VQVAECodec, load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.embedding_report import SourceVectors, collect_vectors, embedding_report
-from stage1_vqvae.evaluate import evaluate_vqvae, excerpt, soft_and_hard, source_codes
+from stage1_vqvae.evaluate import evaluate_vqvae, soft_and_hard, source_codes
+from stage1_vqvae.quantizer import softness
 from stage1_vqvae.sdr_table import PAPER, SdrRow, sdr_table
-from stage1_vqvae.train import softness, train_vqvae
+from stage1_vqvae.train import train_vqvae
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +87,6 @@ def test_seconds_and_songs_are_limited(stem_folder, run, tmp_path):
     assert (len(report.songs), report.seconds) == (1, 1.0)
 
 
-def test_an_excerpt_is_the_middle(stem_folder):
-    song = build_cache(stem_folder).split("test")[0]
-    np.testing.assert_array_equal(excerpt(song, 1.0), song.read_all(22050, 44100))
-    assert excerpt(song, 100.0).shape[-1] == song.num_samples
-
-
 def test_mistakes(stem_folder, run, tmp_path, write_song):
     with pytest.raises(UserError, match="at least 1"):
         evaluate_vqvae(stem_folder, run, tmp_path, songs=0)
@@ -118,14 +113,35 @@ def test_source_codes_of_known_counts(run):
     assert bass.usage == (1, 1 / 8)
 
 
-def test_soft_at_zero_temperature_is_hard(run, stem_folder):
+def codec_that_ends(run: Path, **schedule: float) -> VQVAECodec:
     codec = load_codec(run)
-    frozen = replace(codec.config.quantizer, temperature_end=1e-6)
-    codec.config = replace(codec.config, quantizer=frozen)
+    changed = replace(codec.config.quantizer, **schedule)
+    return VQVAECodec(codec.model, replace(codec.config, quantizer=changed), codec.fingerprint)
+
+
+def test_soft_is_what_training_ends_on(run, stem_folder):
+    """Mixtures of entries, the colder the nearer to codes; or codes, where a hard phase is reached."""
     stems = build_cache(stem_folder).split("test")[0].read_all(0, 20_000)
-    soft, hard = soft_and_hard(codec, stems)
-    assert soft.shape == hard.shape == stems.shape
-    np.testing.assert_allclose(soft, hard, rtol=0, atol=1e-4)
+
+    def lost(**schedule: float) -> float:
+        soft, hard = soft_and_hard(codec_that_ends(run, **schedule), stems)
+        assert soft.shape == hard.shape == stems.shape
+        return float(np.abs(soft - hard).max())
+
+    assert lost(hard_from=1.0, temperature_end=0.3) > 1e-3
+    assert lost(hard_from=1.0, temperature_end=1e-6) < 1e-4
+    assert lost(hard_from=0.85, temperature_end=0.3) == 0
+
+
+def test_the_report_says_whether_training_ends_on_codes(evaluated):
+    report, out = evaluated
+    assert report.ends_on_codes
+    assert report.soft == report.hard
+    assert (
+        "0.00 dB are lost to rounding; training ends on codes." in (out / "report.md").read_text()
+    )
+    soft = replace(report, ends_on_codes=False, soft=report.hard + 0.25).as_markdown()
+    assert "0.25 dB are lost to rounding.\n" in soft
 
 
 def test_vectors_that_tell_their_source_score_full():

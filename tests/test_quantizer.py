@@ -5,8 +5,7 @@ import torch
 
 from shared.config import load_config
 from stage1_vqvae.config import PRESETS, QuantizerSchedule, VQVAEConfig
-from stage1_vqvae.quantizer import SHARPNESS, Quantizer, Softness, assign
-from stage1_vqvae.train import softness
+from stage1_vqvae.quantizer import SHARPNESS, Quantizer, Softness, assign, softness
 
 BATCH, FRAMES, SOURCES, BOOKS, ENTRIES, SIZE = 2, 5, 4, 3, 8, 6
 QUIET = Softness(temperature=1.0, noise=0.0)
