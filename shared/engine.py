@@ -91,6 +91,10 @@ class Task(ABC):
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Figures on the validation split; "score" picks the best checkpoint, higher is better."""
 
+    def headline(self, figures: dict[str, float]) -> str:
+        """What the progress bar says of the last validation, beside the loss."""
+        return f"score {figures['score']:.3f}"
+
     @abstractmethod
     def metadata(self) -> dict[str, Any]:
         """What the checkpoint's JSON must hold to build the model again."""
@@ -152,6 +156,7 @@ def fit(
         run.model.compile()
     wrapped, *optimizers = fabric.setup(run.model, *run.optimizers)
 
+    headline = ""
     started = time.monotonic() - run.seconds
     batches = BatchStream(
         lambda step: task.make_batch(step, rank, world), run.step, settings.steps, settings.workers
@@ -190,12 +195,12 @@ def fit(
             bar.advance()
             if run.step % settings.log_every == 0 and rank == 0:
                 figures = {name: value.item() for name, value in losses.items()}
-                bar.note(f"loss {figures['loss']:.3f}")
+                bar.note(f"loss {figures['loss']:.3f}{headline}")
                 _log(log, run, "train", {**figures, "learning_rate": learning_rate})
             last = run.step == settings.steps
             stopping = fabric.broadcast(bool(interrupted))
             if rank == 0 and (last or run.step % settings.validate_every == 0):
-                _validate(task, run, out, log)
+                headline = f", {task.headline(_validate(task, run, out, log))}"
             if rank == 0 and (last or stopping or run.step % settings.validate_every == 0):
                 _save_state(out, run, identity)
             fabric.barrier()
@@ -329,7 +334,7 @@ def interruptible() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _validate(task: Task, run: _Run, out: Path, log: Any) -> None:
+def _validate(task: Task, run: _Run, out: Path, log: Any) -> dict[str, float]:
     run.shipped.eval()
     with torch.no_grad():
         figures = task.validate(run.shipped)
@@ -342,6 +347,7 @@ def _validate(task: Task, run: _Run, out: Path, log: Any) -> None:
         # Half precision: what is measured later is then exactly what ships.
         weights = {name: tensor.half() for name, tensor in run.shipped.state_dict().items()}
         save_checkpoint(out / WEIGHTS_NAME, weights, meta)
+    return figures
 
 
 def _log(log: Any, run: _Run, split: str, figures: dict[str, float]) -> None:

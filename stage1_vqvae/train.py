@@ -22,9 +22,8 @@ from stage1_vqvae.model import VQVAE
 from stage1_vqvae.quantizer import softness
 from stage1_vqvae.remix import Remixer
 
-COLLAPSE = (
-    1 / 16
-)  # a codebook whose perplexity is under this share of its entries is named in a warning
+# A codebook whose perplexity is under this share of its entries is named in a warning.
+COLLAPSE = 1 / 16
 
 
 class VQVAETask(Task):
@@ -62,7 +61,7 @@ class VQVAETask(Task):
         )
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Median SDR per source over 1 s windows of songs not trained on, and perplexity per source."""
+        """Median SDR over 1 s windows of songs not trained on, and use of the codebooks, per source."""
         assert isinstance(model, VQVAE)
         model_config = self.config.model
         codec = VQVAECodec(model, self.config, fingerprint="in training")
@@ -76,26 +75,41 @@ class VQVAETask(Task):
             counts += count_codes(codes, model_config.entries)
         return summarise(np.stack(scores, axis=-1), counts)
 
+    def headline(self, figures: dict[str, float]) -> str:
+        lowest = min(figures[f"min_perplexity_{source}"] for source in SOURCES)
+        return f"{super().headline(figures)}, lowest perplexity {lowest:.1f}"
+
     def metadata(self) -> dict[str, Any]:
         return {"config": config_to_dict(self.config)}
 
 
 def summarise(scores: np.ndarray, counts: np.ndarray) -> dict[str, float]:
-    """Figures from SDR [sources, songs] (nan where silent) and code counts [sources, codebooks, entries]."""
+    """Figures from SDR [sources, songs] (nan where silent) and code counts [sources, codebooks, entries].
+
+    Of each source: the median SDR; over its codebooks the mean perplexity, the lowest one, and the mean
+    share of the entries that occur. Names collapsed codebooks in a warning.
+    """
     sdr = dict(zip(SOURCES, median_sdr(scores).tolist(), strict=True))
-    perplexity = code_usage(counts).perplexity
+    use = code_usage(counts)
+    perplexity = use.perplexity
     entries = counts.shape[-1]
     for source, book in zip(*np.nonzero(perplexity < COLLAPSE * entries), strict=True):
         err_console.print(
             f"warning: codebook {book} of {SOURCES[source]} has collapsed (perplexity "
             f"{perplexity[source, book]:.1f} of {entries}): raise loss.usage or lower the rate"
         )
+    by_source = {
+        "perplexity": perplexity.mean(-1),
+        "min_perplexity": perplexity.min(-1),
+        "usage": use.usage.mean(-1),
+    }
     return {
         "score": float(np.nanmean(list(sdr.values()))),
         **{f"sdr_{source}": value for source, value in sdr.items()},
         **{
-            f"perplexity_{source}": value
-            for source, value in zip(SOURCES, perplexity.mean(-1).tolist(), strict=True)
+            f"{name}_{source}": value
+            for name, values in by_source.items()
+            for source, value in zip(SOURCES, values.tolist(), strict=True)
         },
     }
 

@@ -110,6 +110,18 @@ def test_a_run_leaves_exactly_these_files(tmp_path):
     assert meta["config"] == {"noise": 0.0}
 
 
+def test_the_bar_shows_the_loss_and_the_last_validation(tmp_path, monkeypatch):
+    notes = []
+    monkeypatch.setattr("shared.console.ProgressBar.note", lambda bar, text: notes.append(text))
+    fit(Regression(), SETTINGS, tmp_path, device="cpu")
+    lines = metrics(tmp_path)
+    losses = [line["loss"] for line in lines if line["split"] == "train"]
+    scores = [line["score"] for line in lines if line["split"] == "valid"]
+    assert notes[1] == f"loss {losses[1]:.3f}"
+    assert notes[2] == f"loss {losses[2]:.3f}, score {scores[0]:.3f}"
+    assert notes[5] == f"loss {losses[5]:.3f}, score {scores[1]:.3f}"
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon"])
 def test_the_loss_falls(tmp_path, optimizer):
     settings = replace(SETTINGS, steps=100, validate_every=100, optimizer=optimizer)
