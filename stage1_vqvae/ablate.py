@@ -91,9 +91,11 @@ def variants(full: VQVAEConfig) -> list[Variant]:
 
     Without STFT means without any term on spectra: the paper's, and our magnitude term.
     """
-    loss, schedule, train = full.loss, full.quantizer, full.train
+    loss, schedule, remix, train = full.loss, full.quantizer, full.remix, full.train
     paper_losses = LossConfig(complement=loss.complement)
     constant = replace(schedule, temperature_start=schedule.temperature_end)
+    plain = replace(remix, gain_low_db=0.0, gain_high_db=0.0, flip=False)
+    shared = replace(full.model, shared_codebooks=True)
     adamw = replace(train, optimizer="adamw" if train.optimizer == "muon" else train.optimizer)
     candidates = [
         Variant("full", full),
@@ -104,12 +106,18 @@ def variants(full: VQVAEConfig) -> list[Variant]:
         Variant("without magnitude", replace(full, loss=replace(loss, magnitude=0.0))),
         Variant("without usage", replace(full, loss=replace(loss, usage=0.0))),
         Variant("with free logits", replace(full, model=replace(full.model, tied_logits=False))),
+        Variant("with shared codebooks", replace(full, model=shared)),
         Variant("without annealing", replace(full, quantizer=constant)),
         Variant(
             "without fading noise in", replace(full, quantizer=replace(schedule, noise_full_at=0.0))
         ),
         Variant("without hard phase", replace(full, quantizer=replace(schedule, hard_from=1.0))),
-        Variant("without coherent songs", replace(full, remix=replace(full.remix, coherent=0.0))),
+        Variant("without coherent songs", replace(full, remix=replace(remix, coherent=0.0))),
+        Variant("without gain and flip", replace(full, remix=plain)),
+        Variant(
+            "without single-source selection",
+            replace(full, remix=replace(remix, single_source=0.0)),
+        ),
         Variant("with AdamW", replace(full, train=adamw)),
         Variant("without averaging", replace(full, train=replace(train, ema_decay=0.0))),
     ]
@@ -148,7 +156,7 @@ def ablate(
     for variant in chosen:
         err_console.print(f"variant: {variant.name}")
         path = train_vqvae(data, out / variant.folder, variant.config, resume, device)
-        figures.append(_measure(variant.name, path, tested, seconds))
+        figures.append(_measure(variant.name, path, tested, seconds, device))
     names = tuple(song.name for song in tested)
     ablation = Ablation(config.train.steps, config.train.seed, names, tuple(figures))
     with atomic_path(out / "report.json") as temporary:
@@ -184,9 +192,9 @@ def _chosen(known: Sequence[Variant], names: Sequence[str]) -> list[Variant]:
 
 
 def _measure(
-    name: str, path: Path, songs: Sequence[CachedSong], seconds: float | None
+    name: str, path: Path, songs: Sequence[CachedSong], seconds: float | None, device: Device
 ) -> VariantFigures:
-    codec = load_codec(path)
+    codec = load_codec(path, device)
     counts = np.zeros((len(SOURCES), codec.num_codebooks, codec.cardinality), np.int64)
     scores = []
     for song in songs:

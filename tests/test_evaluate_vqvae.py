@@ -220,6 +220,12 @@ def test_variants_differ_in_one_thing():
     assert by_name["with free logits"] == replace(
         full, model=replace(full.model, tied_logits=False)
     )
+    shared = replace(full.model, shared_codebooks=True)
+    assert by_name["with shared codebooks"] == replace(full, model=shared)
+    plain = replace(full.remix, gain_low_db=0.0, gain_high_db=0.0, flip=False)
+    assert by_name["without gain and flip"] == replace(full, remix=plain)
+    alike = replace(full.remix, single_source=0.0)
+    assert by_name["without single-source selection"] == replace(full, remix=alike)
     assert by_name["with AdamW"] == replace(full, train=replace(full.train, optimizer="adamw"))
     assert {v.config.train.seed for v in listed} == {full.train.seed}
     assert {v.config.train.steps for v in listed} == {full.train.steps}
@@ -259,9 +265,24 @@ def test_the_papers_variants_of_the_paper_preset():
         "without usage",
         "without hard phase",
         "with free logits",
+        "with shared codebooks",
+        "without gain and flip",
+        "without single-source selection",
         "with AdamW",
     }
     assert not absent & set(names)
+
+
+def test_variants_are_measured_on_the_device_asked_for(stem_folder, config, tmp_path, monkeypatch):
+    asked = []
+
+    def spy(path: Path, device: str) -> VQVAECodec:
+        asked.append(device)
+        return load_codec(path)
+
+    monkeypatch.setattr("stage1_vqvae.ablate.load_codec", spy)
+    ablate(stem_folder, tmp_path, config, ["full"], songs=1, seconds=1.0, device="auto")
+    assert asked == ["auto"]
 
 
 def test_ablate(stem_folder, config, tmp_path, capsys):
