@@ -28,10 +28,9 @@ from shared.codes import require_fingerprint
 from shared.errors import UserError
 from shared.notes import Note, tokens_to_notes, write_midi
 from shared.plots import save_generation_picture
-from shared.sources import BASS
 from shared.tracks import STEM_MP4, song_name
 from stage2_prior.edits import Edits, GivenBass, given_bass
-from stage2_prior.listen import HeardSong, Samples, listen, rms
+from stage2_prior.listen import HeardSong, Samples, listen, rms, sound_of
 from stage2_prior.model import Prior
 from stage2_prior.outputs import files_together, write_json
 from stage2_prior.sampling import GeneratedBass, SamplingSettings, generate
@@ -187,9 +186,7 @@ def _write_line(
 def _sound(line: GeneratedBass, song: HeardSong, codec: Codec, edits: Edits) -> Samples:
     """The line `[2, N]` at the codec's rate and the song's own level."""
     length = song.accompaniment.shape[-1]
-    codes = np.zeros((len(codec.sources), *line.codes.shape), np.uint16)
-    codes[BASS] = line.codes
-    bass = codec.decode(codes, length, [codec.sources[BASS]]) / np.float32(song.gain)
+    bass = sound_of(line.codes, length, song.gain, codec)
     kept = edits.kept_frames(line.codes.shape[1], codec.frame_rate)
     if song.bass is None or not kept.any():
         return bass

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shared.cache import build_cache
+from shared.cache import CachedSong, build_cache
 from shared.codec import Codec
 from shared.codes import SongCodes, read_manifest, require_codec
 from shared.errors import UserError
@@ -91,34 +91,54 @@ def load_clips(
     return tuple(Clip(s, (s.num_frames - frames) // 2, frames, num_samples) for s in chosen)
 
 
-def sound_of(codes: npt.NDArray[np.uint16], clip: Clip, codec: Codec) -> npt.NDArray[np.float32]:
-    """Bass codes `[H, frames]` as audio `[2, num_samples]` at the level of the clip's song."""
-    every = np.zeros((len(codec.sources), *codes.shape), np.uint16)
-    every[BASS] = codes
-    audio = codec.decode(every, clip.num_samples, [codec.sources[BASS]])
-    return audio / np.float32(clip.song.gain)
+@dataclass(frozen=True, eq=False)
+class MixedClip:
+    """A clip as `generate-bass` meets it: a mixture, out of which the codec takes the bass.
+
+    accompaniment: codes `[S, H, frames]` of what is left, encoded at `gain`.
+    bass_found: whether the codec heard a bass; where it did not, nothing was taken out.
+    """
+
+    clip: Clip
+    recording: CachedSong
+    accompaniment: npt.NDArray[np.uint16]
+    gain: float
+    bass_found: bool
+
+    @classmethod
+    def of(cls, clip: Clip, recording: CachedSong, codec: Codec) -> "MixedClip":
+        """Mix the clip's stems and listen to them."""
+        stems = recording.read_all(clip.first * codec.hop, clip.num_samples)
+        heard = listen(stems.sum(0), codec, remove_bass=None)
+        codes = codec.encode(heard.accompaniment * np.float32(heard.gain))
+        return cls(clip, recording, codes, heard.gain, heard.bass is not None)
+
+    @property
+    def bass(self) -> npt.NDArray[np.float32]:
+        """The true bass's stem `[2, num_samples]`."""
+        start = self.clip.first * self.clip.song.hop
+        return self.recording.read(BASS, start, self.clip.num_samples)
 
 
-def taken_from_mixtures(
-    clips: Sequence[Clip], data: Path, codec: Codec
-) -> list[npt.NDArray[np.uint16]]:
-    """The accompaniments' codes `[S, H, frames]` as a user's songs give them: the bass taken out of the mixture.
+def mixed_clips(clips: Sequence[Clip], data: Path, codec: Codec) -> tuple[MixedClip, ...]:
+    """The clips from their songs in the folder `data`.
 
     Raises:
         UserError: `data` does not hold the songs that the clips were extracted from.
     """
-    songs = {song.name: song for song in build_cache(data, sample_rate=codec.sample_rate).songs}
-    missing = [clip.song.track for clip in clips if clip.song.track not in songs]
-    if missing:
-        raise UserError(
-            f"{data} holds no song '{missing[0]}': give the folder that the codes were extracted from"
-        )
-    taken = []
-    for clip in clips:
-        stems = songs[clip.song.track].read_all(clip.first * codec.hop, clip.num_samples)
-        heard = listen(stems.sum(0), codec, remove_bass=True)
-        taken.append(codec.encode(heard.accompaniment * np.float32(heard.gain)))
-    return taken
+    cache = build_cache(data, sample_rate=codec.sample_rate)
+    recordings: dict[tuple[str, str], CachedSong] = {(s.split, s.name): s for s in cache.songs}
+    for song in (clip.song for clip in clips):
+        recording = recordings.get((song.split, song.track))
+        if recording is None or recording.num_samples != song.num_samples:
+            found = "no" if recording is None else "another"
+            raise UserError(
+                f"{data} holds {found} song '{song.track}' in the split '{song.split}': "
+                "give the folder that the codes were extracted from"
+            )
+    return tuple(
+        MixedClip.of(clip, recordings[clip.song.split, clip.song.track], codec) for clip in clips
+    )
 
 
 def shifted_by_a_bar(audio: npt.NDArray[np.float32], clip: Clip) -> npt.NDArray[np.float32]:

@@ -23,23 +23,35 @@ from shared.song_metrics import BassFigures
 from stage2_prior.bootstrap import Estimate, bootstrap_mean
 from stage2_prior.clips import (
     Clip,
+    MixedClip,
     judge,
     load_clips,
+    mixed_clips,
     shifted_by_a_bar,
-    sound_of,
-    summarise,
     sung_share,
-    taken_from_mixtures,
 )
-from stage2_prior.frechet import embed, frechet_distance
+from stage2_prior.frechet import embed
+from stage2_prior.gates import (
+    Judged,
+    bass_taken_out_gate,
+    ladder,
+    likelihood_figures,
+    listening_gate,
+    next_code_gate,
+    shares,
+    writing_gate,
+)
 from stage2_prior.likelihood import SongLikelihood, song_likelihood
+from stage2_prior.listen import sound_of
 from stage2_prior.model import Prior
 from stage2_prior.outputs import files_together, write_json
 from stage2_prior.prior_report import (
-    SHARES,
+    OURS,
+    OURS_FROM_MIX,
+    TRUE,
+    TRUE_FROM_CODES,
     Gate,
     PriorReport,
-    Rung,
     draw_report,
     report_markdown,
 )
@@ -49,8 +61,6 @@ from stage2_prior.sequences import SongTokens
 GATE_SONGS = 10  # each step beside the ladder samples anew; so many songs tell
 PROMPT_SECONDS = 4.0
 GUIDANCES = (1.0, 2.0, 4.0)
-LOUDNESS_TOLERANCE_DB = 6.0
-SILENT_DB = -60.0
 ANOTHER_SEED = 100_003
 
 Sound = npt.NDArray[np.float32]
@@ -76,46 +86,48 @@ def evaluate_prior(
         seconds: of each song, from its middle, are generated and judged.
         settings: song i is sampled with the seed `settings.seed + i`.
         data: the songs that the codes were extracted from. With them the ladder also has what is written
-            for their mixtures, the bass taken out by the codec.
+            for their mixtures, the bass taken out by the codec, and ends in the true bass's stems.
 
     Raises:
-        UserError: too few songs, codes or prior of another codec, an unwritable place.
+        UserError: too few songs, codes or prior of another codec, `data` of other songs, an
+            unwritable place.
     """
     settings = settings or SamplingSettings()
     require(songs >= 2, "at least two songs are needed, to compare one with another")
     require(seconds > PROMPT_SECONDS, f"clips must be longer than {PROMPT_SECONDS:g} s")
     require_fingerprint(prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
     clips = load_clips(codes, codec, split, songs, seconds)
-    mixed = taken_from_mixtures(clips, data, codec) if data is not None else None
+    mixed = () if data is None else mixed_clips(clips, data, codec)
     names = {end: out / f"report.{end}" for end in ("json", "md", "png")}
     with files_together(names) as files:
-        rounds = 3 if mixed is None else 4
+        rounds = 4 if mixed else 3
         total = rounds * len(clips) + 7 * min(GATE_SONGS, len(clips))
         with progress("judging", total) as bar:
-            judged = _Evaluation(clips, codec, prior, settings, bar)
-            written = {"ours": judged.write_all([clip.accompaniment for clip in clips])}
-            if mixed is not None:
-                written["ours, the bass taken out of the mix"] = judged.write_all(mixed)
-            ladder, writing = judged.ladder(written)
-            bits = judged.likelihoods()
-            gates = (
-                judged.codec_gate(),
-                _listening_gate(bits),
-                _next_code_gate(bits),
-                judged.singing_gate(),
-                judged.continuation_gate(),
-                writing,
-                judged.guidance_gate(),
-            )
+            evaluation = _Evaluation(clips, mixed, codec, prior, settings, bar)
+            written = evaluation.write_all()
+            judged = evaluation.judge_all(written)
+            bits = evaluation.likelihoods()
+            gates = [
+                evaluation.codec_gate(),
+                listening_gate(bits),
+                next_code_gate(bits),
+                evaluation.singing_gate(),
+                evaluation.continuation_gate(),
+                writing_gate(judged, evaluation.equal_codes(written[OURS])),
+            ]
+            if mixed:
+                gates.append(bass_taken_out_gate(judged, [clip.bass_found for clip in mixed]))
+            gates.append(evaluation.guidance_gate())
         report = PriorReport(
             split,
             tuple(clip.song.track for clip in clips),
             seconds,
             settings,
             codec.fingerprint,
-            _likelihood_figures(bits),
-            ladder,
-            gates,
+            prior.config.window_seconds,
+            likelihood_figures(bits),
+            ladder(judged),
+            tuple(gates),
         )
         write_json(files["json"], asdict(report))
         files["md"].write_text(report_markdown(report), encoding="utf-8")
@@ -124,9 +136,11 @@ def evaluate_prior(
 
 
 @dataclass(frozen=True, eq=False)
-class _Judged:
-    figures: BassFigures
-    embedded: npt.NDArray[np.float64]
+class _Written:
+    """A line, and the gain of the song that it was written for."""
+
+    line: GeneratedBass
+    gain: float
 
 
 class _Evaluation:
@@ -135,12 +149,13 @@ class _Evaluation:
     def __init__(
         self,
         clips: Sequence[Clip],
+        mixed: Sequence[MixedClip],
         codec: Codec,
         prior: Prior,
         settings: SamplingSettings,
         bar: ProgressBar,
     ) -> None:
-        self.clips, self.codec, self.prior = clips, codec, prior
+        self.clips, self.mixed, self.codec, self.prior = clips, mixed, codec, prior
         self.settings, self.bar = settings, bar
         self.few = range(min(GATE_SONGS, len(clips)))
 
@@ -152,53 +167,48 @@ class _Evaluation:
             lambda i: song_likelihood(self.prior, songs[i], songs[(i + 1) % len(songs)]),
         )
 
-    def write_all(self, accompaniments: Sequence[npt.NDArray[np.uint16]]) -> list[GeneratedBass]:
-        """A bass for each clip, from nothing but its accompaniment's codes."""
-        return self._each(
-            range(len(self.clips)), lambda i: self._write(i, accompaniment=accompaniments[i])
-        )
+    def write_all(self) -> dict[str, list[_Written]]:
+        """A bass for each clip, from nothing but its accompaniment; and likewise for each mixed clip."""
+        every = range(len(self.clips))
+        written = {OURS: self._each(every, lambda i: _Written(self._write(i), self._gain(i)))}
+        if self.mixed:
+            written[OURS_FROM_MIX] = self._each(
+                every,
+                lambda i: _Written(
+                    self._write(i, accompaniment=self.mixed[i].accompaniment), self.mixed[i].gain
+                ),
+            )
+        return written
 
-    def ladder(
-        self, written: Mapping[str, Sequence[GeneratedBass]]
-    ) -> tuple[tuple[Rung, ...], Gate]:
-        """The ladder, and the step of writing from nothing, which is a rung of it."""
+    def judge_all(self, written: Mapping[str, Sequence[_Written]]) -> dict[str, list[Judged]]:
+        """Every kind of bass on the ladder, of each clip."""
 
-        def climb(index: int) -> dict[str, _Judged]:
+        def climb(index: int) -> dict[str, Judged]:
             sounds = self._rungs(index, {name: lines[index] for name, lines in written.items()})
             return {
-                name: _Judged(judge(sound, self.clips[index]), embed(sound, self.codec.sample_rate))
+                name: Judged(judge(sound, self.clips[index]), embed(sound, self.codec.sample_rate))
                 for name, sound in sounds.items()
             }
 
         climbed = self._each(range(len(self.clips)), climb)
-        by_rung = {name: [each[name] for each in climbed] for name in climbed[0]}
-        true = by_rung["true bass"]
-        rungs = tuple(
-            Rung(
-                name,
-                summarise([each.figures for each in judged]),
-                frechet_distance(
-                    [each.embedded for each in judged], [each.embedded for each in true]
-                ),
-            )
-            for name, judged in by_rung.items()
-        )
+        return {name: [each[name] for each in climbed] for name in climbed[0]}
 
-        def equal_codes(index: int) -> float:
+    def equal_codes(self, written: Sequence[_Written]) -> list[float]:
+        """The share of codes that another seed has in common with what was written."""
+
+        def equal(index: int) -> float:
             again = self._write(index, seed=self.settings.seed + index + ANOTHER_SEED)
-            return float(np.mean(written["ours"][index].codes == again.codes))
+            return float(np.mean(written[index].line.codes == again.codes))
 
-        equal = self._each(self.few, equal_codes)
-        ours = [each.figures for each in by_rung["ours"]]
-        return rungs, _writing_gate(ours, [each.figures for each in true], equal)
+        return self._each(self.few, equal)
 
     def codec_gate(self) -> Gate:
         """The true bass, decoded from its codes."""
-        shares = self._each(self.few, lambda index: self._sung(index, self.clips[index].bass))
+        sung = self._each(self.few, lambda index: self._sung(index, self.clips[index].bass))
         return Gate(
             "Codec",
             "Does the true bass, decoded from its codes, sound at the known pitches?",
-            {"pitch class heard, share of sounding frames": bootstrap_mean(shares)},
+            {"pitch class heard, share of sounding frames": bootstrap_mean(sung)},
         )
 
     def singing_gate(self) -> Gate:
@@ -227,12 +237,12 @@ class _Evaluation:
             given = round(PROMPT_SECONDS * self.codec.frame_rate)
             fixed = np.full((1 + self.codec.num_codebooks, clip.frames), FREE)
             fixed[:, :given] = np.concatenate((clip.notes[None], clip.bass))[:, :given]
-            return judge(self._sound(index, self._write(index, fixed)), clip, PROMPT_SECONDS)
+            return judge(self._sound(index, self._write(index, fixed).codes), clip, PROMPT_SECONDS)
 
         return Gate(
             "Continuation",
             f"What follows {PROMPT_SECONDS:g} s of the true bass?",
-            _shares(self._each(self.few, go_on)),
+            shares(self._each(self.few, go_on)),
         )
 
     def guidance_gate(self) -> Gate:
@@ -242,22 +252,26 @@ class _Evaluation:
 
             def write(index: int, scale: float = scale) -> BassFigures:
                 line = self._write(index, guidance=scale)
-                return judge(self._sound(index, line), self.clips[index])
+                return judge(self._sound(index, line.codes), self.clips[index])
 
-            shares = _shares(self._each(self.few, write))
-            figures |= {f"guidance {scale:g}: {name}": value for name, value in shares.items()}
+            fit = shares(self._each(self.few, write))
+            figures |= {f"guidance {scale:g}: {name}": value for name, value in fit.items()}
         return Gate("Guidance", "Does listening harder to the song help?", figures)
 
-    def _rungs(self, index: int, ours: Mapping[str, GeneratedBass]) -> dict[str, Sound]:
-        clip, other = self.clips[index], self.clips[(index + 1) % len(self.clips)]
-        true = sound_of(clip.bass, clip, self.codec)
-        return {
+    def _rungs(self, index: int, ours: Mapping[str, _Written]) -> dict[str, Sound]:
+        clip, other = self.clips[index], (index + 1) % len(self.clips)
+        true = self._sound(index, clip.bass)
+        rungs = {
             "silence": np.zeros_like(true),
-            "another song's bass": sound_of(other.bass, other, self.codec),
+            "another song's bass": self._sound(other, self.clips[other].bass),
             "true bass, a bar late": shifted_by_a_bar(true, clip),
-            **{name: self._sound(index, line) for name, line in ours.items()},
-            "true bass": true,
+            **{
+                name: sound_of(each.line.codes, clip.num_samples, each.gain, self.codec)
+                for name, each in ours.items()
+            },
+            TRUE_FROM_CODES: true,
         }
+        return rungs | {TRUE: self.mixed[index].bass} if self.mixed else rungs
 
     def _write(
         self,
@@ -271,12 +285,15 @@ class _Evaluation:
             accompaniment = self.clips[index].accompaniment
         return generate(self.prior, accompaniment, settings, fixed=fixed)
 
-    def _sound(self, index: int, line: GeneratedBass) -> Sound:
-        return sound_of(line.codes, self.clips[index], self.codec)
+    def _gain(self, index: int) -> float:
+        return self.clips[index].song.gain
+
+    def _sound(self, index: int, codes: npt.NDArray[np.uint16]) -> Sound:
+        return sound_of(codes, self.clips[index].num_samples, self._gain(index), self.codec)
 
     def _sung(self, index: int, codes: npt.NDArray[np.uint16]) -> float:
         clip = self.clips[index]
-        return sung_share(sound_of(codes, clip, self.codec), clip.notes, clip)
+        return sung_share(self._sound(index, codes), clip.notes, clip)
 
     def _each(self, songs: Iterable[int], measure: Callable[[int], T]) -> list[T]:
         results = []
@@ -284,73 +301,3 @@ class _Evaluation:
             results.append(measure(index))
             self.bar.advance()
         return results
-
-
-def _listening_gate(bits: Sequence[SongLikelihood]) -> Gate:
-    return Gate(
-        "Listening",
-        "Is the note right from the accompaniment alone, without any history?",
-        {
-            "pitch class, share of sounding frames": _mean(bits, lambda b: b.encoder_pitch_class),
-            "root of the chord, share of frames": _mean(bits, lambda b: b.encoder_root),
-            "onset F1, one frame allowed": _mean(bits, lambda b: b.encoder_onset_f1),
-        },
-    )
-
-
-def _next_code_gate(bits: Sequence[SongLikelihood]) -> Gate:
-    books = len(bits[0].code_accuracy)
-    return Gate(
-        "Next code",
-        "Given the true history, how often is the likeliest next token the true one?",
-        {
-            "note, where it sounds": _mean(bits, lambda b: b.note_accuracy),
-            **{
-                f"codebook {h}": bootstrap_mean(each.code_accuracy[h] for each in bits)
-                for h in range(books)
-            },
-        },
-    )
-
-
-def _writing_gate(
-    ours: Sequence[BassFigures], true: Sequence[BassFigures], equal: Sequence[float]
-) -> Gate:
-    apart = [
-        abs(a.rms_db - b.rms_db)
-        for a, b in zip(ours, true, strict=True)
-        if b.rms_db > SILENT_DB  # where the true bass rests, there is nothing to compare with
-    ]
-    return Gate(
-        "Writing",
-        "What is written from nothing? (The ladder has the whole row.)",
-        {
-            **_shares(ours),
-            f"clips within {LOUDNESS_TOLERANCE_DB:g} dB of the true bass": bootstrap_mean(
-                float(each <= LOUDNESS_TOLERANCE_DB) for each in apart
-            ),
-            "silent clips": bootstrap_mean(float(each.rms_db < SILENT_DB) for each in ours),
-            "codes that two seeds have in common": bootstrap_mean(equal),
-        },
-    )
-
-
-def _likelihood_figures(bits: Sequence[SongLikelihood]) -> dict[str, Estimate]:
-    return {
-        "bits/s conditional": _mean(bits, lambda b: b.conditional),
-        "bits/s unconditional": _mean(bits, lambda b: b.unconditional),
-        "bits/s shuffled": _mean(bits, lambda b: b.shuffled),
-        "bits/s saved against none": _mean(bits, lambda b: b.unconditional - b.conditional),
-        "bits/s saved against shuffled": _mean(bits, lambda b: b.shuffled - b.conditional),
-        "bits/s of the note": _mean(bits, lambda b: b.note_bits),
-        "bits per code": _mean(bits, lambda b: b.bits_per_code),
-    }
-
-
-def _mean(bits: Sequence[SongLikelihood], of: Callable[[SongLikelihood], float]) -> Estimate:
-    return bootstrap_mean(map(of, bits))
-
-
-def _shares(figures: Sequence[BassFigures]) -> Mapping[str, Estimate]:
-    summary = summarise(figures)
-    return {name.replace("_", " "): summary[name] for name in SHARES}

@@ -18,12 +18,19 @@ WINDOWS_A_SONG = 4
 
 
 @dataclass(frozen=True)
+class Bits:
+    """per_second: of note and codes together, per second of music. per_code: of the codes alone."""
+
+    per_second: float
+    per_code: float
+
+
+@dataclass(frozen=True)
 class SongLikelihood:
     """Figures of one song, averaged over its frames.
 
-    conditional, unconditional, shuffled: bits per second of note and codes together, given the
-        song's accompaniment, none, and another song's.
-    bits_per_code, note_bits: of the conditional, bits per code, and per second for the note.
+    conditional, unconditional, shuffled: given the song's accompaniment, none, and another song's.
+    note_bits: of the conditional's bits per second, the note's.
     code_accuracy: share of codes that are the likeliest, per codebook. note_accuracy: the same of
         the notes that sound.
     encoder_pitch_class, encoder_onset_f1: the note heard in the accompaniment alone; right pitch
@@ -31,10 +38,9 @@ class SongLikelihood:
     encoder_root: share of frames whose chord's root is heard; nan where the chords are unknown.
     """
 
-    conditional: float
-    unconditional: float
-    shuffled: float
-    bits_per_code: float
+    conditional: Bits
+    unconditional: Bits
+    shuffled: Bits
     note_bits: float
     code_accuracy: tuple[float, ...]
     note_accuracy: float
@@ -68,25 +74,26 @@ def song_likelihood(prior: Prior, song: SongTokens, other: SongTokens) -> SongLi
         "shuffled": borrowed,
     }
     frames = float(inside.sum())
-    bits: dict[str, float] = {}
+    bits: dict[str, Bits] = {}
     for name, accompaniment in conditions.items():
         logits = prior(accompaniment.to(device), history)
         nats = token_nats(logits, target)
         codes = float((nats.codes.sum(-1) * inside).sum()) / math.log(2) / frames
         notes = float((nats.note * known).sum()) / math.log(2) / frames
-        bits[name] = prior.format.frame_rate * (codes + notes)
+        bits[name] = Bits(
+            per_second=prior.format.frame_rate * (codes + notes),
+            per_code=codes / prior.format.codebooks,
+        )
         if name == "conditional":
             right = (logits.codes.argmax(-1) == target[:, 1:].transpose(1, 2)) & inside[..., None]
             accuracy = (right.sum((0, 1)) / frames).tolist()
             notes_right = float(note_accuracy(logits.note, target[:, 0], known))
             heard = heard_figures(logits.heard, target[:, 0], root, known)
-            bits_per_code = codes / prior.format.codebooks
             note_bits = notes * prior.format.frame_rate
     return SongLikelihood(
         conditional=bits["conditional"],
         unconditional=bits["unconditional"],
         shuffled=bits["shuffled"],
-        bits_per_code=bits_per_code,
         note_bits=note_bits,
         code_accuracy=tuple(accuracy),
         note_accuracy=notes_right,

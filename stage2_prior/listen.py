@@ -1,4 +1,4 @@
-"""A song as the prior hears it: without its own bass, at the codec's rate, at the agreed level."""
+"""A song as the prior hears it, without its own bass and at the agreed level; and the way back to sound."""
 
 from dataclasses import dataclass
 
@@ -58,6 +58,13 @@ def _find_bass(mixture: Samples, codec: Codec, needed: bool) -> Samples | None:
     ):
         bass[:, block.start : block.start + block.residual.shape[1]] = block.estimates[BASS]
     return bass
+
+
+def sound_of(codes: npt.NDArray[np.uint16], num_samples: int, gain: float, codec: Codec) -> Samples:
+    """Bass codes `[H, T]` as audio `[2, num_samples]`, at the level of the song that `gain` scaled."""
+    every = np.zeros((len(codec.sources), *codes.shape), np.uint16)
+    every[BASS] = codes
+    return codec.decode(every, num_samples, [codec.sources[BASS]]) / np.float32(gain)
 
 
 def rms(samples: Samples) -> float:

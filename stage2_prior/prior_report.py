@@ -6,17 +6,20 @@ from pathlib import Path
 
 from stage2_prior.bootstrap import Estimate
 from stage2_prior.frechet import EMBEDDING
+from stage2_prior.likelihood import WINDOWS_A_SONG
 from stage2_prior.sampling import SamplingSettings
 
 SHARES = ("root_on_downbeats", "chord_tones", "grid_f1", "onset_f1")
-OURS = "tab:orange"
+OURS, OURS_FROM_MIX = "ours", "ours, the bass taken out of the mix"
+TRUE_FROM_CODES, TRUE = "true bass, from its codes", "true bass"
+COLOUR = "tab:orange"  # of ours
 COLUMNS = (*SHARES, "voiced_share", "num_notes", "lowest", "highest", "rms_db")
 
 
 @dataclass(frozen=True)
 class Rung:
     """One kind of bass on the ladder: its figures (shared/song_metrics.py), and its Frechet distance
-    from the true bass (frechet.py).
+    from the last rung (frechet.py), which is the truest bass there is.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Gate:
 class PriorReport:
     """The content of report.json; figures are means over songs with 95 % bootstrap intervals.
 
+    window_seconds: length of the windows in which the likelihood is measured.
     likelihood: bits per second and per code, and what the right accompaniment saves.
     """
 
@@ -45,6 +49,7 @@ class PriorReport:
     seconds: float
     settings: SamplingSettings
     codec: str
+    window_seconds: float
     likelihood: Mapping[str, Estimate]
     ladder: tuple[Rung, ...]
     gates: tuple[Gate, ...]
@@ -59,7 +64,8 @@ def report_markdown(report: PriorReport) -> str:
         f"middle of each; codec `{report.codec}`. Sampling: {settings}. In brackets: 95 % "
         "bootstrap intervals over songs.",
         "## Likelihood",
-        "Teacher-forced on whole songs; bits per second of music are of the note and all codes.",
+        f"Teacher-forced, in at most {WINDOWS_A_SONG} windows of {report.window_seconds:g} s a song; "
+        "bits per second of music are of the note and all codes.",
         _table(("", "mean [95 %]"), [(n, str(e)) for n, e in report.likelihood.items()]),
         "## The steps, in the order in which failures arise",
         *(
@@ -68,7 +74,8 @@ def report_markdown(report: PriorReport) -> str:
             for number, gate in enumerate(report.gates, 1)
         ),
         "## The ladder",
-        "Judged by the sound alone; pitch by pyin.",
+        f"Judged by the sound alone; pitch by pyin. All but silence is decoded from codes; '{TRUE}', "
+        "where it stands, is the stem.",
         _table(
             ("bass", *(name.replace("_", " ") for name in COLUMNS), "Frechet"),
             [
@@ -76,7 +83,7 @@ def report_markdown(report: PriorReport) -> str:
                 for rung in report.ladder
             ],
         ),
-        f"Frechet: distance from the true bass; embedding: {EMBEDDING}.",
+        f"Frechet: distance from '{report.ladder[-1].name}'; embedding: {EMBEDDING}.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -89,7 +96,7 @@ def draw_report(report: PriorReport, path: Path) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(1, 3))
     against = ("none", "shuffled")
     saved = [report.likelihood[f"bits/s saved against {name}"] for name in against]
-    left.bar(against, [each.mean for each in saved], yerr=_errors(saved), capsize=3, color=OURS)
+    left.bar(against, [each.mean for each in saved], yerr=_errors(saved), capsize=3, color=COLOUR)
     left.axhline(0, color="black", linewidth=0.8)
     left.set_ylabel("bits per second of music")
     left.set_title("saved by the right accompaniment")
@@ -98,10 +105,19 @@ def draw_report(report: PriorReport, path: Path) -> None:
         shares = [rung.figures[name] for name in SHARES]
         places = [column + (index - (len(report.ladder) - 1) / 2) * width for column in range(4)]
         grey = 0.85 * (1 - index / (len(report.ladder) - 1))
-        colour = OURS if rung.name.startswith("ours") else str(grey)
+        ours = rung.name in (OURS, OURS_FROM_MIX)
         means = [share.mean for share in shares]
         right.bar(
-            places, means, width, yerr=_errors(shares), capsize=2, color=colour, label=rung.name
+            places,
+            means,
+            width,
+            yerr=_errors(shares),
+            capsize=2,
+            color=COLOUR if ours else str(grey),
+            edgecolor="white",
+            linewidth=0,
+            hatch="//" if rung.name == OURS_FROM_MIX else None,
+            label=rung.name,
         )
     right.set_xticks(range(4), [name.replace("_", " ") for name in SHARES])
     right.set_ylim(0, 1.02)

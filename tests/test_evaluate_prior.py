@@ -12,6 +12,7 @@ from shared.codes import CodeFormat, SongCodes, write_manifest
 from shared.config import load_config
 from shared.errors import UserError
 from shared.notes import Note, NoteVocabulary, notes_to_tokens
+from shared.song_metrics import BassFigures
 from shared.sources import SOURCES
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
@@ -21,13 +22,14 @@ from stage2_prior.bootstrap import bootstrap_mean
 from stage2_prior.clips import (
     Clip,
     load_clips,
+    mixed_clips,
     shifted_by_a_bar,
     sung_share,
-    taken_from_mixtures,
 )
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.evaluate import evaluate_prior
 from stage2_prior.frechet import BANDS, embed, frechet_distance
+from stage2_prior.gates import Judged, bass_taken_out_gate
 from stage2_prior.likelihood import song_likelihood
 from stage2_prior.model import Prior
 from stage2_prior.sampling import FREE, SamplingSettings
@@ -123,7 +125,7 @@ def test_a_whole_evaluation(codes: Path, codec: VQVAECodec, prior: Prior, tmp_pa
         "another song's bass",
         "true bass, a bar late",
         "ours",
-        "true bass",
+        "true bass, from its codes",
     ]
     assert report.ladder[0].figures["voiced_share"].mean == 0
     assert report.ladder[-1].frechet == pytest.approx(0, abs=1e-6)
@@ -138,10 +140,13 @@ def test_a_whole_evaluation(codes: Path, codec: VQVAECodec, prior: Prior, tmp_pa
     ]
     read = json.loads((tmp_path / "report.json").read_text())
     assert read["settings"]["seed"] == 3
-    assert read["likelihood"]["bits per code"]["songs"] == 2
+    for condition in ("conditional", "unconditional", "shuffled"):
+        assert read["likelihood"][f"bits per code {condition}"]["songs"] == 2
     page = (tmp_path / "report.md").read_text()
     assert "another song's bass" in page
     assert "log-mel" in page
+    assert f"at most 4 windows of {prior.config.window_seconds:g} s a song" in page
+    assert "within 6 dB of 'true bass, from its codes'" in page
 
 
 def test_songs_with_a_bass_in_them_are_judged_too(
@@ -152,18 +157,49 @@ def test_songs_with_a_bass_in_them_are_judged_too(
     report = evaluate_prior(
         codes, codec, prior, tmp_path / "out", seconds=SECONDS, data=tmp_path / "songs"
     )
-    assert [rung.name for rung in report.ladder][3:5] == [
+    assert [rung.name for rung in report.ladder][3:] == [
         "ours",
         "ours, the bass taken out of the mix",
+        "true bass, from its codes",
+        "true bass",
     ]
+    stem = report.ladder[-1]
+    assert stem.frechet == pytest.approx(0, abs=1e-6)
+    assert stem.figures["rms_db"].mean == pytest.approx(20 * np.log10(0.2 / 2**0.5), abs=0.1)
+    gates = {gate.name: gate.figures for gate in report.gates}
+    assert list(gates)[-2:] == ["Bass taken out", "Guidance"]
+    assert "chord tones, difference" in gates["Bass taken out"]
+    assert "clips within 6 dB of 'true bass'" in gates["Writing"]
+
+
+def test_songs_other_than_those_of_the_codes(
+    codes: Path, codec: VQVAECodec, write_song, tmp_path: Path
+) -> None:
     clips = load_clips(codes, codec, "test", 2, SECONDS)
-    for clip, taken in zip(
-        clips, taken_from_mixtures(clips, tmp_path / "songs", codec), strict=True
-    ):
-        assert taken.shape == clip.accompaniment.shape
-    write_song(tmp_path / "others" / "test" / "a", seconds=6.0)
-    with pytest.raises(UserError, match="holds no song 'bb'"):
-        taken_from_mixtures(clips, tmp_path / "others", codec)
+    write_song(tmp_path / "test" / "a", seconds=6.0)
+    write_song(tmp_path / "train" / "bb", seconds=6.0)
+    with pytest.raises(UserError, match="holds no song 'bb' in the split 'test'"):
+        mixed_clips(clips, tmp_path, codec)
+    write_song(tmp_path / "test" / "bb", seconds=5.9)
+    with pytest.raises(UserError, match="holds another song 'bb'"):
+        mixed_clips(clips, tmp_path, codec)
+
+
+def test_what_taking_the_bass_out_costs_is_a_difference_song_by_song() -> None:
+    def judged(*roots: float) -> list[Judged]:
+        figures = [BassFigures(root, 0.5, np.nan, 0, 0, 0, 0, 0, 0) for root in roots]
+        return [Judged(each, np.empty((0, BANDS))) for each in figures]
+
+    rungs = {
+        "ours": judged(0.2, 0.9, 0.5),
+        "ours, the bass taken out of the mix": judged(0.1, 0.8, 0.4),
+    }
+    figures = bass_taken_out_gate(rungs, [True, False, True]).figures
+    root = figures["root on downbeats, difference"]
+    assert (root.low, root.mean, root.high) == pytest.approx((-0.1, -0.1, -0.1))
+    assert figures["chord tones, difference"].mean == 0
+    assert figures["grid f1, difference"].songs == 0
+    assert figures["songs in which a bass was found"].mean == pytest.approx(2 / 3)
 
 
 def test_an_untrained_prior_knows_nothing(codec: VQVAECodec, prior: Prior) -> None:
@@ -172,12 +208,12 @@ def test_an_untrained_prior_knows_nothing(codec: VQVAECodec, prior: Prior) -> No
     per_second = prior.format.frame_rate * (
         np.log2(NoteVocabulary.size) + codec.num_codebooks * np.log2(codec.cardinality)
     )
-    assert bits.conditional == pytest.approx(per_second, rel=0.3)
-    assert bits.bits_per_code == pytest.approx(np.log2(codec.cardinality), rel=0.3)
+    assert bits.conditional.per_second == pytest.approx(per_second, rel=0.3)
+    assert bits.conditional.per_code == pytest.approx(np.log2(codec.cardinality), rel=0.3)
     assert len(bits.code_accuracy) == codec.num_codebooks
     assert bits.shuffled != bits.conditional != bits.unconditional
     same = song_likelihood(prior, song, song)
-    assert same.shuffled == pytest.approx(same.conditional)
+    assert same.shuffled.per_second == pytest.approx(same.conditional.per_second)
 
 
 def test_the_bootstrap_covers_the_mean() -> None:

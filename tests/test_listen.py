@@ -1,13 +1,16 @@
 """Taking the bass out of a song, with a codec that knows the sources."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from shared.codes import SongCodes
 from shared.levels import TARGET_RMS
-from shared.sources import SOURCES
-from stage2_prior.listen import listen, rms
+from shared.sources import BASS, SOURCES
+from stage2_prior.clips import Clip, mixed_clips
+from stage2_prior.listen import listen, rms, sound_of
 
 RATE = 44100
 
@@ -25,6 +28,7 @@ class Oracle:
         return 1 + num_samples // self.hop
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
+        self.heard = audio
         self.scale = rms(audio) / rms(self.stems.sum(0))
         return np.zeros((len(SOURCES), 1, self.num_frames(audio.shape[-1])), np.uint16)
 
@@ -72,3 +76,49 @@ def test_silence_has_no_bass_and_no_gain(stems: np.ndarray) -> None:
     heard = listen(0 * stems.sum(0), Oracle(stems), remove_bass=None)
     assert heard.bass is None
     assert heard.gain == 1
+
+
+def test_a_clip_of_a_mixture_is_heard_as_a_users_song(
+    stems: np.ndarray, write_song, tmp_path: Path
+) -> None:
+    by_source = {source: stem.T for source, stem in zip(SOURCES, stems, strict=True)}
+    write_song(tmp_path / "test" / "song", **by_source)
+    codec, length = Oracle(stems), stems.shape[-1]
+    codes = codec.encode(stems.sum(0))
+    song = SongCodes(
+        track="song",
+        split="test",
+        sources=SOURCES,
+        sample_rate=RATE,
+        hop=codec.hop,
+        num_samples=length,
+        fingerprint=codec.fingerprint,
+        gain=123.0,  # of the true accompaniment; what is heard has its own
+        rms={},
+        views={"accompaniment": codes},
+    )
+    (mixed,) = mixed_clips([Clip(song, 0, codes.shape[-1], length)], tmp_path, codec)
+    assert mixed.bass_found
+    assert mixed.accompaniment.shape == codes.shape
+    true, rest = stems[BASS], stems.sum(0) - stems[BASS]
+    np.testing.assert_allclose(mixed.bass, true, atol=1e-4)
+    assert mixed.gain == pytest.approx(TARGET_RMS / rms(rest), rel=0.05)
+    assert rms(codec.heard / mixed.gain - rest) < 0.1 * rms(rest)
+
+    codec.scale = mixed.gain  # a bass at the level of what was encoded comes back at the song's
+    sound = sound_of(codes[BASS], length, mixed.gain, codec)
+    np.testing.assert_allclose(sound, true, atol=1e-5)
+
+
+def test_a_clip_without_bass_stays_as_it_is(stems: np.ndarray, write_song, tmp_path: Path) -> None:
+    stems = stems.copy()
+    stems[BASS] *= 0.01
+    by_source = {source: stem.T for source, stem in zip(SOURCES, stems, strict=True)}
+    write_song(tmp_path / "test" / "song", **by_source)
+    codec, length = Oracle(stems), stems.shape[-1]
+    song = SongCodes(
+        *("song", "test", SOURCES, RATE, codec.hop, length, codec.fingerprint, 1.0, {}),
+        views={"accompaniment": codec.encode(stems.sum(0))},
+    )
+    clip = Clip(song, 0, codec.num_frames(length), length)
+    assert not mixed_clips([clip], tmp_path, codec)[0].bass_found
