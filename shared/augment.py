@@ -54,7 +54,9 @@ def vary_samples(stems: np.ndarray, sample_rate: int, variation: Variation) -> n
 
 
 def vary_song(song: Mapping[str, Any], variation: Variation) -> dict[str, Any]:
-    """The content of a song.json in another key and tempo."""
+    """The content of a song.json in another key and tempo; what it leaves out or calls null stays so."""
+    if variation == Variation():
+        return dict(song)
     shift, tempo = variation.semitones, variation.tempo
     varied = dict(song)
     if "tempo" in song:
@@ -83,10 +85,18 @@ def vary_song(song: Mapping[str, Any], variation: Variation) -> dict[str, Any]:
 
 
 def _vary_chord(chord: Mapping[str, Any], variation: Variation) -> dict[str, Any]:
-    root, bass = ((chord[name] + variation.semitones) % 12 for name in ("root", "bass"))
+    def moved(pitch_class: int) -> int:
+        return (pitch_class + variation.semitones) % 12
+
     start, end = chord["start"] / variation.tempo, chord["end"] / variation.tempo
-    varied = {**chord, "start": start, "end": end, "root": root, "bass": bass}
-    varied["pitch_classes"] = [(p + variation.semitones) % 12 for p in chord["pitch_classes"]]
-    if chord.get("quality") in QUALITIES:
+    varied = {**chord, "start": start, "end": end}
+    for name in ("root", "bass"):
+        if chord.get(name) is not None:
+            varied[name] = moved(chord[name])
+    if chord.get("pitch_classes") is not None:
+        varied["pitch_classes"] = [moved(p) for p in chord["pitch_classes"]]
+    root = varied.get("root")
+    if root is not None and chord.get("quality") in QUALITIES:
+        bass = root if varied.get("bass") is None else varied["bass"]
         varied["symbol"] = Chord(start, end, root, chord["quality"], bass).symbol
     return varied

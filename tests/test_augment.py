@@ -75,6 +75,28 @@ def test_annotations_follow() -> None:
     assert SONG["chords"][0]["root"] == 11, "the original is untouched"
 
 
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        {"root": None, "quality": "N", "bass": None, "pitch_classes": [], "symbol": "N"},
+        {"root": None, "quality": "min7", "bass": None, "pitch_classes": None},
+        {"root": None},
+    ],
+)
+def test_where_no_chord_sounds_none_does_after(nothing: dict[str, object]) -> None:
+    silence = {"start": 2.4, "end": 3.6, **nothing}
+    varied = vary_song({"chords": [*SONG["chords"], silence]}, Variation(3, 1.2))
+    chord, after = varied["chords"]
+    assert chord["root"] == 2
+    assert after == {**silence, "start": pytest.approx(2.0), "end": pytest.approx(3.0)}
+
+
+def test_a_chord_without_a_bass_note_stands_on_its_root() -> None:
+    chord = {"start": 0.0, "end": 1.0, "root": 9, "quality": "min", "bass": None}
+    (varied,) = vary_song({"chords": [chord]}, Variation(semitones=2))["chords"]
+    assert (varied["root"], varied["bass"], varied["symbol"]) == (11, None, "Bm")
+
+
 @pytest.mark.parametrize(("semitones", "tempo"), [(13, 1.0), (0, 0.4), (0, 2.5)])
 def test_refuses_what_no_one_can_listen_to(semitones: int, tempo: float) -> None:
     with pytest.raises(UserError):
