@@ -40,8 +40,8 @@ def extract_codes(
 ) -> Extraction:
     """Encode every song under `data` into `out/SPLIT/NAME.codes.safetensors`.
 
-    A file is current, and left alone, if this codec made it from the same samples; songs of the valid and
-    test splits are written without variations.
+    A file is current, and left alone, if this codec made it from the same samples and song.json; songs of the
+    valid and test splits are written without variations.
 
     Raises:
         UserError: unusable data, `out` holds another codec's codes, or cannot be written.
@@ -56,7 +56,7 @@ def extract_codes(
     written = 0
     with progress("extracting codes", len(work)) as bar:
         for song, variation, path in work:
-            if not _is_current(path, song, codec):
+            if not _is_current(path, song, codec, variation):
                 encode_song(song, codec, variation).save(path)
                 written += 1
             bar.advance()
@@ -68,9 +68,7 @@ def encode_song(song: CachedSong, codec: Codec, variation: Variation | None = No
     """All views of one song, and the notes of its bass (from song.json, else heard in the stem)."""
     variation = variation or Variation()
     stems = vary_samples(song.read_all(), song.sample_rate, variation)
-    description = _description(song)
-    if description is not None:
-        description = vary_song(description, variation)
+    description = _description(song, variation)
     num_samples = stems.shape[-1]
     rms = np.sqrt(np.square(stems, dtype=np.float64).mean((1, 2)))
     accompaniment = stems.sum(0) - stems[BASS]
@@ -113,7 +111,8 @@ def _notes(
     return tracked.tokens, tracked.confidence
 
 
-def _description(song: CachedSong) -> dict[str, Any] | None:
+def _description(song: CachedSong, variation: Variation) -> dict[str, Any] | None:
+    """What the song's song.json says of the variation; None where there is none."""
     if song.song_json is None:
         return None
     try:
@@ -122,21 +121,22 @@ def _description(song: CachedSong) -> dict[str, Any] | None:
         raise UserError(f"cannot read {song.song_json} ({error}): mend or remove it") from error
     if not isinstance(content, dict):
         raise UserError(f"{song.song_json} is not a JSON object: mend or remove it")
-    return content
+    return vary_song(content, variation)
 
 
 def _path(out: Path, song: CachedSong, variation: Variation) -> Path:
     return out / song.split / f"{song.name}{variation.suffix}{SUFFIX}"
 
 
-def _is_current(path: Path, song: CachedSong, codec: Codec) -> bool:
-    """Whether the file is newer than the decoded song and of this codec."""
+def _is_current(path: Path, song: CachedSong, codec: Codec, variation: Variation) -> bool:
+    """Whether the file is newer than the decoded song, of this codec, and says what song.json says."""
     if not path.is_file() or path.stat().st_mtime < song.path.stat().st_mtime:
         return False
     try:
-        return SongCodes.load(path).fingerprint == codec.fingerprint
+        made = SongCodes.load(path)
     except UserError:  # damaged: write it again
         return False
+    return made.fingerprint == codec.fingerprint and made.song == _description(song, variation)
 
 
 def _refuse_other_codec(out: Path, codec: Codec) -> None:

@@ -90,6 +90,20 @@ def test_skips_what_is_current(data: Path, codec: VQVAECodec, tmp_path: Path) ->
     assert manifest.files == tuple(out / f"{name}.codes.safetensors" for name in names)
 
 
+def test_an_edited_song_json_is_read_again(data: Path, codec: VQVAECodec, tmp_path: Path) -> None:
+    out, file = tmp_path / "codes", data / "train/one/song.json"
+    variations = [Variation(), Variation(semitones=2)]
+    extract_codes(data, codec, out, variations)
+    assert extract_codes(data, codec, out, variations).written == 0
+    notes = [{"onset": 0.25, "duration": 0.5, "pitch": 40}]
+    file.write_text(json.dumps({"bass_notes": notes}))
+    assert extract_codes(data, codec, out, variations).written == 2  # the song, and its variation
+    for name, pitch in (("one", 40), ("one@+2", 42)):
+        notes = SongCodes.load(out / f"train/{name}.codes.safetensors").notes
+        assert notes is not None
+        assert NoteVocabulary.onset(pitch) in notes
+
+
 def test_variations_are_for_training_songs_only(
     data: Path, codec: VQVAECodec, tmp_path: Path
 ) -> None:
