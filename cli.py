@@ -451,8 +451,16 @@ def codes_edit(
     from stage1_vqvae.codec import load_codec
     from stage2_prior.time_range import TimeRange, parse_time
 
-    if not (mute or replace or splice or shift is not None):
+    if not (mute or replace) and splice is None and shift is None:
         raise UserError("there is nothing to edit: give --mute, --replace, --splice or --shift")
+    for option, value, edit, given in (
+        ("--donor", donor, "--splice", splice),
+        ("--at", at, "--splice", splice),
+        ("--within", within, "--shift", shift),
+        ("--sources", sources, "--splice or --shift", splice if shift is None else shift),
+    ):
+        if value is not None and given is None:
+            raise UserError(f"{option} says nothing without {edit}: give that too, or leave it out")
     song = SongCodes.load(file)
     for source in mute or ():
         song = codes_editing.mute(song, source, load_codec(codec, device))
@@ -461,7 +469,7 @@ def codes_edit(
         if not separator:
             raise UserError(f"--replace '{text}' is not SOURCE=FILE: write it as bass=other")
         song = codes_editing.replace(song, source, SongCodes.load(Path(path)))
-    if splice:
+    if splice is not None:
         part = TimeRange.parse(splice)
         giver = song if donor is None else SongCodes.load(donor)
         into = None if at is None else parse_time(at)

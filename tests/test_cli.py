@@ -240,6 +240,27 @@ def test_generation_that_cannot_be_is_refused(tmp_path: Path, codec: Path, prior
         refuse(*generate, "--prior", prior, *options, out=out, mentions=mentions)
 
 
+@pytest.mark.parametrize(
+    ("options", "mentions"),
+    [
+        ((), "nothing to edit: give --mute"),
+        (("--mute", "bass", "--within", "0:01-0:02"), "--within .* without --shift:"),
+        (("--splice", "0:01-0:02", "--within", "0:01-0:02"), "--within .* without --shift:"),
+        (("--mute", "bass", "--at", "0:01"), "--at .* without --splice:"),
+        (("--shift", "0.5", "--donor", "other"), "--donor .* without --splice:"),
+        (("--mute", "bass", "--sources", "drums"), "--sources .* without --splice or --shift:"),
+        (("--replace", "bass=x", "--sources", "bass"), "--sources .* without --splice or --shift:"),
+    ],
+    ids=" ".join,
+)
+def test_edits_that_would_be_ignored_are_refused(
+    options: tuple[str, ...], mentions: str, tmp_path: Path
+) -> None:
+    nothing = tmp_path / "none"  # neither codes nor a codec
+    edit = ("codes", "edit", nothing, "--codec", nothing)
+    refuse(*edit, *options, out=tmp_path / "out", mentions=mentions)
+
+
 def truncated_mp4(data: Path, stem_mp4: Path) -> None:
     content = stem_mp4.read_bytes()
     (data / "cut.stem.mp4").write_bytes(content[: len(content) // 2])
