@@ -43,6 +43,7 @@ ENDINGS = {
     "json": "json",
 }
 SILENCE = 1e-5  # RMS, -100 dBFS
+INFILL_CANDIDATES = 4  # at least: only among several can the bass after a gap choose
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def generate_bass(
 
     Nothing is normalised: the bass is as loud as the prior writes it against the accompaniment. Only
     where it or the mix would clip is that file scaled as a whole; NAME.json says by how much.
-    Where the song's own bass is kept, it is its sound that is heard, not its codes decoded.
+    Where the song's own bass is kept, it is its sound that is heard, not its codes decoded; and where
+    it is kept after a gap, at least `INFILL_CANDIDATES` are written for the gap.
 
     Raises:
         UserError: a song that cannot be read or is shorter than a frame, edits that do not fit it,
@@ -111,6 +113,8 @@ def generate_bass(
         with watch("encode"):
             accompaniment = codec.encode(heard.accompaniment * np.float32(heard.gain))
             given = given_bass(options.edits, heard, codec)
+        if given.follows_a_gap:
+            settings = replace(settings, candidates=max(settings.candidates, INFILL_CANDIDATES))
         with watch("write bass"):
             line = _write_line(prior, accompaniment, settings, given)
         with watch("decode"):

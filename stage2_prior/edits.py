@@ -65,6 +65,12 @@ class GivenBass:
     allowed_notes: npt.NDArray[np.bool_]
     lead: int
 
+    @property
+    def follows_a_gap(self) -> bool:
+        """Whether the sound of a bass is given after a frame in which it is not."""
+        free = (self.tokens[1:] == FREE).any(0)
+        return bool(free.any()) and not free[free.argmax() :].all()
+
 
 def given_bass(edits: Edits, song: HeardSong, codec: Codec) -> GivenBass:
     """Read what the user gives. Where several fix a frame, the song's own bass has precedence, then

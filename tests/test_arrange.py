@@ -12,16 +12,21 @@ import torch
 from shared.codes import CodeFormat
 from shared.config import load_config
 from shared.errors import UserError
-from shared.notes import Note, read_midi, write_midi
+from shared.notes import Note, NoteVocabulary, read_midi, write_midi
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.model import VQVAE
-from stage2_prior.arrange import Arrangement, ArrangeOptions, generate_bass
+from stage2_prior.arrange import (
+    INFILL_CANDIDATES,
+    Arrangement,
+    ArrangeOptions,
+    generate_bass,
+)
 from stage2_prior.config import PRESETS, PriorConfig
-from stage2_prior.edits import Edits
+from stage2_prior.edits import Edits, GivenBass
 from stage2_prior.model import Prior
-from stage2_prior.sampling import SamplingSettings
+from stage2_prior.sampling import FREE, SamplingSettings
 from stage2_prior.time_range import TimeRange
 
 RATE = 44100
@@ -79,6 +84,7 @@ def test_the_files(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) 
     assert report["bass_removed"]
     assert set(report["timings"]) >= {"read", "encode", "write bass", "decode"}
     assert report["settings"]["guidance"] == 1.0
+    assert report["settings"]["candidates"] == 1
 
 
 @pytest.mark.parametrize(
@@ -157,6 +163,19 @@ def test_the_songs_own_bass_stays_where_it_is_kept(
         assert same[: RATE - hop].all()
         assert same[2 * RATE + hop :].all()
         assert not same[RATE + hop : 2 * RATE - hop].all()
+        assert made.figures["settings"]["candidates"] == INFILL_CANDIDATES
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("....", False), ("####", False), ("##..", False), ("..##", True), ("#..#", True)],
+)
+def test_bass_after_a_gap_is_known_by_its_codes(given: str, expected: bool) -> None:
+    tokens = np.full((9, 4), FREE)
+    tokens[0] = 5  # notes alone, of a MIDI file, are no bass
+    tokens[:, [mark == "#" for mark in given]] = 7
+    allowed = np.ones((4, NoteVocabulary.size), np.bool_)
+    assert GivenBass(tokens, allowed, lead=0).follows_a_gap == expected
 
 
 def test_midi_in_is_midi_out(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:

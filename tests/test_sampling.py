@@ -149,6 +149,44 @@ def test_right_side_of_a_gap_judges_the_candidates(prior: Prior) -> None:
     assert judged.log_prob_conditional != otherwise.log_prob_conditional
 
 
+@torch.no_grad()
+def test_the_candidate_that_the_right_side_likes_best_is_chosen(
+    prior: Prior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill, written = sampling._Sampler.fill, []
+
+    def recorded(*args: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        written.append(fill(*args))
+        return written[-1]
+
+    monkeypatch.setattr(sampling._Sampler, "fill", recorded)
+    fixed = given(60)
+    fixed[:, 20:30] = FREE
+    chosen = generate(prior, song(60), SamplingSettings(candidates=6), fixed=fixed)
+    ((grids, _),) = written
+
+    valid = prior.pattern.valid(60)
+    valid[:, :20] = False  # the steps before the gap, which all have in common
+
+    def log_prob(accompaniment: np.ndarray, grid: torch.Tensor) -> float:
+        memory = prior.encode(torch.from_numpy(accompaniment)[None])
+        logits = prior.decode(memory, before(grid[None]))[0]
+        streams = logits.split(prior.sizes, dim=-1)
+        known = [
+            stream.log_softmax(-1).gather(-1, row.clamp_min(0)[:, None])[inside].sum()
+            for stream, row, inside in zip(streams, grid, valid, strict=True)
+        ]
+        return float(sum(known))
+
+    silence = np.full_like(song(60), prior.dropped)
+    scores = [log_prob(song(60), grid) - log_prob(silence, grid) for grid in grids]
+    best = int(np.argmax(scores))
+    assert np.ptp(scores) > 1
+    assert np.array_equal(chosen.codes, prior.pattern.revert(grids[best])[1:].numpy())
+    gain = chosen.log_prob_conditional - chosen.log_prob_unconditional
+    assert gain == pytest.approx(scores[best], abs=1e-2)
+
+
 def test_forced_notes(prior: Prior) -> None:
     fixed = np.full((9, 100), FREE)
     fixed[0] = given(100)[0]
