@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from stage2_prior.model import MASK, PAD, Prior
-from stage2_prior.sequences import UNKNOWN, SongTokens, whole_windows
+from stage2_prior.sequences import SongTokens, whole_windows
 from stage2_prior.train import heard_figures, note_accuracy, token_nats
 
 WINDOWS_A_SONG = 4
@@ -98,6 +98,6 @@ def song_likelihood(prior: Prior, song: SongTokens, other: SongTokens) -> SongLi
         code_accuracy=tuple(accuracy),
         note_accuracy=notes_right,
         encoder_pitch_class=float(heard["encoder_pitch_class"]),
-        encoder_root=float(heard["encoder_root"]) if (root != UNKNOWN).any() else math.nan,
+        encoder_root=float(heard["encoder_root"]),
         encoder_onset_f1=float(heard["onset_f1"]),
     )

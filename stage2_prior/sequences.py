@@ -53,6 +53,8 @@ class SongTokens:
         tokens = np.concatenate((notes[None], bass)).astype(small)
         root = np.full(song.num_frames, UNKNOWN, np.int8)
         for chord in (song.song or {}).get("chords", ()):
+            if chord.get("root") is None:  # no chord, or one that nobody could name
+                continue
             start, end = (round(chord[edge] * song.frame_rate) for edge in ("start", "end"))
             root[start:end] = chord["root"]
         return cls(song.track, song.split, accompaniment.astype(small), tokens, confidence, root)

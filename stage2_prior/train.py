@@ -15,18 +15,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shared.config import config_to_dict, require
+from shared.checkpoint import Checkpoint, load_checkpoint, load_weights
+from shared.codes import CodeFormat
+from shared.config import config_from_dict, config_to_dict, require
 from shared.console import err_console
 from shared.engine import Device, Task, fit
 from shared.notes import NoteVocabulary
-from stage2_prior.config import PriorConfig
+from stage2_prior.config import ModelConfig, PriorConfig
 from stage2_prior.model import (
     MASK,
     PAD,
     HeardLogits,
     Prior,
     PriorLogits,
-    load_prior,
     prior_metadata,
 )
 from stage2_prior.sequences import (
@@ -50,10 +51,11 @@ def train_prior(
     """Train a prior on a folder of codes; returns the path of the best checkpoint.
 
     Args:
-        init_from: a prior's checkpoint whose weights to start from; its shape must be the same.
+        init_from: a prior's checkpoint whose weights to start from, of the same codes and sizes.
 
     Raises:
-        UserError: no usable codes, or a run in `out` that this one does not continue.
+        UserError: no usable codes, a run in `out` that this one does not continue, or a checkpoint that
+            does not fit.
     """
     return fit(
         PriorTask(load_corpus(codes), config, init_from),
@@ -74,12 +76,7 @@ class PriorTask(Task):
         torch.manual_seed(config.train.seed)
         self.model: Prior = Prior(config.model, corpus.format, fingerprint="in training")
         if init_from is not None:
-            start = load_prior(init_from)
-            require(
-                prior_metadata(start) == prior_metadata(self.model),
-                f"the prior {init_from} has another shape or codec: use its settings and codes",
-            )
-            self.model.load_state_dict(start.state_dict())
+            _start_from(self.model, load_checkpoint(init_from, "prior"))
         if config.data.listen_only:
             for part in (self.model.history, self.model.decoder, self.model.head):
                 part.requires_grad_(False)
@@ -137,10 +134,10 @@ class PriorTask(Task):
             for name, value in self._window_figures(model, window, index, device).items():
                 totals[name] = totals.get(name, torch.zeros((), device=device)) + value
         frames, with_root = totals.pop("frames"), totals.pop("with_root")
-        totals["encoder_root"] *= frames / with_root.clamp_min(1)
+        totals["encoder_root"] *= frames / with_root  # nan where no chord is known
         rate = self.model.format.frame_rate
         mean = {name: float(total / frames) for name, total in totals.items()}
-        heard = {name: mean[name] for name in HEARD}
+        heard = {name: mean[name] for name in HEARD if not math.isnan(mean[name])}
         if self.config.data.listen_only:
             return {"score": -mean["heard_notes"], **heard}
         return {
@@ -167,7 +164,7 @@ class PriorTask(Task):
         of_heard = heard_figures(heard, target[:, 0], root, known)
         figures |= {name: value * inside.sum() for name, value in of_heard.items()}
         figures["with_root"] = (root != UNKNOWN).sum()
-        figures["encoder_root"] = of_heard["encoder_root"] * figures["with_root"]
+        figures["encoder_root"] = (of_heard["encoder_root"] * figures["with_root"]).nan_to_num()
         if self.config.data.listen_only:
             bits = (nats_of(heard.note, target[:, 0]) * known).sum() / math.log(2)
             return figures | {"heard_notes": bits}
@@ -194,6 +191,23 @@ class PriorTask(Task):
 
     def metadata(self) -> dict[str, Any]:
         return {**prior_metadata(self.model), "config": config_to_dict(self.config)}
+
+
+def _start_from(model: Prior, checkpoint: Checkpoint) -> None:
+    """Take a checkpoint's weights; UserError where they mean something else, or do not fit."""
+    codes = config_from_dict(CodeFormat, checkpoint.meta["codes"])
+    require(
+        codes == model.format,
+        f"the prior {checkpoint.path} was trained on codes of another codec or format: "
+        "extract codes with its codec, or start without it",
+    )
+    config = config_from_dict(ModelConfig, checkpoint.meta["model"])
+    for name in ("heads", "delays"):  # the sizes of the weights do not tell
+        require(
+            getattr(config, name) == getattr(model.config, name),
+            f"the prior {checkpoint.path} has another 'model.{name}': give the same",
+        )
+    load_weights(model, checkpoint)
 
 
 CONDITIONS = ("conditional", "unconditional", "shuffled")
@@ -250,11 +264,12 @@ def heard_figures(
     found = known & (heard.note.float().softmax(-1)[..., onset_tokens].sum(-1) > 0.5)
     true = known & (notes != rest) & (notes % 2 == 0)
     hits = (found & widen(true)).sum() + (true & widen(found)).sum()
-    # The chord's root, where it is known.
-    same_root = (heard.root.argmax(-1) == root).float()
+    # The chord's root, where it is known; nan where it nowhere is.
+    with_root = root != UNKNOWN
+    same_root = with_root & (heard.root.argmax(-1) == root)
     return {
         "encoder_pitch_class": weighted_mean(same_class.float(), sounding),
-        "encoder_root": weighted_mean(same_root, (root != UNKNOWN).float()),
+        "encoder_root": same_root.sum() / with_root.sum(),
         "onset_f1": hits / (found.sum() + true.sum()).clamp_min(1),
     }
 

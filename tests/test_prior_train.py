@@ -10,6 +10,7 @@ import torch
 from shared.codes import MANIFEST, SUFFIX, CodeFormat, SongCodes, write_manifest
 from shared.config import load_config
 from shared.errors import UserError
+from shared.notes import NoteVocabulary
 from shared.sources import BASS, SOURCES
 from stage2_prior.config import PRESETS, DataConfig, PriorConfig
 from stage2_prior.model import MASK, PAD, load_prior
@@ -132,6 +133,8 @@ def test_chords_become_roots_and_unknown_ones_are_not_learnt() -> None:
     chords = [
         {"start": 0.5, "end": 1.0, "root": 7},
         {"start": 1.0, "end": 9.0, "root": 0},
+        {"start": 0.0, "end": 0.4, "root": None, "symbol": "N.C."},
+        {"start": 0.0, "end": 0.4},
     ]
     tokens = SongTokens.of(make_song("a", "train", frames=WINDOW, song={"chords": chords}))
     start, change = round(0.5 * second), round(second)
@@ -145,6 +148,7 @@ def test_chords_become_roots_and_unknown_ones_are_not_learnt() -> None:
     )
     losses = task.loss(task.model, task.make_batch(0, 0, 1), 0)
     assert losses["encoder_root_bits"] == 0
+    assert losses["encoder_root"].isnan()
 
 
 def test_sources_are_dropped_one_by_one_and_together() -> None:
@@ -252,13 +256,25 @@ def test_start_from_another_prior(codes: Path, tmp_path: Path) -> None:
     task = PriorTask(load_corpus(codes), config, init_from=path)
     for name, weight in load_prior(path).state_dict().items():
         assert torch.equal(weight, task.model.state_dict()[name])
-    wider = load_config(PriorConfig, PRESETS, "tiny", overrides=["model.dim=48"])
-    with pytest.raises(UserError, match="shape"):
-        PriorTask(load_corpus(codes), wider, init_from=path)
+    freer = ["model.dropout=0.3", "model.window_seconds=3"]
+    PriorTask(load_corpus(codes), load_config(PriorConfig, PRESETS, "tiny", overrides=freer), path)
+    for override, mentions in (
+        ("model.dim=48", "do not fit"),
+        ("model.heads=1", r"model\.heads"),
+        ("model.delays=[0, 1, 2, 3, 4, 5, 6, 7, 8]", r"model\.delays"),
+    ):
+        other = load_config(PriorConfig, PRESETS, "tiny", overrides=[override])
+        with pytest.raises(UserError, match=mentions):
+            PriorTask(load_corpus(codes), other, init_from=path)
+    corpus = load_corpus(codes)
+    stranger = replace(corpus, format=replace(corpus.format, fingerprint="another"))
+    with pytest.raises(UserError, match="another codec"):
+        PriorTask(stranger, config, init_from=path)
 
 
-def test_the_encoder_alone_can_learn_to_listen(codes: Path, tmp_path: Path) -> None:
-    tiny = load_config(PriorConfig, PRESETS, "tiny")
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_encoder_alone_can_learn_to_listen(optimizer: str, codes: Path, tmp_path: Path) -> None:
+    tiny = load_config(PriorConfig, PRESETS, "tiny", overrides=[f"train.optimizer='{optimizer}'"])
     before = PriorTask(load_corpus(codes), tiny).model.state_dict()
     config = replace(tiny, data=replace(tiny.data, listen_only=True))
     train_prior(codes, tmp_path / "listening", config, device="cpu")
@@ -285,18 +301,30 @@ def test_validation_without_valid_songs_and_with_one_song(tmp_path: Path) -> Non
     with torch.no_grad():
         figures = task.validate(task.model.eval())
     assert "bits_per_second_shuffled" not in figures
+    assert "encoder_root" not in figures  # these songs have no chords
     assert figures["score"] < 0
 
 
 def test_the_prior_learns_a_rule_from_its_song(tmp_path: Path) -> None:
-    """The bass note is told by one code of the accompaniment: the encoder must find it."""
+    """The bass note, the chord's root, is told by one code of the accompaniment: the encoder must find it."""
     songs = []
     for name in "ab":
         song = make_song(name, "train", frames=600)
         told = song.views["accompaniment"][3, 0] // 16
+        roots = ((NoteVocabulary.LOW + told) % 12).tolist()
+        edges = (np.arange(601) * HOP / 44100).tolist()  # a chord a frame
+        chords = [
+            {"start": edges[frame], "end": edges[frame + 1], "root": root}
+            for frame, root in enumerate(roots)
+        ]
         songs.append(
             make_song(
-                name, "train", frames=600, views=song.views, notes=(2 * told + 1).astype(np.uint8)
+                name,
+                "train",
+                frames=600,
+                views=song.views,
+                notes=(2 * told + 1).astype(np.uint8),
+                song={"chords": chords},
             )
         )
     config = load_config(
@@ -312,9 +340,10 @@ def test_the_prior_learns_a_rule_from_its_song(tmp_path: Path) -> None:
     )
     task = PriorTask(load_corpus(write_codes(tmp_path, songs)), config)
     optimizer = torch.optim.AdamW(task.model.parameters(), lr=3e-3)
-    for step in range(60):
+    for step in range(80):
         losses = task.loss(task.model, task.make_batch(step, 0, 1), step)
         losses["loss"].backward()
         optimizer.step()
         optimizer.zero_grad()
     assert losses["encoder_pitch_class"] > 0.9
+    assert losses["encoder_root"] > 0.9
