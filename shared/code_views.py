@@ -35,13 +35,11 @@ def summary_table(song: SongCodes) -> Table:
     return table
 
 
-def sources_table(song: SongCodes, view: str, cardinality: int | None = None) -> Table:
-    """Per source of a view: level, and how its codes are used.
-
-    cardinality: entries of a codebook (None: the largest code of the view, plus one).
-    """
+def sources_table(song: SongCodes, view: str) -> Table:
+    """Per source of a view: level, and how its codes are used; means over its codebooks."""
     codes = song.view(view)
-    usage = code_usage(count_codes(codes, cardinality or int(codes.max(initial=0)) + 1))
+    seen = int(codes.max(initial=0)) + 1  # a song does not say how many entries a codebook has
+    usage = code_usage(count_codes(codes, seen))
     table = Table(title=f"view '{view}'", title_justify="left")
     table.add_column("source")
     for heading in ("level dBFS", "perplexity", "entries used", "bits/s"):
@@ -52,7 +50,7 @@ def sources_table(song: SongCodes, view: str, cardinality: int | None = None) ->
             source,
             f"{20 * np.log10(level):.1f}" if level > 0 else "silent",
             f"{usage.perplexity[row].mean():.1f}",
-            f"{100 * usage.usage[row].mean():.0f} %",
+            f"{seen * usage.usage[row].mean():.1f}",
             f"{usage.entropy[row].sum() * song.frame_rate:.0f}",
         )
     return table

@@ -1,9 +1,9 @@
 """Decoded sources as a soft mask on the input: their magnitudes, its phase.
 
 A codec's decoded sources are blurred and phased by guess. Where they say which share of each
-time-frequency bin is whose, the input itself supplies the rest: mask_s = |D_s|^p / sum_r |D_r|^p, a
-Wiener filter for p = 2. The masks sum to one, so the estimates sum to the input wherever any
-source was decoded at all; what is left goes into the residual.
+time-frequency bin is whose, the input itself supplies the rest: mask_s = |D_s| / sum_r |D_r|. The
+masks sum to one, so the estimates sum to the input wherever any source was decoded at all; what is
+left goes into the residual.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ class Separation:
     start: int = 0
 
 
-def mask_song(mixture: Audio, decoded: Audio, exponent: float = 1.0) -> Separation:
+def mask_song(mixture: Audio, decoded: Audio) -> Separation:
     """Mask `mixture` `[C, N]` by its decoded sources `[S, C, N]`, at the same level and rate.
 
     Beyond its result this needs some 100 MB, however long the song.
@@ -51,7 +51,7 @@ def mask_song(mixture: Audio, decoded: Audio, exponent: float = 1.0) -> Separati
     def read(start: int, stop: int) -> tuple[Audio, Audio]:
         return mixture[:, start:stop], decoded[:, :, start:stop]
 
-    for block in mask_blocks(read, mixture.shape[1], exponent):
+    for block in mask_blocks(read, mixture.shape[1]):
         end = block.start + block.residual.shape[1]
         estimates[:, :, block.start : end] = block.estimates
         residual[:, block.start : end] = block.residual
@@ -59,7 +59,7 @@ def mask_song(mixture: Audio, decoded: Audio, exponent: float = 1.0) -> Separati
 
 
 def mask_blocks(
-    read: Callable[[int, int], tuple[Audio, Audio]], num_samples: int, exponent: float = 1.0
+    read: Callable[[int, int], tuple[Audio, Audio]], num_samples: int
 ) -> Iterator[Separation]:
     """Mask a song of any length block by block; the blocks joined equal the whole.
 
@@ -76,7 +76,7 @@ def mask_blocks(
         padding = (before, length - before - (last - first))
 
         spectra = _stft(np.pad(decoded, ((0, 0), (0, 0), padding)))
-        weights = np.abs(spectra) ** exponent
+        weights = np.abs(spectra)
         total = weights.sum(0)
         masks = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
         masked = masks * _stft(np.pad(mixture, ((0, 0), padding)))

@@ -115,6 +115,11 @@ def song_name(path: Path) -> str:
     return path.name.removesuffix(STEM_MP4)
 
 
+def mix_name(path: Path) -> str:
+    """The name of a song that is one audio file: the file's without its suffix, or without `.stem.mp4`."""
+    return song_name(path) if path.name.endswith(STEM_MP4) else path.stem
+
+
 def _hash(name: str) -> float:
     digest = hashlib.sha256(name.encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

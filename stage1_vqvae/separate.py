@@ -18,7 +18,7 @@ from shared.errors import UserError
 from shared.levels import accompaniment_gain
 from shared.masking import mask_song
 from shared.sources import SOURCES
-from shared.tracks import STEM_MP4
+from shared.tracks import mix_name
 
 Samples = npt.NDArray[np.float32]
 
@@ -62,7 +62,7 @@ def separate(
             f"of {1000 / codec.frame_rate:.0f} ms: give a longer song"
         )
     result = separate_samples(to_stereo(audio.samples), audio.sample_rate, codec, sources, mask)
-    name = song.name.removesuffix(STEM_MP4) if song.name.endswith(STEM_MP4) else song.stem
+    name = mix_name(song)
     chosen = list(result.stems)
     together = "all" if len(chosen) == len(codec.sources) else "+".join(chosen)
     files = {source: out / f"{name}.{source}.wav" for source in chosen}

@@ -51,14 +51,12 @@ def test_summary_says_what_the_file_holds(song):
 
 
 def test_sources_show_level_and_usage(song):
-    rows = text(sources_table(song, "alone", cardinality=16)).splitlines()
+    rows = text(sources_table(song, "alone")).splitlines()
     vocals = next(row for row in rows if "vocals" in row)
     bass = next(row for row in rows if "bass" in row)
-    assert "silent" in vocals
-    assert "1.0" in vocals  # perplexity of a constant stream
-    assert "-20.0" in bass
-    assert "8.0" in bass
-    assert "50 %" in bass  # 8 of 16 entries
+    table = [[cell.strip() for cell in row.strip("│").split("│")] for row in (vocals, bass)]
+    assert table[0][1:4] == ["silent", "1.0", "1.0"]  # a constant stream
+    assert table[1][1:4] == ["-20.0", "8.0", "8.0"]  # of 8 entries, about equally often
 
 
 def test_frames_show_the_codes(song):

@@ -28,10 +28,9 @@ def test_estimates_and_residual_sum_to_the_input():
     np.testing.assert_allclose(separated.residual[:, 15_000:], 0, atol=1e-5)
 
 
-@pytest.mark.parametrize("exponent", [1.0, 2.0])
-def test_a_rough_copy_brings_the_source_back(sources, exponent):
+def test_a_rough_copy_brings_the_source_back(sources):
     rough = 0.7 * np.roll(sources, 37, axis=-1)  # wrong level and phase
-    estimates = mask_song(sources.sum(0), rough, exponent).estimates
+    estimates = mask_song(sources.sum(0), rough).estimates
     inner = slice(3000, -3000)
     error = np.square(estimates - sources)[..., inner].sum((1, 2))
     energy = np.square(sources)[..., inner].sum((1, 2))

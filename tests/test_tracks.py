@@ -7,7 +7,7 @@ import yaml
 
 from shared.errors import UserError
 from shared.sources import SOURCES
-from shared.tracks import discover_tracks, musdb_validation_names, split_by_name
+from shared.tracks import discover_tracks, mix_name, musdb_validation_names, split_by_name
 
 
 def touch_song(folder: Path, suffix: str = ".wav") -> Path:
@@ -169,3 +169,11 @@ def test_a_broken_link_is_a_missing_stem(tmp_path: Path) -> None:
     (song / "bass.wav").symlink_to(tmp_path / "nowhere.wav")
     with pytest.raises(UserError, match="has no bass stem"):
         discover_tracks(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("A - B.stem.mp4", "A - B"), ("my.mix.wav", "my.mix"), ("a.stem.wav", "a.stem")],
+)
+def test_names_of_mixes(file: str, name: str) -> None:
+    assert mix_name(Path("songs") / file) == name
