@@ -57,7 +57,7 @@ class VQVAETask(Task):
         output = model(stems.sum(1), selection, state)
         selected = torch.einsum("bscn,bs->bcn", stems, selection)
         return vqvae_loss(
-            output, selected, stems.sum(1) - selected, stems, batch["presence"], self.config.loss
+            output, selected, stems.sum(1) - selected, batch["presence"], self.config.loss
         )
 
     def validate(self, model: nn.Module) -> dict[str, float]:
