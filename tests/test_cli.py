@@ -22,6 +22,7 @@ from shared.codes import CodeFormat
 from shared.config import config_to_dict, load_config
 from stage1_vqvae.codec import load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
+from stage1_vqvae.evaluate import evaluate_vqvae
 from stage1_vqvae.model import VQVAE
 from stage2_prior.config import PRESETS as PRIOR_PRESETS
 from stage2_prior.config import PriorConfig
@@ -121,6 +122,13 @@ def test_the_defaults_are_those_of_the_python_api() -> None:
     for field in dataclasses.fields(SamplingSettings):
         if field.name != "source_guidance":
             assert parameters[field.name].default == field.default, field.name
+
+
+def test_evaluation_writes_to_one_place_by_default() -> None:
+    command, function = (
+        inspect.signature(f).parameters["out"].default for f in (cli.evaluate_vqvae, evaluate_vqvae)
+    )
+    assert command == function
 
 
 # Bad input: one sentence that names the culprit, exit code 2, nothing in --out.

@@ -194,6 +194,28 @@ def test_museval_gives_the_other_figures():
         assert np.isfinite(windows[[0, 2]]).all()
 
 
+def test_museval_beside_our_own_figures(stem_folder, run, tmp_path, monkeypatch):
+    """museval itself needs a minute for this second, and is tested above: here its figures are given."""
+
+    class Museval:
+        @staticmethod
+        def bss_eval(
+            references: np.ndarray, estimates: np.ndarray, window: int, hop: int
+        ) -> list[np.ndarray]:
+            assert references.shape == estimates.shape == (4, 44100, 2)
+            assert window == hop == 44100
+            return [np.full((4, 1), figure) for figure in (1.0, 2.0, 3.0, 4.0)]  # SDR first
+
+    monkeypatch.setattr("stage1_vqvae.evaluate.load_museval", Museval)
+    report = evaluate_vqvae(stem_folder, run, tmp_path, seconds=1.0, museval=True)
+    assert {row.name: row.mean for row in report.museval} == {
+        f"{estimate}: {kind}": figure
+        for estimate in ("decoded", "masked")
+        for kind, figure in (("ISR", 2.0), ("SIR", 3.0), ("SAR", 4.0))
+    }
+    assert "| masked: SIR | 3.00 |" in (tmp_path / "report.md").read_text()
+
+
 def test_rows_take_the_median_of_medians():
     scores = [np.tile([[1.0, 2.0, 9.0]], (4, 1)), np.tile([[4.0, 4.0]], (4, 1))]
     scores[0][1] = scores[1][1] = np.nan
