@@ -6,7 +6,7 @@ is begun with the columns already there, just as training windows begin within a
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -104,19 +104,18 @@ def generate(
         f"the allowed notes must be [{shape[1]}, {NOTES}], at least one in each frame",
     )
     device = model.head.weight.device
-    with one_thread():
-        sampler = _Sampler(model, settings, torch.from_numpy(allowed_notes).to(device))
-        grids, scores = sampler.fill(
-            torch.from_numpy(accompaniment.astype(np.int64)).to(device),
-            torch.from_numpy(fixed.astype(np.int64)).to(device),
-        )
-    best = int((scores[0] - scores[1]).argmax())
+    sampler = _Sampler(model, settings, torch.from_numpy(allowed_notes).to(device))
+    grids, scores = sampler.fill(
+        torch.from_numpy(accompaniment.astype(np.int64)).to(device),
+        torch.from_numpy(fixed.astype(np.int64)).to(device),
+    )
+    best = int((scores[1] - scores[0]).argmax())
     tokens = model.pattern.revert(grids[best]).cpu().numpy()
     return GeneratedBass(
         codes=tokens[1:].astype(np.uint16),
         notes=tokens[0].astype(np.uint8),
-        log_prob_conditional=float(scores[0, best]),
-        log_prob_unconditional=float(scores[1, best]),
+        log_prob_conditional=float(scores[1, best]),
+        log_prob_unconditional=float(scores[0, best]),
         seconds=time.monotonic() - started,
     )
 
@@ -163,16 +162,16 @@ class _Sampler:
             not unknown,
             f"there is no source '{', '.join(sorted(unknown))}': choose from {', '.join(sources)}",
         )
-        # Variants: the whole song, no song, and the song without each guided source.
-        heard = [[True] * len(sources), [False] * len(sources)]
-        weights = [settings.guidance, 1 - settings.guidance]
+        # Variants: no song, the whole song, and the song without each guided source.
+        heard = [[True] * len(sources)]
+        weights = [1 - settings.guidance, settings.guidance]
         for source, scale in settings.source_guidance.items():
             heard.append([name != source for name in sources])
             weights.append(1 - scale)
-            weights[0] += scale - 1
+            weights[1] += scale - 1
         self.heard = torch.tensor(heard, device=device)[:, :, None, None]
         self.weights = torch.tensor(weights, dtype=torch.float32, device=device)
-        self.decoder = IncrementalDecoder(model, len(heard) * settings.candidates)
+        self.decoder = IncrementalDecoder(model, len(weights) * settings.candidates)
 
     def fill(self, codes: Tensor, fixed: Tensor) -> tuple[Tensor, Tensor]:
         """Draw what is free.
@@ -182,8 +181,8 @@ class _Sampler:
             fixed: tokens `[K, T]`, FREE where to draw.
 
         Returns:
-            The candidates' grids `[C, K, steps(T)]`, and log-probabilities `[2, C]`: given the song,
-            given no song.
+            The candidates' grids `[C, K, steps(T)]`, and log-probabilities `[2, C]`: given no song,
+            given the song.
         """
         pattern, window = self.model.pattern, self.model.window
         frames = codes.shape[-1]
@@ -199,23 +198,26 @@ class _Sampler:
         step = int(drawn[0])
         aftermath = round(AFTERMATH_SECONDS * self.model.format.frame_rate)
         end = min(pattern.steps(frames), int(drawn[-1]) + 1 + aftermath)
+        silence = self.model.encode(torch.full_like(codes[None, ..., :length], self.model.dropped))
         while step < end:
             start = max(0, min(step - context, frames - length))
             last = start + length == frames
             stop = min(end, start + (pattern.steps(length) if last else length - lookahead))
-            logits = self._begin(codes[..., start : start + length], grids[..., start:step])
-            while True:
-                self._draw(logits, grids, free, step, scores)
-                step += 1
-                if step == stop:
-                    break
-                logits = self.decoder.step(self._for_all(grids[:, :, step - 1]))
+            part = codes[..., start : start + length]
+            logits = [self._begin(silence, part, grids[..., start:step])]
+            with one_thread():
+                for now in range(step, stop):
+                    self._draw(logits[-1], grids, free, now)
+                    if now + 1 < stop:
+                        logits.append(self.decoder.step(self._for_all(grids[:, :, now])))
+            scores += self._log_probs(logits, grids[..., step:stop])
+            step = stop
         return grids, scores
 
-    def _begin(self, codes: Tensor, columns: Tensor) -> Tensor:
+    def _begin(self, silence: Tensor, codes: Tensor, columns: Tensor) -> Tensor:
         """Logits of the first step not yet written of a window of the song."""
         memory = self.model.encode(codes.where(self.heard, self.model.dropped))
-        memory = memory.repeat_interleave(self.settings.candidates, 0)
+        memory = torch.cat((silence, memory)).repeat_interleave(self.settings.candidates, 0)
         # As in training, nothing is known of the frames before the window.
         inside = self.model.pattern.valid(codes.shape[-1])[:, : columns.shape[-1]]
         tokens = columns.where(inside.to(columns.device), PAD)
@@ -225,27 +227,30 @@ class _Sampler:
         """Candidates `[C, ...]` -> variants times candidates `[V C, ...]`."""
         return tokens.repeat(len(self.weights), *(1 for _ in tokens.shape[1:]))
 
-    def _draw(self, logits: Tensor, grids: Tensor, free: Tensor, step: int, scores: Tensor) -> None:
-        """Write column `step` of the grids, and add its log-probability to the scores."""
-        by_variant = logits.unflatten(0, (len(self.weights), -1))
-        notes = by_variant[..., :NOTES].log_softmax(-1)
-        codes = by_variant[..., NOTES:].unflatten(-1, (self.model.format.codebooks, -1))
-        codes = codes.log_softmax(-1)
-
-        guided = torch.einsum("v,vcn->cn", self.weights, notes)
-        guided = guided.masked_fill(self.forbidden[step], -torch.inf)
-        drawn_note = self._pick(guided, self.settings.note_temperature)
-        guided = torch.einsum("v,vchm->chm", self.weights, codes)
-        drawn_codes = self._pick(guided, self.settings.temperature)
-
+    def _draw(self, logits: Tensor, grids: Tensor, free: Tensor, step: int) -> None:
+        """Write column `step` of the grids; its logits are `[V C, 97 + H m]`."""
+        guided = (self.weights @ logits.reshape(len(self.weights), -1)).view(len(grids), -1)
+        notes, codes = guided[:, :NOTES], guided[:, NOTES:]
+        notes.masked_fill_(self.forbidden[step], -torch.inf)
+        drawn_note = self._pick(notes, self.settings.note_temperature)
+        codes = codes.unflatten(-1, (self.model.format.codebooks, -1))
+        drawn_codes = self._pick(codes, self.settings.temperature)
         drawn = torch.cat((drawn_note[:, None], drawn_codes), dim=1)
-        column = drawn.where(free[:, step], grids[:, :, step])
-        grids[:, :, step] = column
-        known = (column >= 0).expand(2, -1, -1)
-        index = column.clamp_min(0).expand(2, -1, -1)
-        log_note = notes[:2].gather(-1, index[..., :1])
-        log_codes = codes[:2].gather(-1, index[..., 1:, None])[..., 0]
-        scores += (torch.cat((log_note, log_codes), dim=-1) * known).sum(-1)
+        grids[:, :, step] = drawn.where(free[:, step], grids[:, :, step])
+
+    def _log_probs(self, logits: Sequence[Tensor], columns: Tensor) -> Tensor:
+        """Of a window's columns `[C, K, n]`, given no song and given the song `[2, C]`."""
+        total = torch.zeros(2, len(columns), device=columns.device)
+        # Of each step `[2, C, n, 97 + H m]`.
+        by_variant = torch.stack(
+            [each.unflatten(0, (len(self.weights), -1))[:2] for each in logits], 2
+        )
+        streams = by_variant.split(self.model.sizes, dim=-1)
+        for stream, tokens in zip(streams, columns.unbind(1), strict=True):
+            index = tokens.clamp_min(0).expand(2, -1, -1)
+            log_prob = stream.log_softmax(-1).gather(-1, index[..., None])[..., 0]
+            total += (log_prob * (tokens >= 0)).sum(-1)
+        return total
 
     def _pick(self, logits: Tensor, temperature: float) -> Tensor:
         """Draw from the last axis, after temperature, top-k, top-p and min-p."""
