@@ -1,8 +1,9 @@
 """The prior's decoder one step at a time, on the same weights: what x-transformers computes, only faster.
 
-Keys and values are preallocated, and a step allocates nothing that grows. The gain of each layer
-norm is folded into the matrix behind it, and the scale of attention into that of the queries. Only
-a plain pre-norm decoder, as `Prior` builds it, can be run; another one is refused.
+Keys and values have their place from the start, so that a step copies none of the earlier ones; only
+its attention weights grow with the position. The gain of each layer norm is folded into the matrix
+behind it, and the scale of attention into that of the queries. Only a plain pre-norm decoder, as
+`Prior` builds it, can be run; another one is refused.
 """
 
 from dataclasses import dataclass
