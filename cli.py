@@ -79,7 +79,16 @@ Temperature = Annotated[
     float, typer.Option(help="Of the sound; 0 takes the likeliest, more dares more.")
 ]
 NoteTemperature = Annotated[float, typer.Option(help="Of the notes.")]
+TopK = Annotated[int, typer.Option(help="Draw from the k likeliest only; 0: all.")]
+TopP = Annotated[float, typer.Option(help="Draw from this much probability only.")]
+MinP = Annotated[
+    float, typer.Option(help="Leave out what is less likely than this share of the likeliest.")
+]
 Guidance = Annotated[float, typer.Option(help="How much to listen to the song; 1: plain.")]
+Guide = Annotated[
+    list[str] | None,
+    typer.Option(metavar="SOURCE=X", help="The same for one source; may be repeated."),
+]
 Candidates = Annotated[
     int, typer.Option(help="Write this many lines and keep the one that fits the song best.")
 ]
@@ -99,18 +108,11 @@ def generate_bass(
     candidates: Candidates = 1,
     temperature: Temperature = 1.0,
     note_temperature: NoteTemperature = 0.8,
-    top_k: Annotated[int, typer.Option(help="Draw from the k likeliest only; 0: all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Draw from this much probability only.")] = 1.0,
-    min_p: Annotated[
-        float, typer.Option(help="Leave out what is less likely than this share of the likeliest.")
-    ] = 0.02,
-    guidance: Annotated[
-        float, typer.Option(help="How much to listen to the song; 1: plain.")
-    ] = 2.0,
-    guide: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SOURCE=X", help="The same for one source; may be repeated."),
-    ] = None,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    min_p: MinP = 0.02,
+    guidance: Guidance = 2.0,
+    guide: Guide = None,
     chords: Annotated[
         str | None,
         typer.Option(help="Play these: symbols, repeated, or a file of times and symbols."),
@@ -530,7 +532,11 @@ def evaluate_prior(
     candidates: Candidates = 1,
     temperature: Temperature = 1.0,
     note_temperature: NoteTemperature = 0.8,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    min_p: MinP = 0.02,
     guidance: Guidance = 2.0,
+    guide: Guide = None,
     device: Device = "auto",
 ) -> None:
     """Measure a prior: does it listen, and does its bass fit?
@@ -551,7 +557,11 @@ def evaluate_prior(
     settings = SamplingSettings(
         temperature=temperature,
         note_temperature=note_temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
         guidance=guidance,
+        source_guidance=dict(_source_guidance(text) for text in guide or ()),
         seed=seed,
         candidates=candidates,
     )
