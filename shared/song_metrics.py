@@ -69,7 +69,7 @@ def judge_bass(
     track = track_pitch(samples, sample_rate, FRAME_RATE)
     notes = segment_notes(track)
     pitches = [note.pitch for note in notes]
-    chords = [chord for chord in song.get("chords", []) if chord["root"] is not None]
+    chords = [chord for chord in song.get("chords", []) if chord.get("root") is not None]
     mean_square = float(np.mean(np.square(samples, dtype=np.float64))) if samples.size else 0.0
     expected = song.get("bass_notes")
     return BassFigures(
