@@ -139,7 +139,8 @@ class PriorTask(Task):
         mean = {name: float(total / frames) for name, total in totals.items()}
         heard = {name: mean[name] for name in HEARD if not math.isnan(mean[name])}
         if self.config.data.listen_only:
-            return {"score": -mean["heard_notes"], **heard}
+            # Not the likelihood: it is best long before the encoder hears best.
+            return {"score": mean["encoder_pitch_class"] + mean["onset_f1"], **heard}
         return {
             "score": -rate * mean["conditional"],
             **{f"bits_per_second_{name}": rate * mean[name] for name in CONDITIONS if name in mean},
@@ -166,8 +167,7 @@ class PriorTask(Task):
         figures["with_root"] = (root != UNKNOWN).sum()
         figures["encoder_root"] = (of_heard["encoder_root"] * figures["with_root"]).nan_to_num()
         if self.config.data.listen_only:
-            bits = (nats_of(heard.note, target[:, 0]) * known).sum() / math.log(2)
-            return figures | {"heard_notes": bits}
+            return figures
         history[:, 0] = history[:, 0].where(known | (inside == 0), MASK)
         conditions = {
             "conditional": accompaniment,
