@@ -10,9 +10,10 @@ from shared.levels import accompaniment_gain
 from shared.masking import mask_blocks
 from shared.sources import BASS
 
-# Of the song's RMS, -20 dB. It is asked of the bass as the codec decodes it, which shrinks what it is
-# unsure of; the masked one always holds some of whatever is low.
-AUDIBLE_BASS = 0.1
+# Of the song's RMS. Of 18 songs not trained on, the faintest bass was at 0.18, and 11 of the songs without
+# theirs lay below this. It is asked of the bass as the codec decodes it, which shrinks what it is unsure of;
+# the masked one always holds some of whatever is low.
+AUDIBLE_BASS = 0.15
 
 Samples = npt.NDArray[np.float32]
 
