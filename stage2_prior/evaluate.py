@@ -60,7 +60,7 @@ from stage2_prior.sequences import SongTokens
 
 GATE_SONGS = 10  # each step beside the ladder samples anew; so many songs tell
 PROMPT_SECONDS = 4.0
-GUIDANCES = (1.0, 2.0, 4.0)
+GUIDANCES = (1.0, 3.0, 5.0)
 ANOTHER_SEED = 100_003
 
 Sound = npt.NDArray[np.float32]

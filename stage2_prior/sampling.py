@@ -32,11 +32,11 @@ class SamplingSettings:
     """How to draw. Guidance 1 is none; a source's guidance is how much more to listen to it."""
 
     temperature: float = 1.0
-    note_temperature: float = 0.8
+    note_temperature: float = 0.7
     top_k: int = 0  # 0: all
     top_p: float = 1.0
     min_p: float = 0.02  # of the likeliest token's probability
-    guidance: float = 2.0
+    guidance: float = 3.0
     source_guidance: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
     candidates: int = 1
