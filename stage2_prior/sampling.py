@@ -31,7 +31,7 @@ NOTES = NoteVocabulary.size
 class SamplingSettings:
     """How to draw. Guidance 1 is none; a source's guidance is how much more to listen to it."""
 
-    temperature: float = 1.0
+    temperature: float = 0.7
     note_temperature: float = 0.7
     top_k: int = 0  # 0: all
     top_p: float = 1.0
