@@ -21,9 +21,9 @@ def test_num_frames_is_the_frames_of_the_analysis(num_samples, frames):
 
 @pytest.mark.parametrize("num_samples", [1, HOP - 1, HOP, HOP + 1, 1000])
 def test_synthesis_inverts_analysis(num_samples):
-    audio = torch.randn(3, 2, num_samples)
+    audio = torch.randn(3, 2, num_samples, generator=torch.Generator().manual_seed(num_samples))
     again = synthesise(analyse(pad_to_frames(audio, HOP), HOP), HOP, num_samples)
-    torch.testing.assert_close(again, audio, rtol=0, atol=1e-6)
+    torch.testing.assert_close(again, audio, rtol=0, atol=4e-6)  # of values up to 4
 
 
 def test_the_transform_keeps_energy():
