@@ -160,13 +160,15 @@ class PriorTask(Task):
         root = torch.from_numpy(window.root())[None].to(device)
         inside = (history[:, 0] != PAD).float()
         known = torch.from_numpy(window.confidence() > 0)[None].to(device)
-        figures = {"frames": inside.sum()}
-        heard = model(accompaniment)
-        of_heard = heard_figures(heard, target[:, 0], root, known)
-        figures |= {name: value * inside.sum() for name, value in of_heard.items()}
-        figures["with_root"] = (root != UNKNOWN).sum()
-        figures["encoder_root"] = (of_heard["encoder_root"] * figures["with_root"]).nan_to_num()
+        figures = {"frames": inside.sum(), "with_root": (root != UNKNOWN).sum()}
+
+        def add_heard(heard: HeardLogits) -> None:
+            of_heard = heard_figures(heard, target[:, 0], root, known)
+            figures.update({name: value * inside.sum() for name, value in of_heard.items()})
+            figures["encoder_root"] = (of_heard["encoder_root"] * figures["with_root"]).nan_to_num()
+
         if self.config.data.listen_only:
+            add_heard(model(accompaniment))
             return figures
         history[:, 0] = history[:, 0].where(known | (inside == 0), MASK)
         conditions = {
@@ -184,6 +186,7 @@ class PriorTask(Task):
             note_bits = (nats.note * known).sum() / math.log(2)
             figures[name] = code_bits + note_bits
             if name == "conditional":
+                add_heard(logits.heard)
                 accuracy = note_accuracy(logits.note, target[:, 0], known)
                 figures |= {"codes": code_bits, "notes": note_bits}
                 figures["note_accuracy"] = accuracy * inside.sum()
