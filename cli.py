@@ -84,10 +84,13 @@ TopP = Annotated[float, typer.Option(help="Draw from this much probability only.
 MinP = Annotated[
     float, typer.Option(help="Leave out what is less likely than this share of the likeliest.")
 ]
-Guidance = Annotated[float, typer.Option(help="How much to listen to the song; 1: plain.")]
+Guidance = Annotated[float, typer.Option(help="How much the notes listen to the song; 1: plain.")]
+NoteGuidance = Annotated[
+    float, typer.Option(help="How much the sound keeps to the notes; 1: plain.")
+]
 Guide = Annotated[
     list[str] | None,
-    typer.Option(metavar="SOURCE=X", help="The same for one source; may be repeated."),
+    typer.Option(metavar="SOURCE=X", help="As --guidance, for one source; may be repeated."),
 ]
 Candidates = Annotated[
     int, typer.Option(help="Write this many lines and keep the one that fits the song best.")
@@ -112,6 +115,7 @@ def generate_bass(
     top_p: TopP = 1.0,
     min_p: MinP = 0.02,
     guidance: Guidance = 3.0,
+    note_guidance: NoteGuidance = 2.0,
     guide: Guide = None,
     chords: Annotated[
         str | None,
@@ -166,6 +170,7 @@ def generate_bass(
         top_p=top_p,
         min_p=min_p,
         guidance=guidance,
+        note_guidance=note_guidance,
         source_guidance=dict(_source_guidance(text) for text in guide or ()),
         seed=seed,
         candidates=candidates,
@@ -536,6 +541,7 @@ def evaluate_prior(
     top_p: TopP = 1.0,
     min_p: MinP = 0.02,
     guidance: Guidance = 3.0,
+    note_guidance: NoteGuidance = 2.0,
     guide: Guide = None,
     device: Device = "auto",
 ) -> None:
@@ -561,6 +567,7 @@ def evaluate_prior(
         top_p=top_p,
         min_p=min_p,
         guidance=guidance,
+        note_guidance=note_guidance,
         source_guidance=dict(_source_guidance(text) for text in guide or ()),
         seed=seed,
         candidates=candidates,

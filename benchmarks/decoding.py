@@ -3,8 +3,8 @@
     python -m benchmarks.decoding
 
 x-transformers' generate chooses one token a step. Our generate reads the song once; then a step chooses a
-note and all codes under guidance, and scores them, with the song and without it. Our steps alone choose nothing:
-they are the decoder, which the floor is for.
+note and all codes under guidance, and scores them. Our steps alone choose nothing: they are the decoder, which the
+floor is for.
 
 Everything runs on one thread and is timed in CPU time of that thread: on an idle machine that is
 wall time, on a busy one it does not count the others. All take turns, and the least of several
@@ -63,7 +63,7 @@ def main() -> None:
     print("| | ms a step | of x-transformers | of the floor |")
     print("|---|---|---|---|")
     for candidates in (1, 4):
-        batch = 2 * candidates  # each with the song and without it
+        batch = 2 * candidates  # each with its notes and without them
         contenders = (
             library_window(config, batch),
             our_window(prior, candidates),
@@ -105,7 +105,7 @@ def our_window(prior: Prior, candidates: int) -> Callable[[], object]:
 @torch.no_grad()
 def our_steps(prior: Prior, batch: int) -> Callable[[], None]:
     """As many steps of the incremental decoder."""
-    memory = prior.encode(torch.zeros(batch, len(SOURCES), 8, STEPS, dtype=torch.long))
+    memory = prior.encode(torch.zeros(2, len(SOURCES), FORMAT.codebooks, STEPS, dtype=torch.long))
     decoder = IncrementalDecoder(prior, batch)
     nothing = torch.full((batch, prior.pattern.streams, 0), PAD)
     tokens = torch.zeros(batch, prior.pattern.streams, dtype=torch.long)
@@ -140,7 +140,9 @@ def library_window(config: ModelConfig, batch: int) -> Callable[[], object]:
 def floor(prior: Prior, batch: int, gigabytes: float, gigaflops: float) -> Floor:
     """The floor of a step in the middle of a window, of fp32 numbers."""
     linears = [m for m in prior.decoder.modules() if isinstance(m, torch.nn.Linear)]
-    weights = sum(m.weight.numel() for m in [*linears, prior.head])
+    weights = sum(
+        m.weight.numel() for m in [*linears, prior.note_from_line, prior.note_head, prior.code_head]
+    )
     heard = prior.config.decoder_depth * 2 * prior.config.dim * STEPS // 2  # keys and values
     numbers = weights + batch * heard
     products = batch * (weights + heard)
@@ -171,7 +173,9 @@ def song_time(prior: Prior, candidates: int) -> float:
 
 def song_codes(prior: Prior, frames: int) -> npt.NDArray[np.int64]:
     """Codes of nothing in particular."""
-    return np.random.default_rng(0).integers(0, prior.dropped, (len(SOURCES), 8, frames))
+    return np.random.default_rng(0).integers(
+        0, prior.dropped, (len(SOURCES), FORMAT.codebooks, frames)
+    )
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from shared.errors import UserError
 from shared.notes import Note, tokens_to_notes, write_midi
 from shared.plots import save_generation_picture
 from shared.tracks import STEM_MP4, song_name
+from stage2_prior.balance import balance_gain
 from stage2_prior.edits import Edits, GivenBass, given_bass
 from stage2_prior.listen import HeardSong, Samples, listen, rms, sound_of
 from stage2_prior.model import Prior
@@ -84,8 +85,9 @@ def generate_bass(
 ) -> Arrangement:
     """Write a new bass line for a song, and its files into the folder `out`, all or none.
 
-    Nothing is normalised: the bass is as loud as the prior writes it against the accompaniment. Only
-    where it or the mix would clip is that file scaled as a whole; NAME.json says by how much.
+    The bass is as loud as the prior writes it against the accompaniment, within the range of balance.py where
+    no other bass sets the level. Where it or the mix would clip, that file is scaled as a whole.
+    NAME.json says by how much.
     Where the song's own bass is kept, it is its sound that is heard, not its codes decoded; and where
     it is kept after a gap, at least `INFILL_CANDIDATES` are written for the gap.
 
@@ -119,6 +121,9 @@ def generate_bass(
             line = _write_line(prior, accompaniment, settings, given)
         with watch("decode"):
             bass = _sound(line, heard, codec, options.edits)
+            # A line that goes on from a given one has its level.
+            balance = 1.0 if given.has_sound else balance_gain(bass, line.notes, heard.gain)
+            bass *= np.float32(balance)
             bass = fit_length(
                 resample(bass, codec.sample_rate, audio.sample_rate), stereo.shape[-1]
             )
@@ -141,6 +146,7 @@ def generate_bass(
             "silent": rms(stereo) < SILENCE,
             "bass_removed": heard.bass is not None,
             "encoder_gain": heard.gain,
+            "balance": balance,
             "bass_scale": bass_scale,
             "mix_scale": mix_scale,
             "rms_db": {
@@ -190,7 +196,7 @@ def _write_line(
 def _sound(line: GeneratedBass, song: HeardSong, codec: Codec, edits: Edits) -> Samples:
     """The line `[2, N]` at the codec's rate and the song's own level."""
     length = song.accompaniment.shape[-1]
-    bass = sound_of(line.codes, length, song.gain, codec)
+    bass = sound_of(line.codes, line.notes, length, song.gain, codec)
     kept = edits.kept_frames(line.codes.shape[1], codec.frame_rate)
     if song.bass is None or not kept.any():
         return bass

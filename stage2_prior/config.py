@@ -49,7 +49,7 @@ class DataConfig:
     mask_tokens: float = 0.15  # mean share of history tokens hidden one by one
     mask_span: float = 0.5  # chance that a stretch of history is hidden in all streams
     mask_span_seconds: float = 4.0  # the longest such stretch
-    mask_notes: float = 0.1  # chance that the note history is hidden throughout
+    mask_notes: float = 0.15  # chance that all notes are hidden, as for note guidance
     note_weight: float = 4.0  # against 1 for the mean over the codes of a frame
     encoder_note_weight: float = 2.0
     encoder_root_weight: float = 1.0  # the chord's root, where it is known

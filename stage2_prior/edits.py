@@ -66,6 +66,11 @@ class GivenBass:
     lead: int
 
     @property
+    def has_sound(self) -> bool:
+        """Whether the sound of a bass is given anywhere."""
+        return bool((self.tokens[1:] != FREE).any())
+
+    @property
     def follows_a_gap(self) -> bool:
         """Whether the sound of a bass is given after a frame in which it is not."""
         free = (self.tokens[1:] == FREE).any(0)

@@ -9,6 +9,7 @@ true codes come from files, so the codec is judged by its sound against the know
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from shared.codes import require_fingerprint
 from shared.config import require
 from shared.console import ProgressBar, progress
 from shared.song_metrics import BassFigures
+from stage2_prior.balance import balance_gain
 from stage2_prior.bootstrap import Estimate, bootstrap_mean
 from stage2_prior.clips import (
     Clip,
@@ -42,7 +44,7 @@ from stage2_prior.gates import (
     writing_gate,
 )
 from stage2_prior.likelihood import SongLikelihood, song_likelihood
-from stage2_prior.listen import sound_of
+from stage2_prior.listen import decoded_bass, sound_of
 from stage2_prior.model import Prior
 from stage2_prior.outputs import files_together, write_json
 from stage2_prior.prior_report import (
@@ -101,7 +103,7 @@ def evaluate_prior(
     names = {end: out / f"report.{end}" for end in ("json", "md", "png")}
     with files_together(names) as files:
         rounds = 4 if mixed else 3
-        total = rounds * len(clips) + 7 * min(GATE_SONGS, len(clips))
+        total = rounds * len(clips) + 8 * min(GATE_SONGS, len(clips))
         with progress("judging", total) as bar:
             evaluation = _Evaluation(clips, mixed, codec, prior, settings, bar)
             written = evaluation.write_all()
@@ -204,28 +206,42 @@ class _Evaluation:
 
     def codec_gate(self) -> Gate:
         """The true bass, decoded from its codes."""
-        sung = self._each(self.few, lambda index: self._sung(index, self.clips[index].bass))
+
+        def heard(index: int) -> float:
+            clip = self.clips[index]
+            plain = decoded_bass(clip.bass, clip.num_samples, self._gain(index), self.codec)
+            return sung_share(plain, clip.notes, clip)
+
         return Gate(
             "Codec",
             "Does the true bass, decoded from its codes, sound at the known pitches?",
-            {"pitch class heard, share of sounding frames": bootstrap_mean(sung)},
+            {
+                "pitch class heard, share of sounding frames": bootstrap_mean(
+                    self._each(self.few, heard)
+                )
+            },
         )
 
     def singing_gate(self) -> Gate:
         """The true notes are given, the codes are sampled."""
 
-        def sung(index: int) -> float:
-            fixed = np.full((1 + self.codec.num_codebooks, self.clips[index].frames), FREE)
-            fixed[0] = self.clips[index].notes
-            return self._sung(index, self._write(index, fixed).codes)
+        def sung(index: int, note_guidance: float) -> float:
+            clip = self.clips[index]
+            fixed = np.full((1 + self.codec.num_codebooks, clip.frames), FREE)
+            fixed[0] = clip.notes
+            line = self._write(index, fixed, note_guidance=note_guidance)
+            return sung_share(self._sound(index, line.codes, line.notes), clip.notes, clip)
 
+        scales = dict.fromkeys((1.0, self.settings.note_guidance))  # as learned, and as set
         return Gate(
             "Singing",
-            "Do the codes sing a given note stream, the true one?",
+            "Do the codes sing a given note stream, the true one? (Pitch class heard, share of "
+            "sounding frames.)",
             {
-                "pitch class heard, share of sounding frames": bootstrap_mean(
-                    self._each(self.few, sung)
+                f"note guidance {scale:g}": bootstrap_mean(
+                    self._each(self.few, partial(sung, note_guidance=scale))
                 )
+                for scale in scales
             },
         )
 
@@ -237,7 +253,8 @@ class _Evaluation:
             given = round(PROMPT_SECONDS * self.codec.frame_rate)
             fixed = np.full((1 + self.codec.num_codebooks, clip.frames), FREE)
             fixed[:, :given] = np.concatenate((clip.notes[None], clip.bass))[:, :given]
-            return judge(self._sound(index, self._write(index, fixed).codes), clip, PROMPT_SECONDS)
+            line = self._write(index, fixed)
+            return judge(self._sound(index, line.codes, line.notes), clip, PROMPT_SECONDS)
 
         return Gate(
             "Continuation",
@@ -252,7 +269,8 @@ class _Evaluation:
 
             def write(index: int, scale: float = scale) -> BassFigures:
                 line = self._write(index, guidance=scale)
-                return judge(self._sound(index, line.codes), self.clips[index])
+                played = self._played(index, line, self._gain(index))
+                return judge(played, self.clips[index])
 
             fit = shares(self._each(self.few, write))
             figures |= {f"guidance {scale:g}: {name}": value for name, value in fit.items()}
@@ -260,15 +278,13 @@ class _Evaluation:
 
     def _rungs(self, index: int, ours: Mapping[str, _Written]) -> dict[str, Sound]:
         clip, other = self.clips[index], (index + 1) % len(self.clips)
-        true = self._sound(index, clip.bass)
+        true = self._sound(index, clip.bass, clip.notes)
+        another = self.clips[other]
         rungs = {
             "silence": np.zeros_like(true),
-            "another song's bass": self._sound(other, self.clips[other].bass),
+            "another song's bass": self._sound(other, another.bass, another.notes),
             "true bass, a bar late": shifted_by_a_bar(true, clip),
-            **{
-                name: sound_of(each.line.codes, clip.num_samples, each.gain, self.codec)
-                for name, each in ours.items()
-            },
+            **{name: self._played(index, each.line, each.gain) for name, each in ours.items()},
             TRUE_FROM_CODES: true,
         }
         return rungs | {TRUE: self.mixed[index].bass} if self.mixed else rungs
@@ -288,12 +304,17 @@ class _Evaluation:
     def _gain(self, index: int) -> float:
         return self.clips[index].song.gain
 
-    def _sound(self, index: int, codes: npt.NDArray[np.uint16]) -> Sound:
-        return sound_of(codes, self.clips[index].num_samples, self._gain(index), self.codec)
+    def _sound(
+        self, index: int, codes: npt.NDArray[np.uint16], notes: npt.NDArray[np.integer]
+    ) -> Sound:
+        num_samples = self.clips[index].num_samples
+        return sound_of(codes, notes, num_samples, self._gain(index), self.codec)
 
-    def _sung(self, index: int, codes: npt.NDArray[np.uint16]) -> float:
-        clip = self.clips[index]
-        return sung_share(self._sound(index, codes), clip.notes, clip)
+    def _played(self, index: int, line: GeneratedBass, gain: float) -> Sound:
+        """A whole line as `generate-bass` leaves it."""
+        num_samples = self.clips[index].num_samples
+        sound = sound_of(line.codes, line.notes, num_samples, gain, self.codec)
+        return sound * np.float32(balance_gain(sound, line.notes, gain))
 
     def _each(self, songs: Iterable[int], measure: Callable[[int], T]) -> list[T]:
         results = []

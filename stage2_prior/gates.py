@@ -128,7 +128,9 @@ def likelihood_figures(bits: Sequence[SongLikelihood]) -> dict[str, Estimate]:
         "bits/s saved against shuffled": _mean(
             bits, lambda b: b.shuffled.per_second - b.conditional.per_second
         ),
-        "bits/s of the note": _mean(bits, lambda b: b.note_bits),
+        "bits/s of the note, conditional": _mean(bits, lambda b: b.conditional.note),
+        "bits/s of the note, unconditional": _mean(bits, lambda b: b.unconditional.note),
+        "bits/s of the note, shuffled": _mean(bits, lambda b: b.shuffled.note),
         "bits per code conditional": _mean(bits, lambda b: b.conditional.per_code),
         "bits per code unconditional": _mean(bits, lambda b: b.unconditional.per_code),
         "bits per code shuffled": _mean(bits, lambda b: b.shuffled.per_code),

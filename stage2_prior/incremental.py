@@ -7,7 +7,7 @@ behind it, and the scale of attention into that of the queries. Only a plain pre
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,12 +29,19 @@ class _Layer:
     outer_bias: Tensor
 
 
+class StepLogits(NamedTuple):
+    """note `[V, B, 97]`: of each of B sequences, given each of V versions of the song; codes `[B, H m]`."""
+
+    note: Tensor
+    codes: Tensor
+
+
 class IncrementalDecoder:
-    """`Prior.decode`, a step at a time, for a fixed batch and a window's length.
+    """`Prior.forward`, a step at a time, for a fixed batch and a window's length.
 
     Args:
         prior: the model; its weights as they are now are copied.
-        batch: sequences decoded together (candidates times guidance variants).
+        batch: sequences decoded together.
     """
 
     @torch.inference_mode()
@@ -46,44 +53,44 @@ class IncrementalDecoder:
         self.layers = [
             _fold(blocks[i], blocks[i + 1], self.head_dim) for i in range(0, len(blocks), 2)
         ]
-        self.head = _matrix(prior.head.weight * _gain(prior.decoder.final_norm))
-        self.head_bias = prior.head.bias
+        # What is made of the decoder's output, in one product: the line's part of the note, and the codes.
+        out = torch.cat((prior.note_from_line.weight, prior.code_head.weight))
+        self.out = _matrix(out * _gain(prior.decoder.final_norm))
+        self.out_bias = torch.cat((prior.note_from_line.bias, prior.code_head.bias))
+        device = self.out.device
         angles = torch.outer(
-            torch.arange(steps, device=self.head.device), prior.decoder.rotary_pos_emb.inv_freq
+            torch.arange(steps, device=device), prior.decoder.rotary_pos_emb.inv_freq
         )
         self.rotations = torch.polar(torch.ones_like(angles), angles)  # [steps, head_dim / 2]
         shape = (len(self.layers), 2, batch, self.heads, steps, self.head_dim)
-        self.cache = torch.zeros(shape, device=self.head.device)
+        self.cache = torch.zeros(shape, device=device)
         self.position = 0
 
     @torch.inference_mode()
-    def start(self, memory: Tensor, tokens: Tensor) -> Tensor:
-        """Begin a window whose first p steps are known.
+    def start(self, memory: Tensor, tokens: Tensor) -> StepLogits:
+        """Begin a window whose first p steps are known; logits of step p.
 
         Args:
-            memory: the encoder's output for the window `[B, F, D]`.
+            memory: the encoder's output for the window, V versions of it `[V, F, D]`.
             tokens: of the known steps `[B, K, p]`; p may be 0.
-
-        Returns:
-            Logits `[B, 97 + H m]` of step p.
         """
-        beyond = self.prior.pattern.longest
-        self.song = F.pad(memory, (0, 0, 0, beyond))
-        self.note_logits = self.prior.encoder_note_head(self.song)
+        beyond = self.prior.pattern.longest  # steps that have no note any more
+        song = F.pad(memory, (0, 0, 0, beyond))
+        self.song, self.heard = self.prior.note_from_song(song), self.prior.encoder_note_head(song)
         self.position = 0
         history = F.pad(tokens, (1, 0), value=PAD)
         return self._advance(self.prior.embed_history(history))
 
     @torch.inference_mode()
-    def step(self, tokens: Tensor) -> Tensor:
-        """Logits `[B, 97 + H m]` of the next step, given the tokens `[B, K]` of the one before it."""
+    def step(self, tokens: Tensor) -> StepLogits:
+        """Logits of the next step, given the tokens `[B, K]` of the one before it."""
         return self._advance(self.prior.history(tokens + SPECIAL)[:, None])
 
-    def _advance(self, x: Tensor) -> Tensor:
+    def _advance(self, x: Tensor) -> StepLogits:
         """Run n steps, `x [B, n, D]` their history's embeddings; logits of the last."""
         batch, n, dim = x.shape
         start, stop = self.position, self.position + n
-        x = (x + self.song[:, start:stop]).flatten(0, 1)
+        x = x.flatten(0, 1)
         rotations = self.rotations[start:stop, None, None]
         for layer, cache in zip(self.layers, self.cache, strict=True):
             projected = F.layer_norm(x, (dim,)) @ layer.query_key_value
@@ -105,9 +112,11 @@ class IncrementalDecoder:
             x = x + F.linear(F.gelu(inner), layer.outer, layer.outer_bias)
         self.position = stop
         last = x.view(batch, n, dim)[:, -1]
-        logits = torch.addmm(self.head_bias, F.layer_norm(last, (dim,)), self.head)
-        logits[:, : self.note_logits.shape[-1]] += self.note_logits[:, stop - 1]
-        return logits
+        made = torch.addmm(self.out_bias, F.layer_norm(last, (dim,)), self.out)
+        line, codes = made.tensor_split([dim], dim=-1)
+        joined = F.gelu(line + self.song[:, stop - 1, None])
+        note = self.prior.note_head(joined) + self.heard[:, stop - 1, None]
+        return StepLogits(note, codes)
 
 
 def _gain(norm: Any) -> Tensor:

@@ -19,9 +19,12 @@ WINDOWS_A_SONG = 4
 
 @dataclass(frozen=True)
 class Bits:
-    """per_second: of note and codes together, per second of music. per_code: of the codes alone."""
+    """per_second: of note and codes together, per second of music. note: the note's share of them. per_code: of
+    the codes alone, which depend on the song through their notes only.
+    """
 
     per_second: float
+    note: float
     per_code: float
 
 
@@ -30,7 +33,6 @@ class SongLikelihood:
     """Figures of one song, averaged over its frames.
 
     conditional, unconditional, shuffled: given the song's accompaniment, none, and another song's.
-    note_bits: of the conditional's bits per second, the note's.
     code_accuracy: share of codes that are the likeliest, per codebook. note_accuracy: the same of
         the notes that sound.
     encoder_pitch_class, encoder_onset_f1: the note heard in the accompaniment alone; right pitch
@@ -41,7 +43,6 @@ class SongLikelihood:
     conditional: Bits
     unconditional: Bits
     shuffled: Bits
-    note_bits: float
     code_accuracy: tuple[float, ...]
     note_accuracy: float
     encoder_pitch_class: float
@@ -82,6 +83,7 @@ def song_likelihood(prior: Prior, song: SongTokens, other: SongTokens) -> SongLi
         notes = float((nats.note * known).sum()) / math.log(2) / frames
         bits[name] = Bits(
             per_second=prior.format.frame_rate * (codes + notes),
+            note=prior.format.frame_rate * notes,
             per_code=codes / prior.format.codebooks,
         )
         if name == "conditional":
@@ -89,12 +91,10 @@ def song_likelihood(prior: Prior, song: SongTokens, other: SongTokens) -> SongLi
             accuracy = (right.sum((0, 1)) / frames).tolist()
             notes_right = float(note_accuracy(logits.note, target[:, 0], known))
             heard = heard_figures(logits.heard, target[:, 0], root, known)
-            note_bits = notes * prior.format.frame_rate
     return SongLikelihood(
         conditional=bits["conditional"],
         unconditional=bits["unconditional"],
         shuffled=bits["shuffled"],
-        note_bits=note_bits,
         code_accuracy=tuple(accuracy),
         note_accuracy=notes_right,
         encoder_pitch_class=float(heard["encoder_pitch_class"]),

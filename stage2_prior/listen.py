@@ -9,11 +9,12 @@ from shared.codec import Codec
 from shared.levels import accompaniment_gain
 from shared.masking import mask_blocks
 from shared.sources import BASS
+from stage2_prior.articulation import articulate
 
-# Of the song's RMS. Of 18 songs not trained on, the faintest bass was at 0.18, and 11 of the songs without
+# Of the song's RMS. Of 18 songs not trained on, the faintest bass was at 0.22, and 13 of the songs without
 # theirs lay below this. It is asked of the bass as the codec decodes it, which shrinks what it is unsure of;
 # the masked one always holds some of whatever is low.
-AUDIBLE_BASS = 0.15
+AUDIBLE_BASS = 0.18
 
 Samples = npt.NDArray[np.float32]
 
@@ -61,11 +62,25 @@ def _find_bass(mixture: Samples, codec: Codec, needed: bool) -> Samples | None:
     return bass
 
 
-def sound_of(codes: npt.NDArray[np.uint16], num_samples: int, gain: float, codec: Codec) -> Samples:
+def decoded_bass(
+    codes: npt.NDArray[np.uint16], num_samples: int, gain: float, codec: Codec
+) -> Samples:
     """Bass codes `[H, T]` as audio `[2, num_samples]`, at the level of the song that `gain` scaled."""
     every = np.zeros((len(codec.sources), *codes.shape), np.uint16)
     every[BASS] = codes
     return codec.decode(every, num_samples, [codec.sources[BASS]]) / np.float32(gain)
+
+
+def sound_of(
+    codes: npt.NDArray[np.uint16],
+    notes: npt.NDArray[np.integer],
+    num_samples: int,
+    gain: float,
+    codec: Codec,
+) -> Samples:
+    """The same, with attacks where the note tokens `[T]` have them."""
+    decoded = decoded_bass(codes, num_samples, gain, codec)
+    return articulate(decoded, notes, codec.sample_rate, codec.hop)
 
 
 def rms(samples: Samples) -> float:

@@ -1,10 +1,10 @@
 """The prior: a bidirectional encoder hears the accompaniment, a causal decoder writes the bass.
 
 Both are x-transformers' own. A frame of bass is K = 1 + H streams: a note token (shared/notes.py),
-then H bass codes, in a delay pattern. The encoder's output at a frame is added to the decoder's
-input at the step of the same number. The note is predicted twice, by the encoder alone and by the
-decoder, and the two are multiplied as distributions: whatever the history says, the song keeps its
-say.
+then H bass codes, in a delay pattern. The song decides the notes, and the codes sing them: the
+encoder's output meets the decoder's only where a note is chosen, so that the decoder cannot learn by
+heart which sounds go with which song. The note is predicted twice, by the encoder alone and by both,
+and the two are multiplied as distributions: whatever the history says, the song keeps its say.
 """
 
 from collections.abc import Sequence
@@ -102,7 +102,10 @@ class Prior(nn.Module):
         self.encoder_root_head = nn.Linear(config.dim, PITCH_CLASSES)
         self.history = SummedEmbedding([size + SPECIAL for size in self.sizes], config.dim)
         self.decoder = Decoder(depth=config.decoder_depth, **shared)
-        self.head = nn.Linear(config.dim, sum(self.sizes))  # note, then each codebook
+        self.note_from_line = nn.Linear(config.dim, config.dim)
+        self.note_from_song = nn.Linear(config.dim, config.dim, bias=False)
+        self.note_head = nn.Linear(config.dim, NoteVocabulary.size)
+        self.code_head = nn.Linear(config.dim, codes * m)
         for rotary in (self.encoder.rotary_pos_emb, self.decoder.rotary_pos_emb):
             # Constants: kept out of checkpoints, where half precision would shift all positions.
             rotary.register_buffer("inv_freq", rotary.inv_freq, persistent=False)
@@ -126,22 +129,30 @@ class Prior(nn.Module):
         """Name notes and chords from the encoder's output `[B, F, D]`."""
         return HeardLogits(self.encoder_note_head(memory), self.encoder_root_head(memory))
 
+    def listening_parts(self) -> tuple[nn.Module, ...]:
+        """What `hear` depends on."""
+        return (self.accompaniment, self.encoder, self.encoder_note_head, self.encoder_root_head)
+
     def embed_history(self, tokens: Tensor) -> Tensor:
         """Tokens `[B, K, n]`, MASK and PAD among them -> `[B, n, D]`."""
         return self.history(tokens.transpose(1, 2) + SPECIAL)
 
-    def decode(self, memory: Tensor, history: Tensor) -> Tensor:
-        """Logits `[B, n, 97 + H m]` of the first n steps.
+    def decode(self, history: Tensor) -> Tensor:
+        """What the line so far says about the next step, for each of n steps `[B, n, D]`.
+
+        history: tokens `[B, K, n]` of the step before each step, so that column 0 is PAD.
+        """
+        return self.decoder(self.embed_history(history))
+
+    def note_logits(self, line: Tensor, song: Tensor) -> Tensor:
+        """Logits `[..., 97]` of a frame's note.
 
         Args:
-            memory: the encoder's output `[B, F, D]`; nothing is added at steps beyond its F frames.
-            history: tokens `[B, K, n]` of the step before each step, so that column 0 is PAD.
+            line: the decoder's output at the step of the same number as the frame `[..., D]`.
+            song: the encoder's output at the frame `[..., D]`.
         """
-        steps = history.shape[-1]
-        song = F.pad(memory, (0, 0, 0, max(0, steps - memory.shape[1])))[:, :steps]
-        logits = self.head(self.decoder(self.embed_history(history) + song))
-        notes = logits[..., : NoteVocabulary.size] + self.encoder_note_head(song)
-        return torch.cat((notes, logits[..., NoteVocabulary.size :]), dim=-1)
+        joined = F.gelu(self.note_from_line(line) + self.note_from_song(song))
+        return self.note_head(joined) + self.encoder_note_head(song)
 
     def forward(
         self, accompaniment: Tensor, tokens: Tensor | None = None
@@ -156,14 +167,14 @@ class Prior(nn.Module):
         memory = self.encode(accompaniment)
         if tokens is None:
             return self.hear(memory)
-        frames, notes = tokens.shape[-1], NoteVocabulary.size
-        logits = self.decode(memory, before(self.pattern.apply(tokens, PAD)))
-        codes = logits[..., notes:].unflatten(-1, (self.format.codebooks, -1))
+        frames = tokens.shape[-1]
+        line = self.decode(before(self.pattern.apply(tokens, PAD)))
+        codes = self.code_head(line).unflatten(-1, (self.format.codebooks, -1))
         by_frame = [
             codes[:, self.pattern.frames_of(1 + h, frames), h] for h in range(codes.shape[2])
         ]
         return PriorLogits(
-            note=logits[:, :frames, :notes],
+            note=self.note_logits(line[:, :frames], memory),
             codes=torch.stack(by_frame, dim=2),
             heard=self.hear(memory),
         )

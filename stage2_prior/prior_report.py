@@ -65,7 +65,8 @@ def report_markdown(report: PriorReport) -> str:
         "bootstrap intervals over songs.",
         "## Likelihood",
         f"Teacher-forced, in at most {WINDOWS_A_SONG} windows of {report.window_seconds:g} s a song; "
-        "bits per second of music are of the note and all codes.",
+        "bits per second of music are of the note and all codes. The song decides the notes, and the "
+        "codes follow those: what it saves, it saves at the notes.",
         _table(("", "mean [95 %]"), [(n, str(e)) for n, e in report.likelihood.items()]),
         "## The steps, in the order in which failures arise",
         *(
@@ -74,8 +75,9 @@ def report_markdown(report: PriorReport) -> str:
             for number, gate in enumerate(report.gates, 1)
         ),
         "## The ladder",
-        f"Judged by the sound alone; pitch by pyin. All but silence is decoded from codes; '{TRUE}', "
-        "where it stands, is the stem.",
+        f"Judged by the sound alone; pitch by pyin. All but silence is decoded from codes, with attacks "
+        f"where each line's own notes have them, as far as they are known; '{TRUE}', where it stands, "
+        "is the stem.",
         _table(
             ("bass", *(name.replace("_", " ") for name in COLUMNS), "Frechet"),
             [

@@ -2,7 +2,8 @@
 
 The delayed tokens of the whole song are one grid, filled column by column; what the user gives
 is in it from the start and is never overwritten. Windows are views of that grid: when one ends, the next
-is begun with the columns already there, just as training windows begin within a song.
+is begun with the columns already there, just as training windows begin within a song. Two guidances compare
+logits: notes with the song and without it, codes with their notes and without them.
 """
 
 import time
@@ -17,8 +18,8 @@ from torch import Tensor
 
 from shared.config import require
 from shared.notes import NoteVocabulary
-from stage2_prior.incremental import IncrementalDecoder
-from stage2_prior.model import PAD, Prior
+from stage2_prior.incremental import IncrementalDecoder, StepLogits
+from stage2_prior.model import MASK, PAD, Prior
 
 CONTEXT = 0.3  # share of a window that a later window starts with, already written
 LOOKAHEAD = 0.125  # share of a window that the encoder hears beyond the last frame written
@@ -29,7 +30,12 @@ NOTES = NoteVocabulary.size
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How to draw. Guidance 1 is none; a source's guidance is how much more to listen to it."""
+    """How to draw.
+
+    guidance: how strongly the song decides the notes; 1: as learned, 0: not at all. source_guidance: the same
+        of single sources, on top.
+    note_guidance: how strongly the notes decide the codes.
+    """
 
     temperature: float = 0.7
     note_temperature: float = 0.7
@@ -37,6 +43,7 @@ class SamplingSettings:
     top_p: float = 1.0
     min_p: float = 0.02  # of the likeliest token's probability
     guidance: float = 3.0
+    note_guidance: float = 2.0
     source_guidance: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
     candidates: int = 1
@@ -48,6 +55,7 @@ class SamplingSettings:
         require(0 < self.top_p <= 1, "top-p must be above 0 and at most 1")
         require(0 <= self.min_p < 1, "min-p must be at least 0 and below 1")
         require(self.guidance >= 0, "the guidance must not be negative (1 is none)")
+        require(self.note_guidance >= 0, "the note guidance must not be negative (1 is none)")
         require(self.candidates >= 1, "there must be at least 1 candidate")
         require(self.seed >= 0, "the seed must not be negative")
 
@@ -58,7 +66,8 @@ class GeneratedBass:
 
     codes: `[H, T]`. notes: tokens `[T]`.
     log_prob_conditional, log_prob_unconditional: nats, of all tokens from the first drawn on, given
-        the song and given no song. Their difference ranked the candidates.
+        the song and given no song. Their difference, which only the notes make, ranked the candidates,
+        together with the likelihood of what was given after a gap.
     seconds: time it took.
     """
 
@@ -81,7 +90,8 @@ def generate(
     """Write a bass line.
 
     The model reads forwards. Of a gap's two sides, the left one leads into what is drawn; the right
-    one chooses among the candidates, whose score goes on for two seconds after the last gap.
+    one chooses among the candidates: by how likely its codes are after each, for two seconds after
+    the last gap.
 
     Args:
         model: a prior in eval mode.
@@ -103,19 +113,19 @@ def generate(
         allowed_notes.shape == (shape[1], NOTES) and bool(allowed_notes.any(1).all()),
         f"the allowed notes must be [{shape[1]}, {NOTES}], at least one in each frame",
     )
-    device = model.head.weight.device
+    device = model.code_head.weight.device
     sampler = _Sampler(model, settings, torch.from_numpy(allowed_notes).to(device))
-    grids, scores = sampler.fill(
+    filled = sampler.fill(
         torch.from_numpy(accompaniment.astype(np.int64)).to(device),
         torch.from_numpy(fixed.astype(np.int64)).to(device),
     )
-    best = int((scores[1] - scores[0]).argmax())
-    tokens = model.pattern.revert(grids[best]).cpu().numpy()
+    best = int(filled.rank.argmax())
+    tokens = model.pattern.revert(filled.grids[best]).cpu().numpy()
     return GeneratedBass(
         codes=tokens[1:].astype(np.uint16),
         notes=tokens[0].astype(np.uint8),
-        log_prob_conditional=float(scores[1, best]),
-        log_prob_unconditional=float(scores[0, best]),
+        log_prob_conditional=float(filled.log_probs[1, best]),
+        log_prob_unconditional=float(filled.log_probs[0, best]),
         seconds=time.monotonic() - started,
     )
 
@@ -146,8 +156,28 @@ def _check_fixed(model: Prior, fixed: npt.NDArray[np.integer], shape: tuple[int,
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Filled:
+    """The candidates' grids `[C, K, steps(T)]`; log-probabilities `[2, C]`, given no song and given the song;
+    and of the codes that were given after the first drawn token `[C]`.
+    """
+
+    grids: Tensor
+    log_probs: Tensor
+    given_codes: Tensor
+
+    @property
+    def rank(self) -> Tensor:
+        """What the best candidate has most of `[C]`."""
+        return self.log_probs[1] - self.log_probs[0] + self.given_codes
+
+
 class _Sampler:
-    """Fills the grid; a batch holds each candidate under each guidance variant."""
+    """Fills the grid.
+
+    Notes are drawn under several variants of the song. A batch holds the candidates, and under note guidance all
+    of them once more, with their notes hidden.
+    """
 
     def __init__(self, model: Prior, settings: SamplingSettings, allowed_notes: Tensor) -> None:
         self.model, self.settings = model, settings
@@ -171,18 +201,15 @@ class _Sampler:
             weights[1] += scale - 1
         self.heard = torch.tensor(heard, device=device)[:, :, None, None]
         self.weights = torch.tensor(weights, dtype=torch.float32, device=device)
-        self.decoder = IncrementalDecoder(model, len(weights) * settings.candidates)
+        self.hides_notes = settings.note_guidance != 1
+        self.decoder = IncrementalDecoder(model, settings.candidates * (1 + self.hides_notes))
 
-    def fill(self, codes: Tensor, fixed: Tensor) -> tuple[Tensor, Tensor]:
+    def fill(self, codes: Tensor, fixed: Tensor) -> _Filled:
         """Draw what is free.
 
         Args:
             codes: accompaniment `[S, H, T]`.
             fixed: tokens `[K, T]`, FREE where to draw.
-
-        Returns:
-            The candidates' grids `[C, K, steps(T)]`, and log-probabilities `[2, C]`: given no song,
-            given the song.
         """
         pattern, window = self.model.pattern, self.model.window
         frames = codes.shape[-1]
@@ -191,10 +218,11 @@ class _Sampler:
         grid = pattern.apply(fixed, PAD)
         free = grid == FREE
         grids = grid.expand(self.settings.candidates, -1, -1).clone()
-        scores = torch.zeros(2, self.settings.candidates, device=grid.device)
+        log_probs = torch.zeros(2, self.settings.candidates, device=grid.device)
+        filled = _Filled(grids, log_probs, torch.zeros_like(log_probs[0]))
         drawn = free.any(0).nonzero()
         if not len(drawn):
-            return grids, scores
+            return filled
         step = int(drawn[0])
         aftermath = round(AFTERMATH_SECONDS * self.model.format.frame_rate)
         end = min(pattern.steps(frames), int(drawn[-1]) + 1 + aftermath)
@@ -209,48 +237,54 @@ class _Sampler:
                 for now in range(step, stop):
                     self._draw(logits[-1], grids, free, now)
                     if now + 1 < stop:
-                        logits.append(self.decoder.step(self._for_all(grids[:, :, now])))
-            scores += self._log_probs(logits, grids[..., step:stop])
+                        logits.append(self.decoder.step(self._batch(grids[:, :, now])))
+            self._score(filled, logits, free[:, step:stop], slice(step, stop))
             step = stop
-        return grids, scores
+        return filled
 
-    def _begin(self, silence: Tensor, codes: Tensor, columns: Tensor) -> Tensor:
+    def _begin(self, silence: Tensor, codes: Tensor, columns: Tensor) -> StepLogits:
         """Logits of the first step not yet written of a window of the song."""
         memory = self.model.encode(codes.where(self.heard, self.model.dropped))
-        memory = torch.cat((silence, memory)).repeat_interleave(self.settings.candidates, 0)
         # As in training, nothing is known of the frames before the window.
         inside = self.model.pattern.valid(codes.shape[-1])[:, : columns.shape[-1]]
         tokens = columns.where(inside.to(columns.device), PAD)
-        return self.decoder.start(memory, self._for_all(tokens))
+        return self.decoder.start(torch.cat((silence, memory)), self._batch(tokens))
 
-    def _for_all(self, tokens: Tensor) -> Tensor:
-        """Candidates `[C, ...]` -> variants times candidates `[V C, ...]`."""
-        return tokens.repeat(len(self.weights), *(1 for _ in tokens.shape[1:]))
+    def _batch(self, tokens: Tensor) -> Tensor:
+        """Candidates `[C, K, ...]` -> what the decoder reads."""
+        if not self.hides_notes:
+            return tokens
+        hidden = tokens.clone()
+        hidden[:, 0].masked_fill_(tokens[:, 0] >= 0, MASK)
+        return torch.cat((tokens, hidden))
 
-    def _draw(self, logits: Tensor, grids: Tensor, free: Tensor, step: int) -> None:
-        """Write column `step` of the grids; its logits are `[V C, 97 + H m]`."""
-        guided = (self.weights @ logits.reshape(len(self.weights), -1)).view(len(grids), -1)
-        notes, codes = guided[:, :NOTES], guided[:, NOTES:]
+    def _draw(self, logits: StepLogits, grids: Tensor, free: Tensor, step: int) -> None:
+        """Write column `step` of the grids."""
+        notes = torch.einsum("v,vcn->cn", self.weights, logits.note[:, : len(grids)])
         notes.masked_fill_(self.forbidden[step], -torch.inf)
         drawn_note = self._pick(notes, self.settings.note_temperature)
+        codes = logits.codes[: len(grids)]
+        if self.hides_notes:
+            codes = logits.codes[len(grids) :].lerp(codes, self.settings.note_guidance)
         codes = codes.unflatten(-1, (self.model.format.codebooks, -1))
         drawn_codes = self._pick(codes, self.settings.temperature)
         drawn = torch.cat((drawn_note[:, None], drawn_codes), dim=1)
         grids[:, :, step] = drawn.where(free[:, step], grids[:, :, step])
 
-    def _log_probs(self, logits: Sequence[Tensor], columns: Tensor) -> Tensor:
-        """Of a window's columns `[C, K, n]`, given no song and given the song `[2, C]`."""
-        total = torch.zeros(2, len(columns), device=columns.device)
-        # Of each step `[2, C, n, 97 + H m]`.
-        by_variant = torch.stack(
-            [each.unflatten(0, (len(self.weights), -1))[:2] for each in logits], 2
-        )
-        streams = by_variant.split(self.model.sizes, dim=-1)
-        for stream, tokens in zip(streams, columns.unbind(1), strict=True):
-            index = tokens.clamp_min(0).expand(2, -1, -1)
-            log_prob = stream.log_softmax(-1).gather(-1, index[..., None])[..., 0]
-            total += (log_prob * (tokens >= 0)).sum(-1)
-        return total
+    def _score(
+        self, filled: _Filled, logits: Sequence[StepLogits], free: Tensor, steps: slice
+    ) -> None:
+        """Add what the tokens of some steps are worth."""
+        columns = filled.grids[..., steps]  # [C, K, n]
+        count = len(columns)
+        notes = torch.stack([each.note[:2, :count] for each in logits], dim=2)  # [2, C, n, 97]
+        codes = torch.stack([each.codes[:count] for each in logits], dim=1)  # [C, n, H m]
+        filled.log_probs.add_(_log_prob(notes, columns[:, 0].expand(2, -1, -1)).sum(-1))
+        streams = codes.split(self.model.format.cardinality, dim=-1)
+        for stream, tokens, drawn in zip(streams, columns[:, 1:].unbind(1), free[1:], strict=True):
+            log_prob = _log_prob(stream, tokens)
+            filled.log_probs.add_(log_prob.sum(-1))
+            filled.given_codes.add_((log_prob * ~drawn).sum(-1))
 
     def _pick(self, logits: Tensor, temperature: float) -> Tensor:
         """Draw from the last axis, after temperature, top-k, top-p and min-p."""
@@ -262,6 +296,12 @@ class _Sampler:
         # The largest of logit plus Gumbel noise is a draw from the softmax.
         noise = torch.empty_like(logits).exponential_(generator=self.generator).log_()
         return (logits - noise).argmax(-1)
+
+
+def _log_prob(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Of tokens `[..., n]` by logits `[..., n, m]`; 0 where there is no token, but a negative number."""
+    log_prob = logits.log_softmax(-1).gather(-1, tokens.clamp_min(0)[..., None])[..., 0]
+    return log_prob * (tokens >= 0)
 
 
 def truncated(logits: Tensor, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Tensor:

@@ -78,8 +78,9 @@ class PriorTask(Task):
         if init_from is not None:
             _start_from(self.model, load_checkpoint(init_from, "prior"))
         if config.data.listen_only:
-            for part in (self.model.history, self.model.decoder, self.model.head):
-                part.requires_grad_(False)
+            self.model.requires_grad_(False)
+            for part in self.model.listening_parts():
+                part.requires_grad_(True)
         songs, valid = corpus.split("train"), corpus.split("valid")
         require(bool(songs), "none of the codes belong to the split 'train': add training songs")
         if not valid:

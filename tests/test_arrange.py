@@ -12,7 +12,8 @@ import torch
 from shared.codes import CodeFormat
 from shared.config import load_config
 from shared.errors import UserError
-from shared.notes import Note, NoteVocabulary, read_midi, write_midi
+from shared.levels import TARGET_RMS
+from shared.notes import Note, NoteVocabulary, notes_to_tokens, read_midi, write_midi
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
@@ -23,8 +24,10 @@ from stage2_prior.arrange import (
     ArrangeOptions,
     generate_bass,
 )
+from stage2_prior.balance import LOUDEST_DB, SOFTEST_DB
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.edits import Edits, GivenBass
+from stage2_prior.listen import rms
 from stage2_prior.model import Prior
 from stage2_prior.sampling import FREE, SamplingSettings
 from stage2_prior.time_range import TimeRange
@@ -85,6 +88,21 @@ def test_the_files(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) 
     assert set(report["timings"]) >= {"read", "encode", "write bass", "decode"}
     assert report["settings"]["guidance"] == 1.0
     assert report["settings"]["candidates"] == 1
+
+
+def test_the_bass_lies_a_little_below_the_song_unless_its_level_is_given(
+    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+) -> None:
+    made = compose(song, tmp_path / "new", codec, prior)
+    report = made.figures
+    tokens = notes_to_tokens(made.notes, codec.num_frames(report["samples"]), codec.frame_rate)
+    sounding = np.mean(tokens != NoteVocabulary.REST)
+    bass = rms(read(made.files["bass"])) / report["bass_scale"] / np.sqrt(sounding)
+    decibels = 20 * np.log10(bass * report["encoder_gain"] / TARGET_RMS)
+    assert SOFTEST_DB - 0.3 < decibels < LOUDEST_DB + 0.3
+    assert report["balance"] != 1
+    kept = compose(song, tmp_path / "kept", codec, prior, redo=(TimeRange(1.0, 2.0),))
+    assert kept.figures["balance"] == 1
 
 
 @pytest.mark.parametrize(

@@ -117,8 +117,9 @@ def test_semitones(text: str, expected: list[int]) -> None:
     assert list(cli._semitones(text)) == expected
 
 
-def test_the_defaults_are_those_of_the_python_api() -> None:
-    parameters = inspect.signature(cli.generate_bass).parameters
+@pytest.mark.parametrize("command", [cli.generate_bass, cli.evaluate_prior])
+def test_the_defaults_are_those_of_the_python_api(command: Callable[..., None]) -> None:
+    parameters = inspect.signature(command).parameters
     for field in dataclasses.fields(SamplingSettings):
         if field.name != "source_guidance":
             assert parameters[field.name].default == field.default, field.name

@@ -73,6 +73,14 @@ def test_all_frames_hear_the_whole_song_through_the_encoder(prior: Prior) -> Non
 
 
 @torch.no_grad()
+def test_the_song_reaches_the_codes_through_the_notes_alone(prior: Prior) -> None:
+    accompaniment, tokens = song(prior)
+    old, new = prior(accompaniment, tokens), prior(accompaniment.flip(0), tokens)
+    assert torch.equal(old.codes, new.codes)
+    assert not torch.equal(old.note, new.note)
+
+
+@torch.no_grad()
 def test_note_is_the_product_of_two_experts(prior: Prior) -> None:
     accompaniment, tokens = song(prior)
     before = prior(accompaniment, tokens)

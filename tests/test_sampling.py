@@ -10,7 +10,8 @@ from shared.notes import NoteVocabulary
 from shared.sources import SOURCES
 from stage2_prior import sampling
 from stage2_prior.config import PRESETS, PriorConfig
-from stage2_prior.model import PAD, Prior, before
+from stage2_prior.incremental import StepLogits
+from stage2_prior.model import MASK, PAD, Prior, before
 from stage2_prior.sampling import FREE, GeneratedBass, SamplingSettings, generate, truncated
 
 EVERYTHING = SamplingSettings(
@@ -50,12 +51,14 @@ class UncachedDecoder:
     def __init__(self, prior: Prior, batch: int) -> None:
         self.prior = prior
 
-    def start(self, memory: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    def start(self, memory: torch.Tensor, tokens: torch.Tensor) -> StepLogits:
         self.memory, self.tokens = memory, tokens
-        history = before(F.pad(tokens, (0, 1), value=PAD))
-        return self.prior.decode(memory, history)[:, -1]
+        line = self.prior.decode(before(F.pad(tokens, (0, 1), value=PAD)))[:, -1]
+        frame = min(tokens.shape[-1], memory.shape[1] - 1)  # later steps have no note
+        note = self.prior.note_logits(line, memory[:, None, frame])
+        return StepLogits(note, self.prior.code_head(line))
 
-    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+    def step(self, tokens: torch.Tensor) -> StepLogits:
         return self.start(self.memory, torch.cat((self.tokens, tokens[..., None]), dim=-1))
 
 
@@ -140,22 +143,13 @@ def test_nothing_to_draw(prior: Prior) -> None:
     assert np.array_equal(drawn.codes, bass[1:])
 
 
-def test_right_side_of_a_gap_judges_the_candidates(prior: Prior) -> None:
-    fixed = given(60)
-    fixed[:, 20:30] = FREE
-    judged = generate(prior, song(60), SamplingSettings(candidates=2), fixed=fixed)
-    fixed[:, 30:] = given(90)[:, 60:]
-    otherwise = generate(prior, song(60), SamplingSettings(candidates=2), fixed=fixed)
-    assert judged.log_prob_conditional != otherwise.log_prob_conditional
-
-
 @torch.no_grad()
 def test_the_candidate_that_the_right_side_likes_best_is_chosen(
     prior: Prior, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill, written = sampling._Sampler.fill, []
 
-    def recorded(*args: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def recorded(*args: torch.Tensor) -> object:
         written.append(fill(*args))
         return written[-1]
 
@@ -163,28 +157,32 @@ def test_the_candidate_that_the_right_side_likes_best_is_chosen(
     fixed = given(60)
     fixed[:, 20:30] = FREE
     chosen = generate(prior, song(60), SamplingSettings(candidates=6), fixed=fixed)
-    ((grids, _),) = written
-
-    valid = prior.pattern.valid(60)
-    valid[:, :20] = False  # the steps before the gap, which all have in common
-
-    def log_prob(accompaniment: np.ndarray, grid: torch.Tensor) -> float:
-        memory = prior.encode(torch.from_numpy(accompaniment)[None])
-        logits = prior.decode(memory, before(grid[None]))[0]
-        streams = logits.split(prior.sizes, dim=-1)
-        known = [
-            stream.log_softmax(-1).gather(-1, row.clamp_min(0)[:, None])[inside].sum()
-            for stream, row, inside in zip(streams, grid, valid, strict=True)
-        ]
-        return float(sum(known))
-
+    (filled,) = written
     silence = np.full_like(song(60), prior.dropped)
-    scores = [log_prob(song(60), grid) - log_prob(silence, grid) for grid in grids]
-    best = int(np.argmax(scores))
-    assert np.ptp(scores) > 1
-    assert np.array_equal(chosen.codes, prior.pattern.revert(grids[best])[1:].numpy())
+    frames, delays = torch.arange(60)[:, None], torch.tensor(prior.pattern.delays[1:])
+    known = torch.from_numpy(fixed[1:].T != FREE)
+    later = frames + delays >= 20  # the step of the first drawn token
+    after_the_gap = known & later
+
+    def worth(grid: torch.Tensor) -> tuple[float, float]:
+        """What the song makes of the notes from the gap on; how likely the given codes are then."""
+        tokens = prior.pattern.revert(grid)[None]
+        notes, codes = [], None
+        for accompaniment in (song(60), silence):
+            logits = prior(torch.from_numpy(accompaniment)[None], tokens)
+            log_prob = logits.note[0].log_softmax(-1).gather(-1, tokens[0, 0, :, None])
+            notes.append(float(log_prob[20:].sum()))
+            codes = logits.codes[0].log_softmax(-1).gather(-1, tokens[0, 1:].t()[..., None])[..., 0]
+        return notes[0] - notes[1], float(codes[after_the_gap].sum())
+
+    ratios, given_codes = np.array([worth(grid) for grid in filled.grids]).T
+    best = int(np.argmax(ratios + given_codes))
+    assert np.ptp(ratios) > 1
+    assert np.ptp(given_codes) > 1
+    assert np.array_equal(chosen.codes, prior.pattern.revert(filled.grids[best])[1:].numpy())
     gain = chosen.log_prob_conditional - chosen.log_prob_unconditional
-    assert gain == pytest.approx(scores[best], abs=1e-2)
+    assert gain == pytest.approx(ratios[best], abs=1e-2)
+    assert filled.given_codes.numpy() == pytest.approx(given_codes, abs=1e-2)
 
 
 def test_forced_notes(prior: Prior) -> None:
@@ -194,6 +192,23 @@ def test_forced_notes(prior: Prior) -> None:
     drawn = generate(prior, song(100), SamplingSettings(), fixed=fixed)
     forced = fixed[0] != FREE
     assert np.array_equal(drawn.notes[forced], fixed[0, forced])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scale", [0.0, 1.0, 2.5])
+def test_note_guidance_leads_from_codes_without_notes_to_codes_with_them(
+    prior: Prior, scale: float
+) -> None:
+    settings = SamplingSettings(temperature=0, note_temperature=0, note_guidance=scale)
+    fixed = np.full((9, 60), FREE)
+    fixed[0, :40] = given(60)[0, :40]  # notes given, and notes chosen
+    bass = generate(prior, song(60), settings, fixed=fixed)
+    tokens = torch.from_numpy(np.concatenate((bass.notes[None], bass.codes)).astype(np.int64))[None]
+    accompaniment = torch.from_numpy(song(60))[None]
+    hidden = tokens.clone()
+    hidden[:, 0] = MASK
+    guided = prior(accompaniment, hidden).codes.lerp(prior(accompaniment, tokens).codes, scale)
+    assert np.array_equal(guided[0].argmax(-1).t().numpy(), bass.codes)
 
 
 def test_allowed_notes(prior: Prior) -> None:
@@ -256,6 +271,7 @@ def test_truncation() -> None:
     [
         ("temperature", -1.0),
         ("note_temperature", -0.1),
+        ("note_guidance", -1.0),
         ("top_k", -1),
         ("top_p", 0.0),
         ("min_p", 1.0),

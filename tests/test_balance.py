@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+
+from shared.levels import TARGET_RMS
+from shared.notes import NoteVocabulary
+from stage2_prior.balance import LOUDEST_DB, SOFTEST_DB, balance_gain
+
+SONG_GAIN = 4.0
+NOTES = np.array([NoteVocabulary.sustain(40)] * 30 + [NoteVocabulary.REST] * 10)
+
+
+def line(decibels: float) -> np.ndarray:
+    """A line that sounds in three quarters of the time, at a level beside its song."""
+    level = TARGET_RMS / SONG_GAIN * 10 ** (decibels / 20)
+    return np.pad(np.full((2, 300), level, np.float32), ((0, 0), (0, 100)))
+
+
+@pytest.mark.parametrize(
+    ("decibels", "expected"), [(-20, SOFTEST_DB), (-4, -4), (-2, -2), (6, LOUDEST_DB)]
+)
+def test_a_line_comes_into_the_range_while_it_sounds(decibels: float, expected: float) -> None:
+    gain = balance_gain(line(decibels), NOTES, SONG_GAIN)
+    assert decibels + 20 * np.log10(gain) == pytest.approx(expected, abs=1e-4)
+
+
+def test_silence_stays_silent() -> None:
+    assert balance_gain(np.zeros((2, 400), np.float32), NOTES, SONG_GAIN) == 1
+    assert balance_gain(line(-3), np.zeros(40, int), SONG_GAIN) == 1
