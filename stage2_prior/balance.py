@@ -11,7 +11,7 @@ import numpy.typing as npt
 from shared.levels import TARGET_RMS
 from shared.notes import NoteVocabulary
 
-SOFTEST_DB, LOUDEST_DB = -5.0, -1.0  # of the accompaniment's RMS
+SOFTEST_DB, LOUDEST_DB = -4.0, -2.0  # of the accompaniment's RMS
 
 
 def balance_gain(
