@@ -54,8 +54,8 @@ class SamplingSettings:
         require(self.top_k >= 0, "top-k must not be negative (0 keeps all)")
         require(0 < self.top_p <= 1, "top-p must be above 0 and at most 1")
         require(0 <= self.min_p < 1, "min-p must be at least 0 and below 1")
-        require(self.guidance >= 0, "the guidance must not be negative (1 is none)")
-        require(self.note_guidance >= 0, "the note guidance must not be negative (1 is none)")
+        require(self.guidance >= 0, "the guidance must not be negative (1: as learned)")
+        require(self.note_guidance >= 0, "the note guidance must not be negative (1: as learned)")
         require(self.candidates >= 1, "there must be at least 1 candidate")
         require(self.seed >= 0, "the seed must not be negative")
 
