@@ -78,7 +78,7 @@ def sound_of(
     gain: float,
     codec: Codec,
 ) -> Samples:
-    """The same, with attacks where the note tokens `[T]` have them."""
+    """`decoded_bass`, with attacks where the note tokens `[T]` have them."""
     decoded = decoded_bass(codes, num_samples, gain, codec)
     return articulate(decoded, notes, codec.sample_rate, codec.hop)
 
