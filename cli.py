@@ -157,11 +157,11 @@ def generate_bass(
       python cli.py generate-bass --song mix.wav --redo 0:30-0:45 --guide drums=2
       python cli.py generate-bass --song mix.wav --midi-in my_line.mid
     """
+    from shared.times import TimeRange
     from stage1_vqvae.codec import load_codec
     from stage2_prior.arrange import ArrangeOptions, Edits, generate_bass
     from stage2_prior.model import load_prior
     from stage2_prior.sampling import SamplingSettings
-    from stage2_prior.time_range import TimeRange
 
     settings = SamplingSettings(
         temperature=temperature,
@@ -246,7 +246,7 @@ def extract_codes(
       python cli.py extract-codes --data MUSDB18 --codec runs/vqvae --transpose -3..3
       python cli.py extract-codes --data stems --out codes --tempo 0.9 --tempo 1 --tempo 1.1
     """
-    from shared.augment import Variation
+    from shared.songs.augment import Variation
     from stage1_vqvae.codec import load_codec
     from stage1_vqvae.extract import extract_codes
 
@@ -399,10 +399,10 @@ def codes_show(
       python cli.py codes show runs/codes/test/song.codes.safetensors
       python cli.py codes show song.codes.safetensors --view alone --start 0:30 --picture codes.png
     """
-    from shared.code_views import frames_table, save_codes_picture, sources_table, summary_table
-    from shared.codes import SongCodes
+    from shared.codes.song_codes import SongCodes
+    from shared.codes.views import frames_table, save_codes_picture, sources_table, summary_table
     from shared.console import console
-    from stage2_prior.time_range import parse_time
+    from shared.times import parse_time
 
     song = SongCodes.load(file)
     console.print(summary_table(song))
@@ -453,10 +453,10 @@ def codes_edit(
       python cli.py codes edit a.codes.safetensors --splice 0:10-0:20 --at 0:40 --out c.codes.safetensors
       python cli.py codes edit a.codes.safetensors --shift 0.5 --sources bass --out late.codes.safetensors
     """
-    from shared import codes_editing
-    from shared.codes import SongCodes
+    from shared.codes import editing as codes_editing
+    from shared.codes.song_codes import SongCodes
+    from shared.times import TimeRange, parse_time
     from stage1_vqvae.codec import load_codec
-    from stage2_prior.time_range import TimeRange, parse_time
 
     if not (mute or replace) and splice is None and shift is None:
         raise UserError("there is nothing to edit: give --mute, --replace, --splice or --shift")
@@ -509,8 +509,8 @@ def codes_decode(
     """
     import numpy as np
 
-    from shared.audio import write_wav
-    from shared.codes import SongCodes, require_codec
+    from shared.codes.song_codes import SongCodes, require_codec
+    from shared.sound.files import write_wav
     from stage1_vqvae.codec import load_codec
 
     song, decoder = SongCodes.load(file), load_codec(codec, device)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 from x_transformers import AutoregressiveWrapper, Decoder, TransformerWrapper
 
-from shared.codes import CodeFormat
+from shared.codes.codec import CodeFormat
 from shared.config import load_config
 from shared.sources import SOURCES
 from stage2_prior.config import PRESETS, ModelConfig, PriorConfig

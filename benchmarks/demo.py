@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.audio import read_audio, read_stem, write_wav
+from shared.sound.files import read_audio, read_stem, write_wav
 
 QUIETEST_DBFS = -40.0
 BASS_HZ, BASS_SHARE = 400.0, 0.5

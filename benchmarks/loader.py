@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.audio import STEM_STREAMS, read_stem, write_wav
-from shared.cache import CachedSong, build_cache
 from shared.console import console
-from shared.loader import BatchStream
+from shared.songs.cache import CachedSong, build_cache
+from shared.sound.files import STEM_STREAMS, read_stem, write_wav
 from shared.sources import SOURCES
+from shared.training.loader import BatchStream
 
 REPEATS = 30  # of the 6.08 s excerpt: a song of 3 minutes
 READS_MUSDB, READS_CACHE = 5, 500
@@ -72,7 +72,7 @@ def share_of_waiting(root: Path, steps: int) -> None:
     import torch
 
     from shared.config import load_config
-    from shared.engine import make_optimizers
+    from shared.training.optimizers import make_optimizers
     from stage1_vqvae.config import PRESETS, VQVAEConfig
     from stage1_vqvae.train import VQVAETask
 

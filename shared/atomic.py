@@ -2,8 +2,8 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from shared.errors import UserError
@@ -33,3 +33,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def files_together(paths: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
+    """Yield a temporary path for each of `paths`; all are renamed if the body succeeds.
+
+    Places that cannot be written are refused before the work, not after it.
+
+    Raises:
+        UserError: a folder cannot be made or written to.
+    """
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(atomic_path(path)) for name, path in paths.items()}

@@ -3,3 +3,9 @@
 
 class UserError(Exception):
     """A mistake the user can mend. The message says what is wrong, where, and what to do."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `UserError(message)` unless `condition` holds: the range checks of configuration classes."""
+    if not condition:
+        raise UserError(message)

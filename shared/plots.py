@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from shared.atomic import atomic_path
-from shared.notes import Note
+from shared.music.notes import Note
 
 MAX_COLUMNS = 1600  # of a spectrogram; more could not be told apart on the page
 ROWS = 240

@@ -15,19 +15,19 @@ from typing import Any, Literal
 import numpy as np
 
 from shared.atomic import atomic_path
-from shared.cache import CachedSong
 from shared.console import err_console
-from shared.engine import Device
+from shared.device import Device
 from shared.errors import UserError
 from shared.metrics import code_usage, count_codes, sdr_windows
+from shared.songs.cache import CachedSong
+from shared.songs.tracks import Split
+from shared.sound.separation import CodedMixture
 from shared.sources import SOURCES
-from shared.tracks import Split
 from stage1_vqvae.codec import load_codec
 from stage1_vqvae.config import LossConfig, VQVAEConfig
 from stage1_vqvae.evaluate import songs_of
 from stage1_vqvae.quantizer import softness
 from stage1_vqvae.sdr_table import PAPER, SdrRow, sdr_table
-from stage1_vqvae.separate import CodedMixture
 from stage1_vqvae.train import train_vqvae
 
 SPLIT: Split = "test"

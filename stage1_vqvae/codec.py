@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shared.checkpoint import load_checkpoint, load_weights
 from shared.config import config_from_dict
-from shared.engine import resolve_device
+from shared.device import resolve_device
 from shared.errors import UserError
 from shared.sources import SOURCES
+from shared.training.checkpoint import load_checkpoint, load_weights
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage1_vqvae.spectral import num_frames

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shared.config import require
-from shared.engine import TrainSettings
+from shared.errors import require
+from shared.training.settings import TrainSettings
 
 PRESETS = Path(__file__).parent / "presets"
 

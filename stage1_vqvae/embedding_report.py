@@ -16,7 +16,7 @@ from sklearn.metrics import silhouette_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 
-from shared.levels import accompaniment_gain
+from shared.sound.levels import accompaniment_gain
 from shared.sources import SOURCES
 from stage1_vqvae.codec import VQVAECodec
 

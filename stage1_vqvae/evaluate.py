@@ -2,7 +2,7 @@
 
 SDR by the conventions of BSSEval v4 (shared/metrics.py) of two kinds of estimates, which are never mixed up:
 - decoded: the decoder's own sound from the codes of the mixture, the paper's measure;
-- masked: the decoded magnitudes as a soft mask on the mixture (shared/masking.py).
+- masked: the decoded magnitudes as a soft mask on the mixture (shared/sound/masking.py).
 Beside them, from the same run: the mixture as its own estimate (the floor), and the true magnitudes as the
 mask, the ideal ratio mask (the ceiling of masking).
 """
@@ -18,13 +18,14 @@ import numpy as np
 import torch
 
 from shared.atomic import atomic_path
-from shared.cache import CachedSong, build_cache
 from shared.console import progress
 from shared.errors import UserError
-from shared.masking import mask_song
 from shared.metrics import code_usage, count_codes, sdr_windows
+from shared.songs.cache import CachedSong, build_cache
+from shared.songs.tracks import Split
+from shared.sound.masking import mask_song
+from shared.sound.separation import CodedMixture
 from shared.sources import SOURCES
-from shared.tracks import Split
 from stage1_vqvae.bss_eval import bss_eval, load_museval
 from stage1_vqvae.codec import VQVAECodec, load_codec
 from stage1_vqvae.embedding_report import (
@@ -35,7 +36,6 @@ from stage1_vqvae.embedding_report import (
 )
 from stage1_vqvae.quantizer import Softness, softness
 from stage1_vqvae.sdr_table import PAPER, SdrRow, decibels, sdr_table
-from stage1_vqvae.separate import CodedMixture
 from stage1_vqvae.spectral import pad_to_frames
 
 SHORT_SECONDS = 10.0  # of a song, for what need not be measured on all of it

@@ -12,14 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from shared.augment import Variation, vary_samples, vary_song
-from shared.cache import CachedSong, build_cache
-from shared.codec import Codec
-from shared.codes import MANIFEST, SUFFIX, CodeFormat, SongCodes, read_manifest, write_manifest
+from shared.codes.codec import Codec, CodeFormat
+from shared.codes.manifest import MANIFEST, read_manifest, write_manifest
+from shared.codes.song_codes import SUFFIX, SongCodes
 from shared.console import progress
 from shared.errors import UserError
-from shared.levels import accompaniment_gain
-from shared.notes import Note, notes_to_tokens, track_bass_notes
+from shared.music.note_tracking import track_bass_notes
+from shared.music.notes import Note, notes_to_tokens
+from shared.songs.augment import Variation, vary_samples, vary_song
+from shared.songs.cache import CachedSong, build_cache
+from shared.sound.levels import accompaniment_gain
 from shared.sources import BASS, SOURCES
 
 

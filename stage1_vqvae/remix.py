@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shared.cache import CachedSong
 from shared.errors import UserError
+from shared.songs.cache import CachedSong
 from shared.sources import SOURCES
 from stage1_vqvae.config import RemixConfig
 

@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from shared.audio import fit_length, read_audio, resample, to_stereo, write_wav
-from shared.codec import Codec
+from shared.codes.codec import Codec
 from shared.errors import UserError
-from shared.levels import accompaniment_gain
-from shared.masking import mask_song
+from shared.songs.tracks import mix_name
+from shared.sound.files import read_audio, write_wav
+from shared.sound.masking import mask_song
+from shared.sound.samples import Samples, fit_length, resample, to_stereo
+from shared.sound.separation import CodedMixture
 from shared.sources import SOURCES
-from shared.tracks import mix_name
-
-Samples = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,32 +106,6 @@ def separate_samples(
         stems = {source: at_home(coded.decode([source])) for source in chosen}
         mix = at_home(coded.decode(chosen))
     return Stems(stems, mix, song - np.stack(list(stems.values())).sum(0))
-
-
-@dataclass(frozen=True, eq=False)
-class CodedMixture:
-    """A mixture as codes `[S, H, T]`, encoded at the agreed level (shared/levels.py)."""
-
-    codec: Codec
-    codes: npt.NDArray[np.uint16]
-    gain: float
-    num_samples: int
-
-    @classmethod
-    def encode(cls, mixture: Samples, codec: Codec) -> "CodedMixture":
-        """Encode a mixture `[2, N]` at the codec's sample rate."""
-        gain = accompaniment_gain(mixture)
-        codes = codec.encode(mixture * np.float32(gain))
-        return cls(codec, codes, gain, mixture.shape[-1])
-
-    def decode(self, sources: Sequence[str]) -> Samples:
-        """The named sources together `[2, N]`, at the mixture's level."""
-        decoded = self.codec.decode(self.codes, self.num_samples, sources)
-        return decoded / np.float32(self.gain)
-
-    def decode_each(self) -> Samples:
-        """Every source by itself `[S, 2, N]`."""
-        return np.stack([self.decode([source]) for source in self.codec.sources])
 
 
 def _chosen(sources: Sequence[str], codec: Codec) -> list[str]:

@@ -7,14 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from shared.cache import CachedSong, build_cache
-from shared.checkpoint import load_checkpoint, load_weights
 from shared.config import config_to_dict
 from shared.console import err_console
-from shared.engine import Device, Task, fit
+from shared.device import Device
 from shared.errors import UserError
 from shared.metrics import code_usage, count_codes, median_sdr, sdr_windows
+from shared.songs.cache import CachedSong, build_cache
 from shared.sources import SOURCES
+from shared.training.checkpoint import load_checkpoint, load_weights
+from shared.training.loop import Task, fit
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.losses import vqvae_loss
@@ -126,7 +127,7 @@ def train_vqvae(
 
     Args:
         data: MUSDB18, MUSDB18-HQ or any folder of songs with four stems.
-        out: run folder, see `shared.engine.fit` for its files.
+        out: run folder, see `shared.training.loop.fit` for its files.
         init_from: a checkpoint of the same sizes to start the weights from.
 
     Raises:

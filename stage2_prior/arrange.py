@@ -22,18 +22,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shared.audio import fit_length, read_audio, resample, to_stereo, write_wav
-from shared.codec import Codec
-from shared.codes import require_fingerprint
+from shared.atomic import files_together
+from shared.codes.codec import Codec
+from shared.codes.song_codes import require_fingerprint
 from shared.errors import UserError
-from shared.notes import Note, tokens_to_notes, write_midi
+from shared.json_files import write_json
+from shared.music.midi import write_midi
+from shared.music.notes import Note, tokens_to_notes
 from shared.plots import save_generation_picture
-from shared.tracks import STEM_MP4, song_name
+from shared.songs.tracks import STEM_MP4, song_name
+from shared.sound.files import read_audio, write_wav
+from shared.sound.samples import fit_length, resample, to_stereo
 from stage2_prior.balance import balance_gain
 from stage2_prior.edits import Edits, GivenBass, given_bass
 from stage2_prior.listen import HeardSong, Samples, listen, rms, sound_of
 from stage2_prior.model import Prior
-from stage2_prior.outputs import files_together, write_json
 from stage2_prior.sampling import GeneratedBass, SamplingSettings, generate
 
 ENDINGS = {

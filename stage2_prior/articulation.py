@@ -8,7 +8,7 @@ back at its level when the note begins.
 import numpy as np
 import numpy.typing as npt
 
-from shared.notes import NoteVocabulary
+from shared.music.notes import NoteVocabulary
 
 # The dip's course: seconds from the attack, and gain.
 COURSE = (-0.045, -0.008, -0.004, 0.004)

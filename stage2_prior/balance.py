@@ -8,8 +8,8 @@ training songs sit, while they sound, 3 dB below their accompaniment, with a sta
 import numpy as np
 import numpy.typing as npt
 
-from shared.levels import TARGET_RMS
-from shared.notes import NoteVocabulary
+from shared.music.notes import NoteVocabulary
+from shared.sound.levels import TARGET_RMS
 
 SOFTEST_DB, LOUDEST_DB = -4.0, -2.0  # of the accompaniment's RMS
 
@@ -21,7 +21,7 @@ def balance_gain(
 
     Args:
         notes: its note tokens `[T]`; rests do not count.
-        song_gain: what its song is multiplied by to come to the agreed level (shared/levels.py).
+        song_gain: what its song is multiplied by to come to the agreed level (shared/sound/levels.py).
     """
     sounding = float(np.mean(np.asarray(notes) != NoteVocabulary.REST))
     power = float(np.square(line, dtype=np.float64).mean()) * song_gain**2

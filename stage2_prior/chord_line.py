@@ -10,43 +10,19 @@ sounds. Or exactly, as a file of lines `time symbol`, each chord lasting until t
 """
 
 import itertools
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from shared.band.score import QUALITIES, Chord
 from shared.errors import UserError
-from shared.notes import NoteVocabulary
-from stage2_prior.time_range import parse_time
+from shared.music.chord import Chord, parse_chord
+from shared.music.notes import NoteVocabulary
+from shared.times import parse_time
 
 BEATS_A_CHORD = (4, 2, 8)  # the earlier wins a tie
 NO_CHORD = "N"
-
-_LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-_ACCIDENTALS = {"": 0, "#": 1, "b": -1}
-_SYMBOL = re.compile(r"([A-G])([#b]?)([^/]*)(?:/([A-G])([#b]?))?")
-_SUFFIXES = {suffix: quality for quality, (_, suffix) in QUALITIES.items()} | {
-    "maj": "maj", "M": "maj", "min": "min", "-": "min", "o": "dim", "+": "aug", "sus": "sus4",
-    "M7": "maj7", "min7": "min7", "-7": "min7", "o7": "dim7", "ø": "hdim7", "min6": "min6",
-}  # fmt: skip
-
-
-def parse_chord(symbol: str) -> tuple[int, str, int]:
-    """A symbol such as `Am`, `F#m7`, `Bb/D` -> root 0-11, quality (of QUALITIES), bass 0-11.
-
-    Raises:
-        UserError: not a chord, or of a kind that is not known.
-    """
-    match = _SYMBOL.fullmatch(symbol)
-    quality = _SUFFIXES.get(match[3]) if match else None
-    if match is None or quality is None:
-        known = " ".join(f"C{suffix}" for _, suffix in QUALITIES.values())
-        raise UserError(f"'{symbol}' is not a chord that is known here: write one like {known}")
-    root = _pitch_class(match[1], match[2])
-    return root, quality, _pitch_class(match[4], match[5]) if match[4] else root
 
 
 def read_chord_file(path: Path, duration: float) -> tuple[Chord, ...]:
@@ -159,7 +135,3 @@ def _template(root: int, quality: str, bass: int) -> npt.NDArray[np.float64]:
     template = np.zeros(12)
     template[list(Chord(0, 1, root, quality, bass).pitch_classes)] = 1
     return (template - template.mean()) / template.sum()
-
-
-def _pitch_class(letter: str, accidental: str) -> int:
-    return (_LETTERS[letter] + _ACCIDENTALS[accidental]) % 12

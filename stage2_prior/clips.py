@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shared.cache import CachedSong, build_cache
-from shared.codec import Codec
-from shared.codes import SongCodes, read_manifest, require_codec
+from shared.codes.codec import Codec
+from shared.codes.manifest import read_manifest
+from shared.codes.song_codes import SongCodes, require_codec
 from shared.errors import UserError
-from shared.notes import NoteVocabulary
-from shared.pitch import track_pitch
-from shared.song_metrics import BassFigures, judge_bass
+from shared.music.bass_metrics import BassFigures, judge_bass
+from shared.music.notes import NoteVocabulary
+from shared.music.pitch import track_pitch
+from shared.songs.cache import CachedSong, build_cache
 from shared.sources import BASS
 from stage2_prior.bootstrap import Estimate, bootstrap_mean
 from stage2_prior.listen import listen

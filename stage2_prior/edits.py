@@ -6,18 +6,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from shared.audio import read_audio, resample, to_stereo
-from shared.band.score import Chord
-from shared.codec import Codec
-from shared.config import require
-from shared.errors import UserError
-from shared.levels import TARGET_RMS
-from shared.notes import NoteVocabulary, notes_to_tokens, read_midi, track_bass_notes
+from shared.codes.codec import Codec
+from shared.errors import UserError, require
+from shared.music.chord import Chord
+from shared.music.midi import read_midi
+from shared.music.note_tracking import track_bass_notes
+from shared.music.notes import NoteVocabulary, notes_to_tokens
+from shared.sound.files import read_audio
+from shared.sound.levels import TARGET_RMS
+from shared.sound.samples import resample, to_stereo
 from shared.sources import BASS
+from shared.times import TimeRange, frames_within
 from stage2_prior.chord_line import allowed_notes, place_chords, read_chord_file
 from stage2_prior.listen import HeardSong, Samples, rms
 from stage2_prior.sampling import FREE
-from stage2_prior.time_range import TimeRange, frames_within
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,13 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from shared.codec import Codec
-from shared.codes import require_fingerprint
-from shared.config import require
+from shared.atomic import files_together
+from shared.codes.codec import Codec
+from shared.codes.song_codes import require_fingerprint
 from shared.console import ProgressBar, progress
-from shared.song_metrics import BassFigures
+from shared.errors import require
+from shared.json_files import write_json
+from shared.music.bass_metrics import BassFigures
 from stage2_prior.balance import balance_gain
 from stage2_prior.bootstrap import Estimate, bootstrap_mean
 from stage2_prior.clips import (
@@ -46,7 +48,6 @@ from stage2_prior.gates import (
 from stage2_prior.likelihood import SongLikelihood, song_likelihood
 from stage2_prior.listen import decoded_bass, sound_of
 from stage2_prior.model import Prior
-from stage2_prior.outputs import files_together, write_json
 from stage2_prior.prior_report import (
     OURS,
     OURS_FROM_MIX,

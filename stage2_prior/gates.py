@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shared.song_metrics import BassFigures
+from shared.music.bass_metrics import BassFigures
 from stage2_prior.bootstrap import Estimate, bootstrap_mean
 from stage2_prior.clips import summarise
 from stage2_prior.frechet import frechet_distance

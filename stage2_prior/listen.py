@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shared.codec import Codec
-from shared.levels import accompaniment_gain
-from shared.masking import mask_blocks
+from shared.codes.codec import Codec
+from shared.sound.levels import accompaniment_gain
+from shared.sound.masking import mask_blocks
 from shared.sources import BASS
 from stage2_prior.articulation import articulate
 
@@ -23,7 +23,7 @@ Samples = npt.NDArray[np.float32]
 class HeardSong:
     """accompaniment: the song without its bass `[2, N]`, at the codec's sample rate.
     bass: what was taken out of it, likewise; None where nothing was.
-    gain: what `accompaniment` is multiplied by before it is encoded (shared/levels.py).
+    gain: what `accompaniment` is multiplied by before it is encoded (shared/sound/levels.py).
     """
 
     accompaniment: Samples

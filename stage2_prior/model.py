@@ -1,6 +1,6 @@
 """The prior: a bidirectional encoder hears the accompaniment, a causal decoder writes the bass.
 
-Both are x-transformers' own. A frame of bass is K = 1 + H streams: a note token (shared/notes.py),
+Both are x-transformers' own. A frame of bass is K = 1 + H streams: a note token (shared/music/notes.py),
 then H bass codes, in a delay pattern. The song decides the notes, and the codes sing them: the
 encoder's output meets the decoder's only where a note is chosen, so that the decoder cannot learn by
 heart which sounds go with which song. The note is predicted twice, by the encoder alone and by both,
@@ -17,11 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from x_transformers import Decoder, Encoder
 
-from shared.checkpoint import load_checkpoint, load_weights
-from shared.codes import CodeFormat
-from shared.config import config_from_dict, require
-from shared.engine import resolve_device
-from shared.notes import NoteVocabulary
+from shared.codes.codec import CodeFormat
+from shared.config import config_from_dict
+from shared.device import resolve_device
+from shared.errors import require
+from shared.music.notes import NoteVocabulary
+from shared.training.checkpoint import load_checkpoint, load_weights
 from stage2_prior.config import ModelConfig
 from stage2_prior.delay_pattern import DelayPattern
 

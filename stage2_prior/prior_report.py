@@ -18,7 +18,7 @@ COLUMNS = (*SHARES, "voiced_share", "num_notes", "lowest", "highest", "rms_db")
 
 @dataclass(frozen=True)
 class Rung:
-    """One kind of bass on the ladder: its figures (shared/song_metrics.py), and its Frechet distance
+    """One kind of bass on the ladder: its figures (shared/music/bass_metrics.py), and its Frechet distance
     from the last rung (frechet.py), which is the truest bass there is.
     """
 

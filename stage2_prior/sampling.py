@@ -16,8 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from shared.config import require
-from shared.notes import NoteVocabulary
+from shared.errors import require
+from shared.music.notes import NoteVocabulary
 from stage2_prior.incremental import IncrementalDecoder, StepLogits
 from stage2_prior.model import MASK, PAD, Prior
 

@@ -14,9 +14,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from shared.codes import CodeFormat, SongCodes, read_manifest, require_format
-from shared.config import require
-from shared.notes import NoteVocabulary
+from shared.codes.codec import CodeFormat
+from shared.codes.manifest import read_manifest, require_format
+from shared.codes.song_codes import SongCodes
+from shared.errors import require
+from shared.music.notes import NoteVocabulary
 from shared.sources import BASS, SOURCES
 from stage2_prior.config import DataConfig
 from stage2_prior.model import MASK, PAD

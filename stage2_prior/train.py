@@ -15,12 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shared.checkpoint import Checkpoint, load_checkpoint, load_weights
-from shared.codes import CodeFormat
-from shared.config import config_from_dict, config_to_dict, require
+from shared.codes.codec import CodeFormat
+from shared.config import config_from_dict, config_to_dict
 from shared.console import err_console
-from shared.engine import Device, Task, fit
-from shared.notes import NoteVocabulary
+from shared.device import Device
+from shared.errors import require
+from shared.music.notes import NoteVocabulary
+from shared.training.checkpoint import Checkpoint, load_checkpoint, load_weights
+from shared.training.loop import Task, fit
 from stage2_prior.config import ModelConfig, PriorConfig
 from stage2_prior.model import (
     MASK,

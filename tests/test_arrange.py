@@ -9,11 +9,13 @@ import pytest
 import soundfile
 import torch
 
-from shared.codes import CodeFormat
+from shared.codes.codec import CodeFormat
 from shared.config import load_config
 from shared.errors import UserError
-from shared.levels import TARGET_RMS
-from shared.notes import Note, NoteVocabulary, notes_to_tokens, read_midi, write_midi
+from shared.music.midi import read_midi, write_midi
+from shared.music.notes import Note, NoteVocabulary, notes_to_tokens
+from shared.sound.levels import TARGET_RMS
+from shared.times import TimeRange
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
@@ -30,7 +32,6 @@ from stage2_prior.edits import Edits, GivenBass
 from stage2_prior.listen import rms
 from stage2_prior.model import Prior
 from stage2_prior.sampling import FREE, SamplingSettings
-from stage2_prior.time_range import TimeRange
 
 RATE = 44100
 SECONDS = 3.0

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from shared.notes import NoteVocabulary
+from shared.music.notes import NoteVocabulary
 from stage2_prior.articulation import GAIN, articulate
 
 RATE, HOP = 44100, 1024

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from shared.augment import Variation, vary_samples, vary_song
 from shared.errors import UserError
+from shared.songs.augment import Variation, vary_samples, vary_song
 from shared.sources import BASS, SOURCES
 
 RATE = 22050

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from shared.levels import TARGET_RMS
-from shared.notes import NoteVocabulary
+from shared.music.notes import NoteVocabulary
+from shared.sound.levels import TARGET_RMS
 from stage2_prior.balance import LOUDEST_DB, SOFTEST_DB, balance_gain
 
 SONG_GAIN = 4.0

@@ -9,11 +9,11 @@ import pytest
 import soundfile
 
 from shared.band.dataset import make_dataset
-from shared.band.picture import draw_song
 from shared.band.production import produce
 from shared.band.render import SAMPLE_RATE, Orchestra
-from shared.band.score import Chord, Part, PitchBend, Score, ScoreNote
+from shared.band.score import Part, PitchBend, Score, ScoreNote
 from shared.errors import UserError
+from shared.music.chord import Chord
 from shared.sources import BASS, SOURCES
 
 
@@ -127,13 +127,6 @@ def test_a_seed_repeats_to_the_byte_whatever_the_number_of_songs(dataset, tmp_pa
         for split, name in (("train", "band-00000"), ("valid", "band-00001"))
     )
     assert first.read_bytes() != second.read_bytes()
-
-
-def test_a_song_can_be_drawn(dataset, tmp_path):
-    draw_song(dataset / "train" / "band-00000", tmp_path / "song.png", seconds=4.0)
-    assert (tmp_path / "song.png").stat().st_size > 10_000
-    with pytest.raises(UserError, match=r"song\.json"):
-        draw_song(tmp_path, tmp_path / "none.png")
 
 
 def test_bad_soundfonts_and_arguments_are_refused_in_a_sentence(tmp_path):

@@ -8,10 +8,11 @@ import pytest
 import soundfile
 from conftest import WriteSong
 
-import shared.cache
-from shared.audio import read_audio, read_stem, to_int16
-from shared.cache import CachedSong, build_cache
+import shared.songs.cache
 from shared.errors import UserError
+from shared.songs.cache import CachedSong, build_cache
+from shared.sound.files import read_audio, read_stem
+from shared.sound.samples import to_int16
 from shared.sources import SOURCES
 
 RATE = 44100
@@ -32,7 +33,7 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         seen.append(path)
         return read_audio(path)
 
-    monkeypatch.setattr(shared.cache, "read_audio", spy)
+    monkeypatch.setattr(shared.songs.cache, "read_audio", spy)
     return seen
 
 
@@ -118,7 +119,7 @@ def test_another_format_version_rebuilds(
     one_song: Path, builds: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_cache(one_song)
-    monkeypatch.setattr(shared.cache, "FORMAT", 999)
+    monkeypatch.setattr(shared.songs.cache, "FORMAT", 999)
     build_cache(one_song)
     assert len(builds) == 8
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.checkpoint import (
+from shared.errors import UserError
+from shared.training.checkpoint import (
     FORMAT,
     fingerprint,
     load_checkpoint,
     load_weights,
     save_checkpoint,
 )
-from shared.errors import UserError
 
 WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3).half(), "b": torch.ones(1)}
 

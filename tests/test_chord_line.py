@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.band.score import Chord
 from shared.errors import UserError
-from shared.notes import NoteVocabulary
-from stage2_prior.chord_line import allowed_notes, parse_chord, place_chords, read_chord_file
+from shared.music.chord import Chord, parse_chord
+from shared.music.notes import NoteVocabulary
+from stage2_prior.chord_line import allowed_notes, place_chords, read_chord_file
 
 RATE = 22050
 

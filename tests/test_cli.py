@@ -17,9 +17,9 @@ import typer
 from typer.testing import CliRunner
 
 import cli
-from shared.checkpoint import save_checkpoint
-from shared.codes import CodeFormat
+from shared.codes.codec import CodeFormat
 from shared.config import config_to_dict, load_config
+from shared.training.checkpoint import save_checkpoint
 from stage1_vqvae.codec import load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.evaluate import evaluate_vqvae

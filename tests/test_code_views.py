@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from shared.code_views import frames_table, save_codes_picture, sources_table, summary_table
-from shared.codes import SongCodes
+from shared.codes.song_codes import SongCodes
+from shared.codes.views import frames_table, save_codes_picture, sources_table, summary_table
 from shared.errors import UserError
-from shared.notes import Note, notes_to_tokens
+from shared.music.notes import Note, notes_to_tokens
 from shared.plots import save_generation_picture
 from shared.sources import SOURCES
 

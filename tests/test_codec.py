@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from shared.checkpoint import save_checkpoint
 from shared.config import config_to_dict, load_config
 from shared.errors import UserError
 from shared.sources import BASS, SOURCES
+from shared.training.checkpoint import save_checkpoint
 from stage1_vqvae.codec import VQVAECodec, load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.model import VQVAE

@@ -8,17 +8,9 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from shared.codes import (
-    FORMAT,
-    CodeFormat,
-    Manifest,
-    SongCodes,
-    read_manifest,
-    require_codec,
-    require_fingerprint,
-    require_format,
-    write_manifest,
-)
+from shared.codes.codec import CodeFormat
+from shared.codes.manifest import Manifest, read_manifest, require_format, write_manifest
+from shared.codes.song_codes import FORMAT, SongCodes, require_codec, require_fingerprint
 from shared.errors import UserError
 from shared.sources import SOURCES
 

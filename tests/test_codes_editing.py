@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from shared import codes_editing
-from shared.codes import VIEWS, SongCodes
+from shared.codes import editing as codes_editing
+from shared.codes.song_codes import VIEWS, SongCodes
 from shared.errors import UserError
-from shared.notes import NoteVocabulary
+from shared.music.notes import NoteVocabulary
 from shared.sources import SOURCES
 
 FRAMES = 20

@@ -17,10 +17,11 @@ from shared.band.grooves import DRUM_KEYS, STROKES
 from shared.band.harmony import MODES, read_numeral, read_progression
 from shared.band.pattern import Pattern, Step, parse_pattern
 from shared.band.performance import Clock, perform
-from shared.band.score import Chord, Score
+from shared.band.score import Score
 from shared.band.style import Style, find_style, styles
 from shared.band.timeline import Event, Span, Timeline
 from shared.errors import UserError
+from shared.music.chord import Chord
 from shared.sources import SOURCES
 
 

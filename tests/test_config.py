@@ -7,8 +7,8 @@ from typing import Literal
 
 import pytest
 
-from shared.config import config_from_dict, config_to_dict, load_config, require
-from shared.errors import UserError
+from shared.config import config_from_dict, config_to_dict, load_config
+from shared.errors import UserError, require
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from shared.codes import CodeFormat, SongCodes, write_manifest
+from shared.codes.codec import CodeFormat
+from shared.codes.manifest import write_manifest
+from shared.codes.song_codes import SongCodes
 from shared.config import load_config
 from shared.errors import UserError
-from shared.notes import Note, NoteVocabulary, notes_to_tokens
-from shared.song_metrics import BassFigures
+from shared.music.bass_metrics import BassFigures
+from shared.music.notes import Note, NoteVocabulary, notes_to_tokens
 from shared.sources import SOURCES
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS as VQVAE_PRESETS

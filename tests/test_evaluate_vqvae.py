@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.cache import build_cache
 from shared.config import load_config
 from shared.errors import UserError
+from shared.songs.cache import build_cache
 from shared.sources import SOURCES
 from stage1_vqvae.ablate import ablate, variants
 from stage1_vqvae.bss_eval import bss_eval, load_museval

@@ -9,11 +9,13 @@ import pytest
 import soundfile
 import torch
 
-from shared.augment import Variation
-from shared.codes import CodeFormat, SongCodes, read_manifest
+from shared.codes.codec import CodeFormat
+from shared.codes.manifest import read_manifest
+from shared.codes.song_codes import SongCodes
 from shared.config import load_config
 from shared.errors import UserError
-from shared.notes import NoteVocabulary
+from shared.music.notes import NoteVocabulary
+from shared.songs.augment import Variation
 from shared.sources import BASS, SOURCES
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS, VQVAEConfig

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from shared.codes import CodeFormat
+from shared.codes.codec import CodeFormat
 from shared.config import load_config
-from shared.notes import NoteVocabulary
+from shared.music.notes import NoteVocabulary
 from shared.sources import SOURCES
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.incremental import IncrementalDecoder, StepLogits

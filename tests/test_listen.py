@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.codes import SongCodes
-from shared.levels import TARGET_RMS
-from shared.notes import NoteVocabulary
+from shared.codes.song_codes import SongCodes
+from shared.music.notes import NoteVocabulary
+from shared.sound.levels import TARGET_RMS
 from shared.sources import BASS, SOURCES
 from stage2_prior.clips import Clip, mixed_clips
 from stage2_prior.listen import decoded_bass, listen, rms, sound_of

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.cache import build_cache
-from shared.loader import BatchStream
+from shared.songs.cache import build_cache
+from shared.training.loader import BatchStream
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from shared import masking
-from shared.masking import mask_song
+from shared.sound import masking
+from shared.sound.masking import mask_song
 
 
 @pytest.fixture

@@ -4,15 +4,9 @@ import numpy as np
 import pytest
 
 from shared.errors import UserError
-from shared.notes import (
-    Note,
-    NoteVocabulary,
-    notes_to_tokens,
-    read_midi,
-    tokens_to_notes,
-    track_bass_notes,
-    write_midi,
-)
+from shared.music.midi import read_midi, write_midi
+from shared.music.note_tracking import track_bass_notes
+from shared.music.notes import Note, NoteVocabulary, notes_to_tokens, tokens_to_notes
 
 FRAME_RATE = 44_100 / 1024
 

@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.checkpoint import fingerprint, save_checkpoint
-from shared.codes import CodeFormat
+from shared.codes.codec import CodeFormat
 from shared.config import load_config
 from shared.errors import UserError
-from shared.notes import NoteVocabulary
+from shared.music.notes import NoteVocabulary
 from shared.sources import SOURCES
+from shared.training.checkpoint import fingerprint, save_checkpoint
 from stage2_prior.config import PRESETS, ModelConfig, PriorConfig
 from stage2_prior.model import MASK, PAD, Prior, load_prior, prior_metadata
 

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from shared.codes import MANIFEST, SUFFIX, CodeFormat, SongCodes, write_manifest
+from shared.codes.codec import CodeFormat
+from shared.codes.manifest import MANIFEST, write_manifest
+from shared.codes.song_codes import SUFFIX, SongCodes
 from shared.config import load_config
 from shared.errors import UserError
-from shared.notes import NoteVocabulary
+from shared.music.notes import NoteVocabulary
 from shared.sources import BASS, SOURCES
 from stage2_prior.config import PRESETS, DataConfig, PriorConfig
 from stage2_prior.model import MASK, PAD, load_prior

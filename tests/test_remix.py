@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from shared.cache import StemCache, build_cache
 from shared.errors import UserError
+from shared.songs.cache import StemCache, build_cache
 from shared.sources import SOURCES
 from stage1_vqvae.config import RemixConfig
 from stage1_vqvae.remix import Remixer

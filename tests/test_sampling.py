@@ -3,10 +3,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from shared.codes import CodeFormat
+from shared.codes.codec import CodeFormat
 from shared.config import load_config
 from shared.errors import UserError
-from shared.notes import NoteVocabulary
+from shared.music.notes import NoteVocabulary
 from shared.sources import SOURCES
 from stage2_prior import sampling
 from stage2_prior.config import PRESETS, PriorConfig

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.codes import CodeFormat
+from shared.codes.codec import CodeFormat
 from shared.sources import BASS
 from stage1_vqvae import codec as stage1
 from stage2_prior import model as stage2

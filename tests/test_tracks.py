@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from shared.errors import UserError
+from shared.songs.tracks import discover_tracks, mix_name, musdb_validation_names, split_by_name
 from shared.sources import SOURCES
-from shared.tracks import discover_tracks, mix_name, musdb_validation_names, split_by_name
 
 
 def touch_song(folder: Path, suffix: str = ".wav") -> Path:

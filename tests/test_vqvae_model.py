@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shared.engine import TrainSettings, make_optimizers
+from shared.training.optimizers import make_optimizers
+from shared.training.settings import TrainSettings
 from stage1_vqvae.config import ModelConfig
 from stage1_vqvae.decoder import Decoder
 from stage1_vqvae.model import VQVAE

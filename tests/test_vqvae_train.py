@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from shared.cache import build_cache
 from shared.config import load_config
+from shared.songs.cache import build_cache
 from shared.sources import SOURCES
 from stage1_vqvae.codec import load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig

@@ -17,8 +17,8 @@ from itertools import pairwise
 import numpy as np
 
 from shared.band.pattern import Pattern, Step, parse_pattern, pattern_of
-from shared.band.score import QUALITIES
 from shared.band.timeline import Event, Span, Timeline
+from shared.music.chord import QUALITIES
 
 LOWEST, HIGHEST = 26, 60
 RULES = ("lock", "walk", "hold")

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shared.band.score import NOTE_NAMES, QUALITIES, Chord, ScoreNote
+from shared.band.score import ScoreNote
+from shared.music.chord import NOTE_NAMES, QUALITIES, Chord
 
 _CANDIDATES = ("maj", "min", "power", "dom7", "min7", "maj7", "sus4", "dim")
 # Plain chords are preferred where the notes do not decide.

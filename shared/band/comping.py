@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.band.pattern import Pattern, Step, parse_pattern, pattern_of
-from shared.band.score import QUALITIES
 from shared.band.timeline import Event, Span, Timeline
+from shared.music.chord import QUALITIES
 
 
 @dataclass(frozen=True)

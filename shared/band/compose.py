@@ -20,10 +20,11 @@ from shared.band.material import (
 )
 from shared.band.melody import sing
 from shared.band.performance import Clock, perform
-from shared.band.score import NOTE_NAMES, Chord, Part, Score
+from shared.band.score import Part, Score
 from shared.band.style import find_style, styles
 from shared.band.timeline import Event, Span, Timeline
 from shared.errors import UserError
+from shared.music.chord import NOTE_NAMES, Chord
 
 # Seconds after the last bar, for the sound to die away.
 TAIL = 1.0

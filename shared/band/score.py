@@ -1,7 +1,7 @@
-"""A score: the parts of one song in seconds and MIDI numbers, and the chords and beats they obey.
+"""A score: the parts of one song in seconds and MIDI numbers, with its chords and beats.
 
-A beat is the felt pulse: a quarter in x/4, a dotted quarter in 6/8 and 12/8 (two and four beats
-a bar). `Score.tempo` counts those beats per minute.
+A beat is the felt pulse: a quarter note in x/4, and a dotted quarter in 6/8 and 12/8, which have two
+and four beats a bar. `Score.tempo` counts these beats per minute.
 """
 
 from __future__ import annotations
@@ -9,33 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-NOTE_NAMES = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
-SHARP_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
-
-# Chord quality -> (semitones above the root, suffix of the chord symbol).
-QUALITIES: dict[str, tuple[tuple[int, ...], str]] = {
-    "maj": ((0, 4, 7), ""),
-    "min": ((0, 3, 7), "m"),
-    "dim": ((0, 3, 6), "dim"),
-    "aug": ((0, 4, 8), "aug"),
-    "power": ((0, 7), "5"),
-    "sus2": ((0, 2, 7), "sus2"),
-    "sus4": ((0, 5, 7), "sus4"),
-    "add9": ((0, 2, 4, 7), "add9"),
-    "maj6": ((0, 4, 7, 9), "6"),
-    "min6": ((0, 3, 7, 9), "m6"),
-    "maj7": ((0, 4, 7, 11), "maj7"),
-    "min7": ((0, 3, 7, 10), "m7"),
-    "dom7": ((0, 4, 7, 10), "7"),
-    "sus7": ((0, 5, 7, 10), "7sus4"),
-    "dim7": ((0, 3, 6, 9), "dim7"),
-    "hdim7": ((0, 3, 6, 10), "m7b5"),
-    "maj9": ((0, 2, 4, 7, 11), "maj9"),
-    "min9": ((0, 2, 3, 7, 10), "m9"),
-    "dom9": ((0, 2, 4, 7, 10), "9"),
-    "dom7b9": ((0, 1, 4, 7, 10), "7b9"),
-    "dom7s9": ((0, 3, 4, 7, 10), "7#9"),
-}
+from shared.music.chord import Chord
 
 
 @dataclass(frozen=True)
@@ -70,32 +44,6 @@ class Part:
     is_drum: bool
     notes: tuple[ScoreNote, ...]
     bends: tuple[PitchBend, ...] = ()
-
-
-@dataclass(frozen=True)
-class Chord:
-    """A chord from `start` to `end` (s): pitch classes `root` and `bass`, quality of QUALITIES."""
-
-    start: float
-    end: float
-    root: int
-    quality: str
-    bass: int
-
-    @property
-    def pitch_classes(self) -> tuple[int, ...]:
-        """The chord's tones from the root up; a foreign slash bass counts and comes last."""
-        tones = tuple((self.root + step) % 12 for step in QUALITIES[self.quality][0])
-        return tones if self.bass in tones else (*tones, self.bass)
-
-    @property
-    def symbol(self) -> str:
-        root = NOTE_NAMES[self.root]
-        name = root + QUALITIES[self.quality][1]
-        if self.bass == self.root:
-            return name
-        sharp = root in ("D", "E", "F#", "A", "B")
-        return f"{name}/{(SHARP_NAMES if sharp else NOTE_NAMES)[self.bass]}"
 
 
 @dataclass(frozen=True)

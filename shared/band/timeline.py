@@ -6,7 +6,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from shared.band.harmony import MODES, RelativeChord
-from shared.band.score import QUALITIES
+from shared.music.chord import QUALITIES
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,9 @@
-"""Several files that appear together at the end of some work, or not at all."""
+"""JSON files for people and programs to read."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from shared.atomic import atomic_path
-
-
-@contextmanager
-def files_together(paths: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
-    """Yield a temporary path for each of `paths`; all are renamed if the body succeeds.
-
-    Places that cannot be written are refused before the work, not after it.
-
-    Raises:
-        UserError: a folder cannot be made or written to.
-    """
-    with ExitStack() as stack:
-        yield {name: stack.enter_context(atomic_path(path)) for name, path in paths.items()}
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,14 +1,13 @@
-"""Audio files in and out, and the three conversions every file needs: stereo, sample rate, int16.
+"""Read and write audio files.
 
-Convention: samples are float32 `[channels, samples]` with full scale 1.0. soundfile (libsndfile)
-reads WAV, FLAC, OGG and MP3; PyAV reads the rest (M4A, MP4, WebM, ...) from the libraries in its
-wheel, so no ffmpeg program is needed.
+Samples are float32 `[channels, samples]` with full scale 1.0. The soundfile package (libsndfile)
+reads WAV, FLAC, OGG and MP3; PyAV reads the rest (M4A, MP4, WebM and others) with the libraries in
+its wheel, so no ffmpeg program is needed.
 """
 
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -17,12 +16,14 @@ import soundfile
 
 from shared.atomic import atomic_path
 from shared.errors import UserError
+from shared.sound.samples import to_int16
 
 MAX_CHANNELS = 8
-_LARGEST_BANK = 1000  # ratio terms; 8, 11.025 ... 192 kHz to 44.1 kHz have at most 640
+
 
 # The order of the streams in a MUSDB18 .stem.mp4 (Native Instruments' Stems format).
 STEM_STREAMS = ("mixture", "drums", "bass", "other", "vocals")
+
 
 # A file that ends this many seconds before its header says is broken, not padded: an encoder's own
 # padding is shorter.
@@ -64,83 +65,6 @@ def read_stem(path: Path | str, source: str) -> Audio:
     """
     path = _readable(path)
     return _checked(_read_av(path, STEM_STREAMS.index(source)), f"{source} in {path}")
-
-
-def to_stereo(samples: np.ndarray) -> np.ndarray:
-    """Bring 1-8 channels `[C, N]` to two `[2, N]`: mono is doubled, surround is mixed down.
-
-    The mix-down has ITU-R BS.775's weights (centre and rears at -3 dB, no LFE), scaled so that it
-    cannot exceed the loudest channel. Three to eight channels are taken in WAV order.
-    """
-    channels = len(samples)
-    if channels == 2:
-        return samples
-    if channels == 1:
-        return np.repeat(samples, 2, axis=0)
-    weights = np.array([_PLACES[place] for place in _LAYOUTS[channels].split()], np.float32).T
-    weights /= weights.sum(axis=1, keepdims=True)
-    return weights @ samples
-
-
-_LAYOUTS = {
-    3: "L R C",
-    4: "L R Ls Rs",
-    5: "L R C Ls Rs",
-    6: "L R C LFE Ls Rs",
-    7: "L R C LFE Cs Ls Rs",
-    8: "L R C LFE Ls Rs Ls Rs",
-}
-_3DB = 0.5**0.5
-_PLACES = {
-    "L": (1, 0),
-    "R": (0, 1),
-    "C": (_3DB, _3DB),
-    "LFE": (0, 0),
-    "Ls": (_3DB, 0),
-    "Rs": (0, _3DB),
-    "Cs": (0.5, 0.5),
-}
-
-
-def resample(samples: np.ndarray, original_rate: int, new_rate: int) -> np.ndarray:
-    """Resample float32 `[..., N]` to exactly `round(N * new_rate / original_rate)` samples.
-
-    torchaudio's windowed-sinc method. Its filter bank grows with the product of the two terms of
-    the reduced ratio, so ratios without small terms (44101 : 44100) go through scipy's polyphase
-    filter, which grows with their sum.
-    """
-    if original_rate == new_rate:
-        return samples
-    length = round(samples.shape[-1] * new_rate / original_rate)
-    ratio = Fraction(new_rate, original_rate)
-    up, down = ratio.numerator, ratio.denominator
-    if max(up, down) <= _LARGEST_BANK:
-        import torch
-
-        from shared.torchaudio_guard import torchaudio
-
-        waveform = torch.from_numpy(np.ascontiguousarray(samples))
-        resampled = torchaudio.functional.resample(waveform, down, up).numpy()
-    else:
-        from scipy.signal import resample_poly
-
-        resampled = resample_poly(samples, up, down, axis=-1).astype(np.float32)
-    return resampled[..., :length]  # both give the length rounded up
-
-
-def fit_length(samples: np.ndarray, num_samples: int) -> np.ndarray:
-    """Cut `[C, N]` to `num_samples`, or fill up with zeros: resampling there and back may miss by one."""
-    missing = max(0, num_samples - samples.shape[-1])
-    return np.pad(samples[:, :num_samples], ((0, 0), (0, missing)))
-
-
-def to_int16(samples: np.ndarray) -> np.ndarray:
-    """Round float samples to int16, 1.0 = 32768. What lies beyond full scale is clipped; it never
-    wraps round.
-    """
-    scaled = samples * 32768.0
-    np.rint(scaled, out=scaled)
-    return np.clip(scaled, -32768, 32767, out=scaled).astype(np.int16)
 
 
 def write_wav(

@@ -6,7 +6,7 @@ and functional need no extension. So where the plain import fails, the extension
 and torchaudio is imported again.
 
 Use `from shared.torchaudio_guard import torchaudio`. Audio files are read and written by
-`shared.audio`.
+`shared.sound.files`.
 """
 
 import importlib

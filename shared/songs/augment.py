@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from shared.band.score import NOTE_NAMES, QUALITIES, Chord
-from shared.config import require
+from shared.errors import require
+from shared.music.chord import NOTE_NAMES, QUALITIES, Chord
 from shared.sources import SOURCES
 
 DRUMS = SOURCES.index("drums")

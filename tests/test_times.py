@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from shared.errors import UserError
-from stage2_prior.time_range import TimeRange, frames_within
+from shared.times import TimeRange, frames_within
 
 
 @pytest.mark.parametrize(

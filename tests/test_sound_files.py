@@ -7,17 +7,10 @@ import pytest
 import soundfile
 import yaml
 
-from shared.audio import (
-    STEM_STREAMS,
-    read_audio,
-    read_stem,
-    resample,
-    to_int16,
-    to_stereo,
-    write_wav,
-)
 from shared.errors import UserError
-from shared.torchaudio_guard import torchaudio
+from shared.sound.files import STEM_STREAMS, read_audio, read_stem, write_wav
+from shared.sound.samples import resample, to_int16, to_stereo
+from shared.sound.torchaudio_guard import torchaudio
 
 RATE = 44100
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from shared.codes import SongCodes
+from shared.codes.song_codes import SongCodes
 from shared.errors import UserError
 from shared.metrics import code_usage, count_codes
-from shared.notes import tokens_to_notes
+from shared.music.notes import tokens_to_notes
 from shared.plots import new_figure, save_figure
 
 

@@ -1,6 +1,6 @@
 """How well a bass line fits its song, judged by its audio alone.
 
-Conventions. Pitch is librosa's pyin, attacks are librosa's spectral flux (shared/pitch.py); nothing
+Conventions. Pitch is librosa's pyin, attacks are librosa's spectral flux (shared/music/pitch.py); nothing
 is read off codes. What is expected comes from song.json. A silent line scores 0, and a figure
 whose question the song does not answer (no chords, no beats, no known notes) is nan.
 
@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shared.notes import Note, segment_notes
-from shared.pitch import PitchTrack, track_pitch
+from shared.music.note_tracking import segment_notes
+from shared.music.notes import Note
+from shared.music.pitch import PitchTrack, track_pitch
 
 FRAME_RATE = 43.0  # Hz, of the pitch track
 DOWNBEAT_WINDOW = (0.04, 0.16)  # s after the downbeat

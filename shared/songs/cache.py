@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from shared.atomic import atomic_path
-from shared.audio import Audio, read_audio, read_stem, resample, to_int16, to_stereo
 from shared.console import progress
 from shared.errors import UserError
+from shared.songs.tracks import Split, Track, discover_tracks, song_name
+from shared.sound.files import Audio, read_audio, read_stem
+from shared.sound.samples import resample, to_int16, to_stereo
 from shared.sources import SOURCES
-from shared.tracks import Split, Track, discover_tracks, song_name
 
 FORMAT = 1  # raise it when the arrays' meaning changes: every cache is then rebuilt
 _SCALE = np.float32(1 / 32768)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shared.song_metrics import judge_bass, match_onsets
+from shared.music.bass_metrics import judge_bass, match_onsets
 
 RATE = 22_050
 BEAT = 0.5

@@ -1,13 +1,12 @@
-"""Songs as integer codes: what `extract-codes` writes and stage 2 reads.
+"""A song as integer codes: the file that `extract-codes` writes and stage 2 reads.
 
 A `.codes.safetensors` file holds one song's `[sources, codebooks, frames]` arrays and a JSON header,
-so that anyone can read and edit it with safetensors and numpy alone (docs/codes.md). A folder of them
-has a manifest: its files, and the format that they share.
+so that anyone can read and edit it with safetensors and numpy alone (docs/codes.md).
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,47 +16,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from shared.atomic import atomic_path
-from shared.codec import Codec
-from shared.config import config_from_dict
+from shared.codes.codec import Codec
 from shared.errors import UserError
 
 FORMAT = "song-codes/1"
 SUFFIX = ".codes.safetensors"
-MANIFEST = "manifest.json"
 VIEWS = ("mixture", "accompaniment", "alone")
-
-
-@dataclass(frozen=True)
-class CodeFormat:
-    """What all songs of a codes folder have in common: what a prior must know of its codes.
-
-    codebooks: of one source. cardinality: entries of one codebook; a code lies below it.
-    fingerprint: of the codec that made the codes.
-    """
-
-    sources: tuple[str, ...]
-    codebooks: int
-    cardinality: int
-    sample_rate: int
-    hop: int
-    fingerprint: str
-
-    @classmethod
-    def of(cls, codec: Codec) -> "CodeFormat":
-        """The format of the codes that `codec` makes."""
-        return cls(
-            sources=codec.sources,
-            codebooks=codec.num_codebooks,
-            cardinality=codec.cardinality,
-            sample_rate=codec.sample_rate,
-            hop=codec.hop,
-            fingerprint=codec.fingerprint,
-        )
-
-    @property
-    def frame_rate(self) -> float:
-        """Frames per second."""
-        return self.sample_rate / self.hop
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +33,7 @@ class SongCodes:
         of source s encoded by itself; the bass row is a prior's target.
     gain: what the samples were multiplied by before encoding; divide decoded audio by it.
     rms: per source, RMS of its samples before `gain` (full scale 1.0).
-    notes, note_confidence: the bass as note tokens (shared/notes.py) `[T]`, and how far to trust
+    notes, note_confidence: the bass as note tokens (shared/music/notes.py) `[T]`, and how far to trust
         each, 0..1. None where no bass is known.
     song: content of the song's song.json (beats, chords, ...), None where there is none.
     """
@@ -200,61 +164,6 @@ def _read_safetensors(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarr
         ) from error
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What a codes folder says of itself: the format of its songs, and their files.
-
-    files: `folder/SPLIT/NAME.codes.safetensors`. Others in the folder are of no account.
-    """
-
-    format: CodeFormat
-    files: tuple[Path, ...]
-
-
-def write_manifest(folder: Path, format: CodeFormat, files: Sequence[Path]) -> Path:
-    """Write the manifest of the codes files `files`, which lie under `folder`; returns its path."""
-    names = sorted(file.relative_to(folder).as_posix() for file in files)
-    path = folder / MANIFEST
-    with atomic_path(path) as temporary:
-        text = json.dumps({**asdict(format), "files": names}, indent=2)
-        temporary.write_text(text + "\n", encoding="utf-8")
-    return path
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a codes folder; UserError where it is missing or damaged."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise UserError(f"there is no {path}: make a folder of codes with extract-codes")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        files = tuple(folder / name for name in content.pop("files"))
-        return Manifest(config_from_dict(CodeFormat, content), files)
-    except (AttributeError, KeyError, OSError, TypeError, ValueError, UserError) as error:
-        raise UserError(
-            f"{path} is damaged ({error}): remove it and run extract-codes again"
-        ) from error
-
-
-def require_format(song: SongCodes, format: CodeFormat) -> None:
-    """UserError unless a song's codes are what the manifest of its folder says."""
-    own = CodeFormat(
-        sources=song.sources,
-        codebooks=song.num_codebooks,
-        cardinality=format.cardinality,  # a song does not say it
-        sample_rate=song.sample_rate,
-        hop=song.hop,
-        fingerprint=song.fingerprint,
-    )
-    different = [f.name for f in fields(own) if getattr(own, f.name) != getattr(format, f.name)]
-    if different:
-        raise UserError(
-            f"codes of '{song.track}' differ from their folder's {MANIFEST} in "
-            f"{', '.join(different)}: run extract-codes again"
-        )
-    _require_entries(song, format.cardinality)
-
-
 def require_fingerprint(
     codes_fingerprint: str, codec_fingerprint: str, what: str = "these codes"
 ) -> None:
@@ -279,10 +188,10 @@ def require_codec(song: SongCodes, codec: Codec) -> None:
                 f"codes of '{song.track}', view '{name}', have shape {list(codes.shape)}, but "
                 f"{song.num_samples} samples make {list(expected)}: undo the edit that changed it"
             )
-    _require_entries(song, codec.cardinality)
+    require_entries(song, codec.cardinality)
 
 
-def _require_entries(song: SongCodes, cardinality: int) -> None:
+def require_entries(song: SongCodes, cardinality: int) -> None:
     for name, codes in song.views.items():
         if codes.size and codes.max() >= cardinality:
             raise UserError(

@@ -4,6 +4,7 @@ Stage 2 knows a codec by this protocol only, never by stage 1's classes.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -61,3 +62,36 @@ class Codec(Protocol):
 
         The vectors of the sources not named are zeroed.
         """
+
+
+@dataclass(frozen=True)
+class CodeFormat:
+    """What all songs of a codes folder have in common: what a prior must know of its codes.
+
+    codebooks: of one source. cardinality: entries of one codebook; a code lies below it.
+    fingerprint: of the codec that made the codes.
+    """
+
+    sources: tuple[str, ...]
+    codebooks: int
+    cardinality: int
+    sample_rate: int
+    hop: int
+    fingerprint: str
+
+    @classmethod
+    def of(cls, codec: Codec) -> "CodeFormat":
+        """The format of the codes that `codec` makes."""
+        return cls(
+            sources=codec.sources,
+            codebooks=codec.num_codebooks,
+            cardinality=codec.cardinality,
+            sample_rate=codec.sample_rate,
+            hop=codec.hop,
+            fingerprint=codec.fingerprint,
+        )
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.sample_rate / self.hop

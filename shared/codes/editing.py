@@ -11,10 +11,10 @@ from dataclasses import replace as copy_with
 import numpy as np
 import numpy.typing as npt
 
-from shared.codec import Codec
-from shared.codes import SongCodes, require_codec, require_fingerprint
+from shared.codes.codec import Codec
+from shared.codes.song_codes import SongCodes, require_codec, require_fingerprint
 from shared.errors import UserError
-from shared.notes import NoteVocabulary
+from shared.music.notes import NoteVocabulary
 from shared.sources import BASS, SOURCES
 
 

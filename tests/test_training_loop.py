@@ -13,17 +13,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from shared.checkpoint import load_checkpoint
-from shared.engine import (
-    Task,
-    TrainSettings,
-    fit,
-    make_average,
-    make_optimizers,
-    resolve_device,
-    set_learning_rate,
-)
+from shared.device import resolve_device
 from shared.errors import UserError
+from shared.training.checkpoint import load_checkpoint
+from shared.training.loop import Task, fit
+from shared.training.optimizers import make_average, make_optimizers, set_learning_rate
+from shared.training.settings import TrainSettings
 
 SETTINGS = TrainSettings(
     steps=6, batch_size=4, learning_rate=0.05, warmup_steps=2, log_every=1, validate_every=2

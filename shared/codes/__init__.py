@@ -1,0 +1,1 @@
+"""Songs as integer codes."""

@@ -1,0 +1,69 @@
+"""The manifest of a folder of codes: which files belong to it, and the format that they share."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from shared.atomic import atomic_path
+from shared.codes.codec import CodeFormat
+from shared.codes.song_codes import SongCodes, require_entries
+from shared.config import config_from_dict
+from shared.errors import UserError
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a codes folder says of itself: the format of its songs, and their files.
+
+    files: `folder/SPLIT/NAME.codes.safetensors`. Others in the folder are of no account.
+    """
+
+    format: CodeFormat
+    files: tuple[Path, ...]
+
+
+def write_manifest(folder: Path, format: CodeFormat, files: Sequence[Path]) -> Path:
+    """Write the manifest of the codes files `files`, which lie under `folder`; returns its path."""
+    names = sorted(file.relative_to(folder).as_posix() for file in files)
+    path = folder / MANIFEST
+    with atomic_path(path) as temporary:
+        text = json.dumps({**asdict(format), "files": names}, indent=2)
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a codes folder; UserError where it is missing or damaged."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UserError(f"there is no {path}: make a folder of codes with extract-codes")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        files = tuple(folder / name for name in content.pop("files"))
+        return Manifest(config_from_dict(CodeFormat, content), files)
+    except (AttributeError, KeyError, OSError, TypeError, ValueError, UserError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}): remove it and run extract-codes again"
+        ) from error
+
+
+def require_format(song: SongCodes, format: CodeFormat) -> None:
+    """UserError unless a song's codes are what the manifest of its folder says."""
+    own = CodeFormat(
+        sources=song.sources,
+        codebooks=song.num_codebooks,
+        cardinality=format.cardinality,  # a song does not say it
+        sample_rate=song.sample_rate,
+        hop=song.hop,
+        fingerprint=song.fingerprint,
+    )
+    different = [f.name for f in fields(own) if getattr(own, f.name) != getattr(format, f.name)]
+    if different:
+        raise UserError(
+            f"codes of '{song.track}' differ from their folder's {MANIFEST} in "
+            f"{', '.join(different)}: run extract-codes again"
+        )
+    require_entries(song, format.cardinality)

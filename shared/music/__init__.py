@@ -1,0 +1,1 @@
+"""Notes, chords, pitch, and what is known of a song."""

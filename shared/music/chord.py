@@ -1,0 +1,94 @@
+"""Chords: their qualities, tones and symbols.
+
+Pitch classes are integers from 0 (C) to 11 (B).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from shared.errors import UserError
+
+NOTE_NAMES = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+SHARP_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+
+
+# Chord quality -> (semitones above the root, suffix of the chord symbol).
+QUALITIES: dict[str, tuple[tuple[int, ...], str]] = {
+    "maj": ((0, 4, 7), ""),
+    "min": ((0, 3, 7), "m"),
+    "dim": ((0, 3, 6), "dim"),
+    "aug": ((0, 4, 8), "aug"),
+    "power": ((0, 7), "5"),
+    "sus2": ((0, 2, 7), "sus2"),
+    "sus4": ((0, 5, 7), "sus4"),
+    "add9": ((0, 2, 4, 7), "add9"),
+    "maj6": ((0, 4, 7, 9), "6"),
+    "min6": ((0, 3, 7, 9), "m6"),
+    "maj7": ((0, 4, 7, 11), "maj7"),
+    "min7": ((0, 3, 7, 10), "m7"),
+    "dom7": ((0, 4, 7, 10), "7"),
+    "sus7": ((0, 5, 7, 10), "7sus4"),
+    "dim7": ((0, 3, 6, 9), "dim7"),
+    "hdim7": ((0, 3, 6, 10), "m7b5"),
+    "maj9": ((0, 2, 4, 7, 11), "maj9"),
+    "min9": ((0, 2, 3, 7, 10), "m9"),
+    "dom9": ((0, 2, 4, 7, 10), "9"),
+    "dom7b9": ((0, 1, 4, 7, 10), "7b9"),
+    "dom7s9": ((0, 3, 4, 7, 10), "7#9"),
+}
+
+
+@dataclass(frozen=True)
+class Chord:
+    """A chord from `start` to `end` (s): pitch classes `root` and `bass`, quality of QUALITIES."""
+
+    start: float
+    end: float
+    root: int
+    quality: str
+    bass: int
+
+    @property
+    def pitch_classes(self) -> tuple[int, ...]:
+        """The chord's tones from the root up; a foreign slash bass counts and comes last."""
+        tones = tuple((self.root + step) % 12 for step in QUALITIES[self.quality][0])
+        return tones if self.bass in tones else (*tones, self.bass)
+
+    @property
+    def symbol(self) -> str:
+        root = NOTE_NAMES[self.root]
+        name = root + QUALITIES[self.quality][1]
+        if self.bass == self.root:
+            return name
+        sharp = root in ("D", "E", "F#", "A", "B")
+        return f"{name}/{(SHARP_NAMES if sharp else NOTE_NAMES)[self.bass]}"
+
+
+_LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_ACCIDENTALS = {"": 0, "#": 1, "b": -1}
+_SYMBOL = re.compile(r"([A-G])([#b]?)([^/]*)(?:/([A-G])([#b]?))?")
+_SUFFIXES = {suffix: quality for quality, (_, suffix) in QUALITIES.items()} | {
+    "maj": "maj", "M": "maj", "min": "min", "-": "min", "o": "dim", "+": "aug", "sus": "sus4",
+    "M7": "maj7", "min7": "min7", "-7": "min7", "o7": "dim7", "ø": "hdim7", "min6": "min6",
+}  # fmt: skip
+
+
+def parse_chord(symbol: str) -> tuple[int, str, int]:
+    """A symbol such as `Am`, `F#m7`, `Bb/D` -> root 0-11, quality (of QUALITIES), bass 0-11.
+
+    Raises:
+        UserError: not a chord, or of a kind that is not known.
+    """
+    match = _SYMBOL.fullmatch(symbol)
+    quality = _SUFFIXES.get(match[3]) if match else None
+    if match is None or quality is None:
+        known = " ".join(f"C{suffix}" for _, suffix in QUALITIES.values())
+        raise UserError(f"'{symbol}' is not a chord that is known here: write one like {known}")
+    root = _pitch_class(match[1], match[2])
+    return root, quality, _pitch_class(match[4], match[5]) if match[4] else root
+
+
+def _pitch_class(letter: str, accidental: str) -> int:
+    return (_LETTERS[letter] + _ACCIDENTALS[accidental]) % 12

@@ -1,0 +1,1 @@
+"""Songs on disk: their stems, splits, decoded copies and variations."""

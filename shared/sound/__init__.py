@@ -1,0 +1,1 @@
+"""Samples: audio files, conversions, levels, and taking a mixture apart."""
