@@ -21,10 +21,11 @@ from shared.band.compose import LOUDNESS
 from shared.band.genres import suits
 from shared.band.grooves import DRUM_KEYS
 from shared.band.harmony import RelativeChord
-from shared.band.midi_import import lowest_voice, read_parts
+from shared.band.midi_import import read_parts
 from shared.band.mma_library import Family, GrooveFile, family, files_for, run_mma
 from shared.band.performance import GAP
 from shared.band.score import Part, PitchBend, Score, ScoreNote
+from shared.band.timeline import Span
 from shared.band.walking import walk_pitches
 from shared.errors import UserError
 from shared.music.chord import NOTE_NAMES, QUALITIES
@@ -35,8 +36,8 @@ _SUITED = 6.0
 _FILL, _INTRO = 0.5, 0.5
 # Of the bars, at least these must have a bass note, and drums.
 _BASS_BARS, _DRUM_BARS = 0.5, 0.5
-# Of the bass notes, at least these must belong to their chords.
-_CHORD_TONES = 0.45
+# Of the bass notes, at least these must belong to their chords, and on downbeats be their bass.
+_CHORD_TONES, _STATED = 0.45, 0.15
 _BASS_TRACK = re.compile(r"bass|walk", re.IGNORECASE)
 _BASS_PROGRAMS = (*range(32, 40), 43, 58)  # basses, contrabass, tuba
 _LOWEST, _HIGHEST = 26, 60
@@ -283,7 +284,27 @@ def _one_bass(rng: np.random.Generator, chart: Chart, parts: Sequence[Part]) -> 
     program = line.program
     if program not in _BASS_PROGRAMS:
         program = int(rng.choice(chart.setting.style.bass_programs))
-    return replace(line, program=program, notes=lowest_voice(notes))
+    return replace(line, program=program, notes=tuple(_one_voice(chart, notes)))
+
+
+def _one_voice(chart: Chart, notes: Sequence[ScoreNote]) -> list[ScoreNote]:
+    """One note at a time: of those struck together the chord's bass, else the lowest."""
+    line: list[ScoreNote] = []
+    for note in sorted(notes, key=lambda note: note.onset):
+        if line and note.onset - line[-1].onset < 0.03:
+            bass = _span_at(chart, note.onset).bass
+            line[-1] = min(line[-1], note, key=lambda n: (n.pitch % 12 != bass, n.pitch))
+            continue
+        if line:
+            last = line[-1]
+            line[-1] = replace(last, duration=min(last.duration, note.onset - GAP - last.onset))
+        line.append(note)
+    return line
+
+
+def _span_at(chart: Chart, onset: float) -> Span:
+    """The chord that a note at `onset` (s) belongs to; a note may come a little early."""
+    return chart.timeline.at((onset + 0.05) * chart.setting.tempo / 60.0)
 
 
 def _middle(part: Part) -> float:
@@ -320,10 +341,15 @@ def _check(chart: Chart, parts: Sequence[Part]) -> None:
         onsets = [n.onset for part in parts if part.source == source for n in part.notes]
         if len({int((onset + 0.02) / bar) for onset in onsets}) < least * chart.bars:
             raise UserError(f"the groove has hardly any {source}")
-    basses = [(n.onset + 0.05, n.pitch) for p in parts if p.source == "bass" for n in p.notes]
-    spans = [chart.timeline.at(onset * chart.setting.tempo / 60.0) for onset, _ in basses]
-    fitting = sum(p % 12 in (*s.tones, s.bass) for (_, p), s in zip(basses, spans, strict=True))
-    if fitting < _CHORD_TONES * len(basses):
+    basses = [n for part in parts if part.source == "bass" for n in part.notes]
+    spans = [_span_at(chart, note.onset) for note in basses]
+    fitting = [n.pitch % 12 in (*s.tones, s.bass) for n, s in zip(basses, spans, strict=True)]
+    firsts = [
+        note.pitch % 12 == span.bass
+        for note, span in zip(basses, spans, strict=True)
+        if abs(note.onset / bar - round(note.onset / bar)) * bar < 0.06
+    ]
+    if np.mean(fitting) < _CHORD_TONES or sum(firsts) < _STATED * len(firsts):
         raise UserError("the groove's bass does not follow the chords")
 
 
