@@ -32,10 +32,11 @@ from shared.music.notes import Note, tokens_to_notes
 from shared.plots import save_generation_picture
 from shared.songs.tracks import STEM_MP4, song_name
 from shared.sound.files import read_audio, write_wav
-from shared.sound.samples import fit_length, resample, to_stereo
+from shared.sound.samples import Samples, fit_length, resample, rms, to_stereo
+from stage2_prior.accompaniment import PreparedSong, prepare_song
 from stage2_prior.balance import balance_gain
+from stage2_prior.bass_sound import bass_sound
 from stage2_prior.edits import Edits, GivenBass, given_bass
-from stage2_prior.listen import HeardSong, Samples, listen, rms, sound_of
 from stage2_prior.model import Prior
 from stage2_prior.sampling import GeneratedBass, SamplingSettings, generate
 
@@ -54,7 +55,7 @@ INFILL_CANDIDATES = 4  # at least: only among several can the bass after a gap c
 class ArrangeOptions:
     """What to do with the song.
 
-    remove_bass: take the song's own bass out first; None where it has one (listen.py).
+    remove_bass: take the song's own bass out first; None where it has one (accompaniment.py).
     edits: what of the new line is fixed.
     """
 
@@ -114,7 +115,7 @@ def generate_bass(
     paths = {kind: out / f"{name}.{end}" for kind, end in ENDINGS.items()}
     with files_together(paths) as files:
         with watch("take bass out"):
-            heard = listen(mixture, codec, options.remove_bass)
+            heard = prepare_song(mixture, codec, options.remove_bass)
         with watch("encode"):
             accompaniment = codec.encode(heard.accompaniment * np.float32(heard.gain))
             given = given_bass(options.edits, heard, codec)
@@ -196,10 +197,10 @@ def _write_line(
     return replace(line, codes=line.codes[:, given.lead :], notes=line.notes[given.lead :])
 
 
-def _sound(line: GeneratedBass, song: HeardSong, codec: Codec, edits: Edits) -> Samples:
+def _sound(line: GeneratedBass, song: PreparedSong, codec: Codec, edits: Edits) -> Samples:
     """The line `[2, N]` at the codec's rate and the song's own level."""
     length = song.accompaniment.shape[-1]
-    bass = sound_of(line.codes, line.notes, length, song.gain, codec)
+    bass = bass_sound(line.codes, line.notes, length, song.gain, codec)
     kept = edits.kept_frames(line.codes.shape[1], codec.frame_rate)
     if song.bass is None or not kept.any():
         return bass

@@ -17,8 +17,8 @@ from shared.music.notes import NoteVocabulary
 from shared.music.pitch import track_pitch
 from shared.songs.cache import CachedSong, build_cache
 from shared.sources import BASS
+from stage2_prior.accompaniment import prepare_song
 from stage2_prior.bootstrap import Estimate, bootstrap_mean
-from stage2_prior.listen import listen
 from stage2_prior.sampling import FREE
 
 
@@ -110,7 +110,7 @@ class MixedClip:
     def of(cls, clip: Clip, recording: CachedSong, codec: Codec) -> "MixedClip":
         """Mix the clip's stems and listen to them."""
         stems = recording.read_all(clip.first * codec.hop, clip.num_samples)
-        heard = listen(stems.sum(0), codec, remove_bass=None)
+        heard = prepare_song(stems.sum(0), codec, remove_bass=None)
         codes = codec.encode(heard.accompaniment * np.float32(heard.gain))
         return cls(clip, recording, codes, heard.gain, heard.bass is not None)
 
@@ -155,7 +155,9 @@ def judge(audio: npt.NDArray[np.float32], clip: Clip, skip: float = 0.0) -> Bass
     return judge_bass(audio[:, round(skip * rate) :], rate, clip.truth, clip.start + skip)
 
 
-def sung_share(audio: npt.NDArray[np.float32], notes: npt.NDArray[np.int64], clip: Clip) -> float:
+def pitch_match_share(
+    audio: npt.NDArray[np.float32], notes: npt.NDArray[np.int64], clip: Clip
+) -> float:
     """Of the frames in which `notes [frames]` sound, the share in which their pitch class is heard
     in the audio by pyin; nan where none do.
     """

@@ -53,7 +53,7 @@ class DataConfig:
     note_weight: float = 4.0  # against 1 for the mean over the codes of a frame
     encoder_note_weight: float = 2.0
     encoder_root_weight: float = 1.0  # the chord's root, where it is known
-    listen_only: bool = False  # train the encoder alone: a start for a whole run's --init-from
+    encoder_only: bool = False  # train the encoder alone: a start for a whole run's --init-from
     rest_share: float = 0.4  # the most that frames without bass may take of the loss
     valid_windows: int = 48
 

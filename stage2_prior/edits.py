@@ -14,11 +14,11 @@ from shared.music.note_tracking import track_bass_notes
 from shared.music.notes import NoteVocabulary, notes_to_tokens
 from shared.sound.files import read_audio
 from shared.sound.levels import TARGET_RMS
-from shared.sound.samples import resample, to_stereo
+from shared.sound.samples import Samples, resample, rms, to_stereo
 from shared.sources import BASS
 from shared.times import TimeRange, frames_within
+from stage2_prior.accompaniment import PreparedSong
 from stage2_prior.chord_line import allowed_notes, place_chords, read_chord_file
-from stage2_prior.listen import HeardSong, Samples, rms
 from stage2_prior.sampling import FREE
 
 
@@ -79,7 +79,7 @@ class GivenBass:
         return bool(free.any()) and not free[free.argmax() :].all()
 
 
-def given_bass(edits: Edits, song: HeardSong, codec: Codec) -> GivenBass:
+def given_bass(edits: Edits, song: PreparedSong, codec: Codec) -> GivenBass:
     """Read what the user gives. Where several fix a frame, the song's own bass has precedence, then
     the prompt, then the notes of the MIDI file.
 
@@ -124,7 +124,7 @@ def bass_tokens(samples: Samples, codec: Codec) -> npt.NDArray[np.int64]:
     return np.concatenate((notes[None], codes)).astype(np.int64)
 
 
-def _read_chords(chords: str, song: HeardSong, sample_rate: int) -> tuple[Chord, ...]:
+def _read_chords(chords: str, song: PreparedSong, sample_rate: int) -> tuple[Chord, ...]:
     duration = song.accompaniment.shape[-1] / sample_rate
     if Path(chords).suffix or Path(chords).is_file():  # no symbol has a dot
         return read_chord_file(Path(chords), duration)

@@ -24,6 +24,7 @@ from shared.errors import require
 from shared.json_files import write_json
 from shared.music.bass_metrics import BassFigures
 from stage2_prior.balance import balance_gain
+from stage2_prior.bass_sound import bass_sound, decoded_bass
 from stage2_prior.bootstrap import Estimate, bootstrap_mean
 from stage2_prior.clips import (
     Clip,
@@ -31,32 +32,31 @@ from stage2_prior.clips import (
     judge,
     load_clips,
     mixed_clips,
+    pitch_match_share,
     shifted_by_a_bar,
-    sung_share,
 )
 from stage2_prior.frechet import embed
-from stage2_prior.gates import (
-    Judged,
-    bass_taken_out_gate,
-    ladder,
-    likelihood_figures,
-    listening_gate,
-    next_code_gate,
-    shares,
-    writing_gate,
-)
 from stage2_prior.likelihood import SongLikelihood, song_likelihood
-from stage2_prior.listen import decoded_bass, sound_of
 from stage2_prior.model import Prior
 from stage2_prior.prior_report import (
     OURS,
     OURS_FROM_MIX,
     TRUE,
     TRUE_FROM_CODES,
-    Gate,
     PriorReport,
+    Section,
     draw_report,
     report_markdown,
+)
+from stage2_prior.report_sections import (
+    Judged,
+    bass_removal_section,
+    comparison,
+    encoder_section,
+    generation_section,
+    likelihood_figures,
+    next_code_section,
+    shares,
 )
 from stage2_prior.sampling import FREE, GeneratedBass, SamplingSettings, generate
 from stage2_prior.sequences import SongTokens
@@ -112,14 +112,14 @@ def evaluate_prior(
             bits = evaluation.likelihoods()
             gates = [
                 evaluation.codec_gate(),
-                listening_gate(bits),
-                next_code_gate(bits),
+                encoder_section(bits),
+                next_code_section(bits),
                 evaluation.singing_gate(),
                 evaluation.continuation_gate(),
-                writing_gate(judged, evaluation.equal_codes(written[OURS])),
+                generation_section(judged, evaluation.equal_codes(written[OURS])),
             ]
             if mixed:
-                gates.append(bass_taken_out_gate(judged, [clip.bass_found for clip in mixed]))
+                gates.append(bass_removal_section(judged, [clip.bass_found for clip in mixed]))
             gates.append(evaluation.guidance_gate())
         report = PriorReport(
             split,
@@ -129,7 +129,7 @@ def evaluate_prior(
             codec.fingerprint,
             prior.config.window_seconds,
             likelihood_figures(bits),
-            ladder(judged),
+            comparison(judged),
             tuple(gates),
         )
         write_json(files["json"], asdict(report))
@@ -205,15 +205,15 @@ class _Evaluation:
 
         return self._each(self.few, equal)
 
-    def codec_gate(self) -> Gate:
+    def codec_gate(self) -> Section:
         """The true bass, decoded from its codes."""
 
         def heard(index: int) -> float:
             clip = self.clips[index]
             plain = decoded_bass(clip.bass, clip.num_samples, self._gain(index), self.codec)
-            return sung_share(plain, clip.notes, clip)
+            return pitch_match_share(plain, clip.notes, clip)
 
-        return Gate(
+        return Section(
             "Codec",
             "Does the true bass, decoded from its codes, sound at the known pitches?",
             {
@@ -223,7 +223,7 @@ class _Evaluation:
             },
         )
 
-    def singing_gate(self) -> Gate:
+    def singing_gate(self) -> Section:
         """The true notes are given, the codes are sampled."""
 
         def sung(index: int, note_guidance: float) -> float:
@@ -231,10 +231,10 @@ class _Evaluation:
             fixed = np.full((1 + self.codec.num_codebooks, clip.frames), FREE)
             fixed[0] = clip.notes
             line = self._write(index, fixed, note_guidance=note_guidance)
-            return sung_share(self._sound(index, line.codes, line.notes), clip.notes, clip)
+            return pitch_match_share(self._sound(index, line.codes, line.notes), clip.notes, clip)
 
         scales = dict.fromkeys((1.0, self.settings.note_guidance))  # as learned, and as set
-        return Gate(
+        return Section(
             "Singing",
             "Do the codes sing a given note stream, the true one? (Pitch class heard, share of "
             "sounding frames.)",
@@ -246,7 +246,7 @@ class _Evaluation:
             },
         )
 
-    def continuation_gate(self) -> Gate:
+    def continuation_gate(self) -> Section:
         """The true bass is given for the first seconds; the rest is judged."""
 
         def go_on(index: int) -> BassFigures:
@@ -257,13 +257,13 @@ class _Evaluation:
             line = self._write(index, fixed)
             return judge(self._sound(index, line.codes, line.notes), clip, PROMPT_SECONDS)
 
-        return Gate(
+        return Section(
             "Continuation",
             f"What follows {PROMPT_SECONDS:g} s of the true bass?",
             shares(self._each(self.few, go_on)),
         )
 
-    def guidance_gate(self) -> Gate:
+    def guidance_gate(self) -> Section:
         """Writing from nothing, with more or less guidance."""
         figures: dict[str, Estimate] = {}
         for scale in GUIDANCES:
@@ -275,7 +275,7 @@ class _Evaluation:
 
             fit = shares(self._each(self.few, write))
             figures |= {f"guidance {scale:g}: {name}": value for name, value in fit.items()}
-        return Gate("Guidance", "Does listening harder to the song help?", figures)
+        return Section("Guidance", "Does listening harder to the song help?", figures)
 
     def _rungs(self, index: int, ours: Mapping[str, _Written]) -> dict[str, Sound]:
         clip, other = self.clips[index], (index + 1) % len(self.clips)
@@ -309,12 +309,12 @@ class _Evaluation:
         self, index: int, codes: npt.NDArray[np.uint16], notes: npt.NDArray[np.integer]
     ) -> Sound:
         num_samples = self.clips[index].num_samples
-        return sound_of(codes, notes, num_samples, self._gain(index), self.codec)
+        return bass_sound(codes, notes, num_samples, self._gain(index), self.codec)
 
     def _played(self, index: int, line: GeneratedBass, gain: float) -> Sound:
         """A whole line as `generate-bass` leaves it."""
         num_samples = self.clips[index].num_samples
-        sound = sound_of(line.codes, line.notes, num_samples, gain, self.codec)
+        sound = bass_sound(line.codes, line.notes, num_samples, gain, self.codec)
         return sound * np.float32(balance_gain(sound, line.notes, gain))
 
     def _each(self, songs: Iterable[int], measure: Callable[[int], T]) -> list[T]:

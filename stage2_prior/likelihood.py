@@ -12,7 +12,7 @@ import torch
 
 from stage2_prior.model import MASK, PAD, Prior
 from stage2_prior.sequences import SongTokens, whole_windows
-from stage2_prior.train import heard_figures, note_accuracy, token_nats
+from stage2_prior.train import encoder_figures, note_accuracy, token_nats
 
 WINDOWS_A_SONG = 4
 
@@ -90,7 +90,7 @@ def song_likelihood(prior: Prior, song: SongTokens, other: SongTokens) -> SongLi
             right = (logits.codes.argmax(-1) == target[:, 1:].transpose(1, 2)) & inside[..., None]
             accuracy = (right.sum((0, 1)) / frames).tolist()
             notes_right = float(note_accuracy(logits.note, target[:, 0], known))
-            heard = heard_figures(logits.heard, target[:, 0], root, known)
+            heard = encoder_figures(logits.encoder, target[:, 0], root, known)
     return SongLikelihood(
         conditional=bits["conditional"],
         unconditional=bits["unconditional"],
@@ -99,5 +99,5 @@ def song_likelihood(prior: Prior, song: SongTokens, other: SongTokens) -> SongLi
         note_accuracy=notes_right,
         encoder_pitch_class=float(heard["encoder_pitch_class"]),
         encoder_root=float(heard["encoder_root"]),
-        encoder_onset_f1=float(heard["onset_f1"]),
+        encoder_onset_f1=float(heard["encoder_onset_f1"]),
     )

@@ -32,7 +32,7 @@ SPECIAL = 2
 PITCH_CLASSES = 12
 
 
-class HeardLogits(NamedTuple):
+class EncoderLogits(NamedTuple):
     """What the encoder alone makes of the accompaniment, by frames: the bass's note `[B, F, 97]`, and the chord's
     root `[B, F, 12]`, which is asked for in training only.
 
@@ -44,11 +44,11 @@ class HeardLogits(NamedTuple):
 
 
 class PriorLogits(NamedTuple):
-    """note `[B, F, 97]`; codes `[B, F, H, m]`; heard: without the history. All by frames."""
+    """note `[B, F, 97]`; codes `[B, F, H, m]`; encoder: without the history. All by frames."""
 
     note: Tensor
     codes: Tensor
-    heard: HeardLogits
+    encoder: EncoderLogits
 
 
 class SummedEmbedding(nn.Embedding):
@@ -126,11 +126,11 @@ class Prior(nn.Module):
         tokens = accompaniment.flatten(1, 2).transpose(1, 2)
         return self.encoder(self.embedding_dropout(self.accompaniment(tokens)))
 
-    def hear(self, memory: Tensor) -> HeardLogits:
+    def encoder_logits(self, memory: Tensor) -> EncoderLogits:
         """Name notes and chords from the encoder's output `[B, F, D]`."""
-        return HeardLogits(self.encoder_note_head(memory), self.encoder_root_head(memory))
+        return EncoderLogits(self.encoder_note_head(memory), self.encoder_root_head(memory))
 
-    def listening_parts(self) -> tuple[nn.Module, ...]:
+    def encoder_parts(self) -> tuple[nn.Module, ...]:
         """What `hear` depends on."""
         return (self.accompaniment, self.encoder, self.encoder_note_head, self.encoder_root_head)
 
@@ -157,7 +157,7 @@ class Prior(nn.Module):
 
     def forward(
         self, accompaniment: Tensor, tokens: Tensor | None = None
-    ) -> PriorLogits | HeardLogits:
+    ) -> PriorLogits | EncoderLogits:
         """Predict every frame from the accompaniment and the frames before it.
 
         Args:
@@ -167,7 +167,7 @@ class Prior(nn.Module):
         """
         memory = self.encode(accompaniment)
         if tokens is None:
-            return self.hear(memory)
+            return self.encoder_logits(memory)
         frames = tokens.shape[-1]
         line = self.decode(before(self.pattern.apply(tokens, PAD)))
         codes = self.code_head(line).unflatten(-1, (self.format.codebooks, -1))
@@ -177,7 +177,7 @@ class Prior(nn.Module):
         return PriorLogits(
             note=self.note_logits(line[:, :frames], memory),
             codes=torch.stack(by_frame, dim=2),
-            heard=self.hear(memory),
+            encoder=self.encoder_logits(memory),
         )
 
 

@@ -17,7 +17,7 @@ COLUMNS = (*SHARES, "voiced_share", "num_notes", "lowest", "highest", "rms_db")
 
 
 @dataclass(frozen=True)
-class Rung:
+class ComparisonRow:
     """One kind of bass on the ladder: its figures (shared/music/bass_metrics.py), and its Frechet distance
     from the last rung (frechet.py), which is the truest bass there is.
     """
@@ -28,7 +28,7 @@ class Rung:
 
 
 @dataclass(frozen=True)
-class Gate:
+class Section:
     """One step of the way: what is asked, and the answers."""
 
     name: str
@@ -51,8 +51,8 @@ class PriorReport:
     codec: str
     window_seconds: float
     likelihood: Mapping[str, Estimate]
-    ladder: tuple[Rung, ...]
-    gates: tuple[Gate, ...]
+    comparison: tuple[ComparisonRow, ...]
+    sections: tuple[Section, ...]
 
 
 def report_markdown(report: PriorReport) -> str:
@@ -72,7 +72,7 @@ def report_markdown(report: PriorReport) -> str:
         *(
             f"### {number}. {gate.name}\n\n{gate.question}\n\n"
             + _table(("", "mean [95 %]"), [(n, str(e)) for n, e in gate.figures.items()])
-            for number, gate in enumerate(report.gates, 1)
+            for number, gate in enumerate(report.sections, 1)
         ),
         "## The ladder",
         f"Judged by the sound alone; pitch by pyin. All but silence is decoded from codes, with attacks "
@@ -82,10 +82,10 @@ def report_markdown(report: PriorReport) -> str:
             ("bass", *(name.replace("_", " ") for name in COLUMNS), "Frechet"),
             [
                 (rung.name, *(str(rung.figures[name]) for name in COLUMNS), f"{rung.frechet:.1f}")
-                for rung in report.ladder
+                for rung in report.comparison
             ],
         ),
-        f"Frechet: distance from '{report.ladder[-1].name}'; embedding: {EMBEDDING}.",
+        f"Frechet: distance from '{report.comparison[-1].name}'; embedding: {EMBEDDING}.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -102,11 +102,13 @@ def draw_report(report: PriorReport, path: Path) -> None:
     left.axhline(0, color="black", linewidth=0.8)
     left.set_ylabel("bits per second of music")
     left.set_title("saved by the right accompaniment")
-    width = 0.8 / len(report.ladder)
-    for index, rung in enumerate(report.ladder):
+    width = 0.8 / len(report.comparison)
+    for index, rung in enumerate(report.comparison):
         shares = [rung.figures[name] for name in SHARES]
-        places = [column + (index - (len(report.ladder) - 1) / 2) * width for column in range(4)]
-        grey = 0.85 * (1 - index / (len(report.ladder) - 1))
+        places = [
+            column + (index - (len(report.comparison) - 1) / 2) * width for column in range(4)
+        ]
+        grey = 0.85 * (1 - index / (len(report.comparison) - 1))
         ours = rung.name in (OURS, OURS_FROM_MIX)
         means = [share.mean for share in shares]
         right.bar(

@@ -27,7 +27,7 @@ from stage2_prior.config import ModelConfig, PriorConfig
 from stage2_prior.model import (
     MASK,
     PAD,
-    HeardLogits,
+    EncoderLogits,
     Prior,
     PriorLogits,
     prior_metadata,
@@ -79,9 +79,9 @@ class PriorTask(Task):
         self.model: Prior = Prior(config.model, corpus.format, fingerprint="in training")
         if init_from is not None:
             _start_from(self.model, load_checkpoint(init_from, "prior"))
-        if config.data.listen_only:
+        if config.data.encoder_only:
             self.model.requires_grad_(False)
-            for part in self.model.listening_parts():
+            for part in self.model.encoder_parts():
                 part.requires_grad_(True)
         songs, valid = corpus.split("train"), corpus.split("valid")
         require(bool(songs), "none of the codes belong to the split 'train': add training songs")
@@ -99,13 +99,13 @@ class PriorTask(Task):
         return self.sequences.batch(self.config.train.seed, step, items)
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        if self.config.data.listen_only:
+        if self.config.data.encoder_only:
             return self._listening(model(batch["accompaniment"]), batch)
         logits = model(batch["accompaniment"], batch["history"])
         nats = token_nats(logits, batch["target"])
         codes = weighted_mean(nats.codes.mean(-1), batch["code_weight"])
         note = weighted_mean(nats.note, batch["note_weight"])
-        heard = self._listening(logits.heard, batch)
+        heard = self._listening(logits.encoder, batch)
         return {
             **heard,
             "loss": codes + self.config.data.note_weight * note + heard["loss"],
@@ -116,7 +116,7 @@ class PriorTask(Task):
             ),
         }
 
-    def _listening(self, heard: HeardLogits, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _listening(self, heard: EncoderLogits, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The encoder's share of the loss."""
         data, notes, weight = self.config.data, batch["target"][:, 0], batch["note_weight"]
         note = weighted_mean(nats_of(heard.note, notes), weight)
@@ -127,7 +127,7 @@ class PriorTask(Task):
             "loss": data.encoder_note_weight * note + data.encoder_root_weight * root,
             "encoder_note_bits": note.detach() / math.log(2),
             "encoder_root_bits": root.detach() / math.log(2),
-            **heard_figures(heard, notes, batch["root"], weight > 0),
+            **encoder_figures(heard, notes, batch["root"], weight > 0),
         }
 
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -140,10 +140,10 @@ class PriorTask(Task):
         totals["encoder_root"] *= frames / with_root  # nan where no chord is known
         rate = self.model.format.frame_rate
         mean = {name: float(total / frames) for name, total in totals.items()}
-        heard = {name: mean[name] for name in HEARD if not math.isnan(mean[name])}
-        if self.config.data.listen_only:
+        heard = {name: mean[name] for name in ENCODER_FIGURES if not math.isnan(mean[name])}
+        if self.config.data.encoder_only:
             # Not the likelihood: it is best long before the encoder hears best.
-            return {"score": mean["encoder_pitch_class"] + mean["onset_f1"], **heard}
+            return {"score": mean["encoder_pitch_class"] + mean["encoder_onset_f1"], **heard}
         return {
             "score": -rate * mean["conditional"],
             **{f"bits_per_second_{name}": rate * mean[name] for name in CONDITIONS if name in mean},
@@ -165,12 +165,12 @@ class PriorTask(Task):
         known = torch.from_numpy(window.confidence() > 0)[None].to(device)
         figures = {"frames": inside.sum(), "with_root": (root != UNKNOWN).sum()}
 
-        def add_heard(heard: HeardLogits) -> None:
-            of_heard = heard_figures(heard, target[:, 0], root, known)
+        def add_heard(heard: EncoderLogits) -> None:
+            of_heard = encoder_figures(heard, target[:, 0], root, known)
             figures.update({name: value * inside.sum() for name, value in of_heard.items()})
             figures["encoder_root"] = (of_heard["encoder_root"] * figures["with_root"]).nan_to_num()
 
-        if self.config.data.listen_only:
+        if self.config.data.encoder_only:
             add_heard(model(accompaniment))
             return figures
         history[:, 0] = history[:, 0].where(known | (inside == 0), MASK)
@@ -189,7 +189,7 @@ class PriorTask(Task):
             note_bits = (nats.note * known).sum() / math.log(2)
             figures[name] = code_bits + note_bits
             if name == "conditional":
-                add_heard(logits.heard)
+                add_heard(logits.encoder)
                 accuracy = note_accuracy(logits.note, target[:, 0], known)
                 figures |= {"codes": code_bits, "notes": note_bits}
                 figures["note_accuracy"] = accuracy * inside.sum()
@@ -217,7 +217,7 @@ def _start_from(model: Prior, checkpoint: Checkpoint) -> None:
 
 
 CONDITIONS = ("conditional", "unconditional", "shuffled")
-HEARD = ("encoder_pitch_class", "encoder_root", "onset_f1")
+ENCODER_FIGURES = ("encoder_pitch_class", "encoder_root", "encoder_onset_f1")
 
 
 @dataclass(frozen=True)
@@ -255,8 +255,8 @@ def note_accuracy(logits: Tensor, notes: Tensor, known: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def heard_figures(
-    heard: HeardLogits, notes: Tensor, root: Tensor, known: Tensor
+def encoder_figures(
+    heard: EncoderLogits, notes: Tensor, root: Tensor, known: Tensor
 ) -> dict[str, Tensor]:
     """What the encoder alone hears, over the frames `known [B, F]`; see each comment."""
     rest = NoteVocabulary.REST
@@ -276,7 +276,7 @@ def heard_figures(
     return {
         "encoder_pitch_class": weighted_mean(same_class.float(), sounding),
         "encoder_root": same_root.sum() / with_root.sum(),
-        "onset_f1": hits / (found.sum() + true.sum()).clamp_min(1),
+        "encoder_onset_f1": hits / (found.sum() + true.sum()).clamp_min(1),
     }
 
 

@@ -15,6 +15,7 @@ from shared.errors import UserError
 from shared.music.midi import read_midi, write_midi
 from shared.music.notes import Note, NoteVocabulary, notes_to_tokens
 from shared.sound.levels import TARGET_RMS
+from shared.sound.samples import rms
 from shared.times import TimeRange
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
@@ -29,7 +30,6 @@ from stage2_prior.arrange import (
 from stage2_prior.balance import LOUDEST_DB, SOFTEST_DB
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.edits import Edits, GivenBass
-from stage2_prior.listen import rms
 from stage2_prior.model import Prior
 from stage2_prior.sampling import FREE, SamplingSettings
 

@@ -25,15 +25,15 @@ from stage2_prior.clips import (
     Clip,
     load_clips,
     mixed_clips,
+    pitch_match_share,
     shifted_by_a_bar,
-    sung_share,
 )
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.evaluate import evaluate_prior
 from stage2_prior.frechet import BANDS, embed, frechet_distance
-from stage2_prior.gates import Judged, bass_taken_out_gate
 from stage2_prior.likelihood import song_likelihood
 from stage2_prior.model import Prior
+from stage2_prior.report_sections import Judged, bass_removal_section
 from stage2_prior.sampling import FREE, SamplingSettings
 from stage2_prior.sequences import SongTokens
 
@@ -122,16 +122,16 @@ def test_a_whole_evaluation(codes: Path, codec: VQVAECodec, prior: Prior, tmp_pa
         f"report.{e}" for e in ("json", "md", "png")
     }
     assert report.songs == ("a", "bb")
-    assert [rung.name for rung in report.ladder] == [
+    assert [rung.name for rung in report.comparison] == [
         "silence",
         "another song's bass",
         "true bass, a bar late",
         "ours",
         "true bass, from its codes",
     ]
-    assert report.ladder[0].figures["voiced_share"].mean == 0
-    assert report.ladder[-1].frechet == pytest.approx(0, abs=1e-6)
-    assert [gate.name for gate in report.gates] == [
+    assert report.comparison[0].figures["voiced_share"].mean == 0
+    assert report.comparison[-1].frechet == pytest.approx(0, abs=1e-6)
+    assert [gate.name for gate in report.sections] == [
         "Codec",
         "Listening",
         "Next code",
@@ -159,16 +159,16 @@ def test_songs_with_a_bass_in_them_are_judged_too(
     report = evaluate_prior(
         codes, codec, prior, tmp_path / "out", seconds=SECONDS, data=tmp_path / "songs"
     )
-    assert [rung.name for rung in report.ladder][3:] == [
+    assert [rung.name for rung in report.comparison][3:] == [
         "ours",
         "ours, the bass taken out of the mix",
         "true bass, from its codes",
         "true bass",
     ]
-    stem = report.ladder[-1]
+    stem = report.comparison[-1]
     assert stem.frechet == pytest.approx(0, abs=1e-6)
     assert stem.figures["rms_db"].mean == pytest.approx(20 * np.log10(0.2 / 2**0.5), abs=0.1)
-    gates = {gate.name: gate.figures for gate in report.gates}
+    gates = {gate.name: gate.figures for gate in report.sections}
     assert list(gates)[-2:] == ["Bass taken out", "Guidance"]
     assert "chord tones, difference" in gates["Bass taken out"]
     assert "clips within 6 dB of 'true bass'" in gates["Writing"]
@@ -196,7 +196,7 @@ def test_what_taking_the_bass_out_costs_is_a_difference_song_by_song() -> None:
         "ours": judged(0.2, 0.9, 0.5),
         "ours, the bass taken out of the mix": judged(0.1, 0.8, 0.4),
     }
-    figures = bass_taken_out_gate(rungs, [True, False, True]).figures
+    figures = bass_removal_section(rungs, [True, False, True]).figures
     root = figures["root on downbeats, difference"]
     assert (root.low, root.mean, root.high) == pytest.approx((-0.1, -0.1, -0.1))
     assert figures["chord tones, difference"].mean == 0
@@ -255,10 +255,10 @@ def test_what_is_sung(codec: VQVAECodec) -> None:
     line = [Note(0.0, 1.0, 33), Note(1.0, 1.0, 40)]
     right = notes_to_tokens(line, clip.frames, codec.frame_rate).astype(np.int64)
     octave = notes_to_tokens([Note(0.0, 2.0, 45)], clip.frames, codec.frame_rate).astype(np.int64)
-    assert sung_share(audio, right, clip) > 0.9
-    assert sung_share(audio, octave, clip) == pytest.approx(0.5, abs=0.07)
-    assert sung_share(0 * audio, right, clip) == 0
-    assert np.isnan(sung_share(audio, np.full(clip.frames, FREE), clip))
+    assert pitch_match_share(audio, right, clip) > 0.9
+    assert pitch_match_share(audio, octave, clip) == pytest.approx(0.5, abs=0.07)
+    assert pitch_match_share(0 * audio, right, clip) == 0
+    assert np.isnan(pitch_match_share(audio, np.full(clip.frames, FREE), clip))
 
 
 def test_a_bar_late(codec: VQVAECodec) -> None:

@@ -33,7 +33,7 @@ def song(prior: Prior) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_shapes(prior: Prior) -> None:
     logits = prior(*song(prior))
-    assert logits.note.shape == logits.heard.note.shape == (2, FRAMES, NoteVocabulary.size)
+    assert logits.note.shape == logits.encoder.note.shape == (2, FRAMES, NoteVocabulary.size)
     assert logits.codes.shape == (2, FRAMES, 8, 64)
 
 
@@ -68,7 +68,7 @@ def test_all_frames_hear_the_whole_song_through_the_encoder(prior: Prior) -> Non
     changed = accompaniment.clone()
     changed[:, 2, :, -1] = (changed[:, 2, :, -1] + 1) % 64
     old, new = prior(accompaniment, tokens), prior(changed, tokens)
-    assert (old.heard.note[:, 0] != new.heard.note[:, 0]).any()
+    assert (old.encoder.note[:, 0] != new.encoder.note[:, 0]).any()
     assert (old.note[:, 0] != new.note[:, 0]).any()
 
 

@@ -278,7 +278,7 @@ def test_start_from_another_prior(codes: Path, tmp_path: Path) -> None:
 def test_the_encoder_alone_can_learn_to_listen(optimizer: str, codes: Path, tmp_path: Path) -> None:
     tiny = load_config(PriorConfig, PRESETS, "tiny", overrides=[f"train.optimizer='{optimizer}'"])
     before = PriorTask(load_corpus(codes), tiny).model.state_dict()
-    config = replace(tiny, data=replace(tiny.data, listen_only=True))
+    config = replace(tiny, data=replace(tiny.data, encoder_only=True))
     train_prior(codes, tmp_path / "listening", config, device="cpu")
     after = load_prior(tmp_path / "listening").state_dict()
     moved = {

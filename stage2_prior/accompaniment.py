@@ -3,24 +3,21 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from shared.codes.codec import Codec
 from shared.sound.levels import accompaniment_gain
 from shared.sound.masking import mask_blocks
+from shared.sound.samples import Samples, rms
 from shared.sources import BASS
-from stage2_prior.articulation import articulate
 
 # Of the song's RMS. Of 18 songs not trained on, the faintest bass was at 0.22, and 13 of the songs without
 # theirs lay below this. It is asked of the bass as the codec decodes it, which shrinks what it is unsure of;
 # the masked one always holds some of whatever is low.
 AUDIBLE_BASS = 0.18
 
-Samples = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True, eq=False)
-class HeardSong:
+class PreparedSong:
     """accompaniment: the song without its bass `[2, N]`, at the codec's sample rate.
     bass: what was taken out of it, likewise; None where nothing was.
     gain: what `accompaniment` is multiplied by before it is encoded (shared/sound/levels.py).
@@ -31,7 +28,7 @@ class HeardSong:
     gain: float
 
 
-def listen(mixture: Samples, codec: Codec, remove_bass: bool | None) -> HeardSong:
+def prepare_song(mixture: Samples, codec: Codec, remove_bass: bool | None) -> PreparedSong:
     """Take the bass out of a mixture `[2, N]` at the codec's sample rate.
 
     remove_bass: None lets the song decide. Where the codec hears no bass in it, or hardly any,
@@ -39,7 +36,7 @@ def listen(mixture: Samples, codec: Codec, remove_bass: bool | None) -> HeardSon
     """
     bass = None if remove_bass is False else _find_bass(mixture, codec, needed=bool(remove_bass))
     accompaniment = mixture if bass is None else mixture - bass
-    return HeardSong(accompaniment, bass, accompaniment_gain(accompaniment))
+    return PreparedSong(accompaniment, bass, accompaniment_gain(accompaniment))
 
 
 def _find_bass(mixture: Samples, codec: Codec, needed: bool) -> Samples | None:
@@ -60,29 +57,3 @@ def _find_bass(mixture: Samples, codec: Codec, needed: bool) -> Samples | None:
     ):
         bass[:, block.start : block.start + block.residual.shape[1]] = block.estimates[BASS]
     return bass
-
-
-def decoded_bass(
-    codes: npt.NDArray[np.uint16], num_samples: int, gain: float, codec: Codec
-) -> Samples:
-    """Bass codes `[H, T]` as audio `[2, num_samples]`, at the level of the song that `gain` scaled."""
-    every = np.zeros((len(codec.sources), *codes.shape), np.uint16)
-    every[BASS] = codes
-    return codec.decode(every, num_samples, [codec.sources[BASS]]) / np.float32(gain)
-
-
-def sound_of(
-    codes: npt.NDArray[np.uint16],
-    notes: npt.NDArray[np.integer],
-    num_samples: int,
-    gain: float,
-    codec: Codec,
-) -> Samples:
-    """`decoded_bass`, with attacks where the note tokens `[T]` have them."""
-    decoded = decoded_bass(codes, num_samples, gain, codec)
-    return articulate(decoded, notes, codec.sample_rate, codec.hop)
-
-
-def rms(samples: Samples) -> float:
-    """Root mean square, full scale 1.0."""
-    return float(np.sqrt(np.square(samples, dtype=np.float64).mean())) if samples.size else 0.0

@@ -9,9 +9,11 @@ import pytest
 from shared.codes.song_codes import SongCodes
 from shared.music.notes import NoteVocabulary
 from shared.sound.levels import TARGET_RMS
+from shared.sound.samples import rms
 from shared.sources import BASS, SOURCES
+from stage2_prior.accompaniment import prepare_song
+from stage2_prior.bass_sound import bass_sound, decoded_bass
 from stage2_prior.clips import Clip, mixed_clips
-from stage2_prior.listen import decoded_bass, listen, rms, sound_of
 
 RATE = 44100
 
@@ -51,7 +53,7 @@ def stems() -> np.ndarray:
 
 
 def test_a_songs_bass_is_taken_out(stems: np.ndarray) -> None:
-    heard = listen(stems.sum(0), Oracle(stems), remove_bass=None)
+    heard = prepare_song(stems.sum(0), Oracle(stems), remove_bass=None)
     assert heard.bass is not None
     true = stems[SOURCES.index("bass")]
     assert rms(heard.bass - true) < 0.05 * rms(true)
@@ -63,18 +65,18 @@ def test_a_song_without_bass_stays_as_it_is(stems: np.ndarray) -> None:
     stems = stems.copy()
     stems[SOURCES.index("bass")] *= 0.01
     song = stems.sum(0)
-    assert listen(song, Oracle(stems), remove_bass=None).bass is None
-    assert listen(song, Oracle(stems), remove_bass=True).bass is not None
+    assert prepare_song(song, Oracle(stems), remove_bass=None).bass is None
+    assert prepare_song(song, Oracle(stems), remove_bass=True).bass is not None
 
 
 def test_the_user_may_leave_the_bass_in(stems: np.ndarray) -> None:
-    heard = listen(stems.sum(0), Oracle(stems), remove_bass=False)
+    heard = prepare_song(stems.sum(0), Oracle(stems), remove_bass=False)
     assert heard.bass is None
     np.testing.assert_array_equal(heard.accompaniment, stems.sum(0))
 
 
 def test_silence_has_no_bass_and_no_gain(stems: np.ndarray) -> None:
-    heard = listen(0 * stems.sum(0), Oracle(stems), remove_bass=None)
+    heard = prepare_song(0 * stems.sum(0), Oracle(stems), remove_bass=None)
     assert heard.bass is None
     assert heard.gain == 1
 
@@ -112,7 +114,7 @@ def test_a_clip_of_a_mixture_is_heard_as_a_users_song(
     )
     notes = np.zeros(codes.shape[-1], np.uint8)
     notes[5] = NoteVocabulary.onset(40)
-    sound = sound_of(codes[BASS], notes, length, mixed.gain, codec)
+    sound = bass_sound(codes[BASS], notes, length, mixed.gain, codec)
     changed = np.flatnonzero(np.abs(sound - true).max(0) > 1e-4)
     assert (
         5 * codec.hop - 0.046 * RATE < changed.min() < changed.max() < 5 * codec.hop + 0.005 * RATE

@@ -11,7 +11,7 @@ from stage2_prior.bootstrap import Estimate, bootstrap_mean
 from stage2_prior.clips import summarise
 from stage2_prior.frechet import frechet_distance
 from stage2_prior.likelihood import SongLikelihood
-from stage2_prior.prior_report import OURS, OURS_FROM_MIX, SHARES, Gate, Rung
+from stage2_prior.prior_report import OURS, OURS_FROM_MIX, SHARES, ComparisonRow, Section
 
 LOUDNESS_TOLERANCE_DB = 6.0
 SILENT_DB = -60.0
@@ -26,11 +26,11 @@ class Judged:
     embedded: npt.NDArray[np.float64]
 
 
-def ladder(judged: Mapping[str, Sequence[Judged]]) -> tuple[Rung, ...]:
+def comparison(judged: Mapping[str, Sequence[Judged]]) -> tuple[ComparisonRow, ...]:
     """The rungs in the order of `judged`, whose last is the reference."""
     reference = [each.embedded for each in judged[_last(judged)]]
     return tuple(
-        Rung(
+        ComparisonRow(
             name,
             summarise([each.figures for each in clips]),
             frechet_distance([each.embedded for each in clips], reference),
@@ -39,9 +39,9 @@ def ladder(judged: Mapping[str, Sequence[Judged]]) -> tuple[Rung, ...]:
     )
 
 
-def listening_gate(bits: Sequence[SongLikelihood]) -> Gate:
+def encoder_section(bits: Sequence[SongLikelihood]) -> Section:
     """What the encoder alone hears."""
-    return Gate(
+    return Section(
         "Listening",
         "Is the note right from the accompaniment alone, without any history?",
         {
@@ -52,10 +52,10 @@ def listening_gate(bits: Sequence[SongLikelihood]) -> Gate:
     )
 
 
-def next_code_gate(bits: Sequence[SongLikelihood]) -> Gate:
+def next_code_section(bits: Sequence[SongLikelihood]) -> Section:
     """What the decoder predicts of the true line."""
     books = len(bits[0].code_accuracy)
-    return Gate(
+    return Section(
         "Next code",
         "Given the true history, how often is the likeliest next token the true one?",
         {
@@ -68,7 +68,7 @@ def next_code_gate(bits: Sequence[SongLikelihood]) -> Gate:
     )
 
 
-def writing_gate(judged: Mapping[str, Sequence[Judged]], equal: Sequence[float]) -> Gate:
+def generation_section(judged: Mapping[str, Sequence[Judged]], equal: Sequence[float]) -> Section:
     """What is written from nothing; `equal`: shares of codes that two seeds have in common."""
     ours = [each.figures for each in judged[OURS]]
     reference = _last(judged)
@@ -77,7 +77,7 @@ def writing_gate(judged: Mapping[str, Sequence[Judged]], equal: Sequence[float])
         for a, b in zip(ours, judged[reference], strict=True)
         if b.figures.rms_db > SILENT_DB  # where the true bass rests, there is nothing to compare
     ]
-    return Gate(
+    return Section(
         "Writing",
         "What is written from nothing? (The ladder has the whole row.)",
         {
@@ -91,7 +91,7 @@ def writing_gate(judged: Mapping[str, Sequence[Judged]], equal: Sequence[float])
     )
 
 
-def bass_taken_out_gate(judged: Mapping[str, Sequence[Judged]], found: Sequence[bool]) -> Gate:
+def bass_removal_section(judged: Mapping[str, Sequence[Judged]], found: Sequence[bool]) -> Section:
     """Song by song, what is written for a mixture against what is written for the true accompaniment.
 
     found: of each song, whether a bass was heard in its mixture and taken out.
@@ -100,7 +100,7 @@ def bass_taken_out_gate(judged: Mapping[str, Sequence[Judged]], found: Sequence[
         (clean.figures, mixed.figures)
         for clean, mixed in zip(judged[OURS], judged[OURS_FROM_MIX], strict=True)
     ]
-    return Gate(
+    return Section(
         "Bass taken out",
         f"What does it change that the bass must be taken out of the mix? '{OURS_FROM_MIX}' less "
         f"'{OURS}', song by song.",
