@@ -64,13 +64,21 @@ class CachedSong:
         )
 
     def middle(self, seconds: float | None) -> np.ndarray:
-        """So much of the song's middle (None: all of it), float32 `[4, 2, N]`; UserError for less than a sample."""
+        """Read the song's middle, float32 `[4, 2, N]`; see `middle_span`."""
+        return self.read_all(*self.middle_span(seconds))
+
+    def middle_span(self, seconds: float | None) -> tuple[int, int]:
+        """Locate the middle `seconds` of the song (None: all of it): first sample, and samples.
+
+        Raises:
+            UserError: `seconds` is less than a sample.
+        """
         if seconds is None:
-            return self.read_all()
+            return 0, self.num_samples
         length = min(self.num_samples, round(seconds * self.sample_rate))
         if length < 1:
             raise UserError(f"{seconds} seconds of a song cannot be measured: ask for more")
-        return self.read_all((self.num_samples - length) // 2, length)
+        return (self.num_samples - length) // 2, length
 
     def _read(self, sources: slice, start: int, length: int) -> np.ndarray:
         if start < 0 or length < 0:
