@@ -1,5 +1,6 @@
 """Training of stage 1: the task that the engine runs, and the function behind `train-vqvae`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -7,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from shared.config import config_to_dict
 from shared.console import err_console
 from shared.device import Device
 from shared.errors import UserError
@@ -16,7 +16,7 @@ from shared.songs.cache import CachedSong, build_cache
 from shared.sources import SOURCES
 from shared.training.checkpoint import load_checkpoint, load_weights
 from shared.training.loop import Task, fit
-from stage1_vqvae.codec import VQVAECodec
+from stage1_vqvae.codec import BassRemoval, VQVAECodec
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.losses import vqvae_loss
 from stage1_vqvae.model import VQVAE
@@ -81,7 +81,7 @@ class VQVAETask(Task):
         return f"{super().headline(figures)}, lowest perplexity {lowest:.1f}"
 
     def metadata(self) -> dict[str, Any]:
-        return {"config": config_to_dict(self.config)}
+        return {"config": asdict(self.config), "bass_removal": asdict(BassRemoval())}
 
 
 def summarise(scores: np.ndarray, counts: np.ndarray) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A song as the prior hears it, without its own bass and at the agreed level; and the way back to sound."""
+"""Prepare a song for the prior: take its bass out, and find the level to encode it at."""
 
 from dataclasses import dataclass
 
@@ -6,21 +6,20 @@ import numpy as np
 
 from shared.codes.codec import Codec
 from shared.sound.levels import accompaniment_gain
-from shared.sound.masking import mask_blocks
+from shared.sound.masking import mask_song
 from shared.sound.samples import Samples, rms
+from shared.sound.separation import CodedMixture
 from shared.sources import BASS
-
-# Of the song's RMS. Of 18 songs not trained on, the faintest bass was at 0.22, and 13 of the songs without
-# theirs lay below this. It is asked of the bass as the codec decodes it, which shrinks what it is unsure of;
-# the masked one always holds some of whatever is low.
-AUDIBLE_BASS = 0.18
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedSong:
-    """accompaniment: the song without its bass `[2, N]`, at the codec's sample rate.
-    bass: what was taken out of it, likewise; None where nothing was.
-    gain: what `accompaniment` is multiplied by before it is encoded (shared/sound/levels.py).
+    """A song without its bass, at the codec's sample rate and the song's own level.
+
+    Attributes:
+        accompaniment: the song without its bass `[2, N]`.
+        bass: the bass that was taken out `[2, N]`; None where nothing was taken out.
+        gain: what `accompaniment` is multiplied by before it is encoded (shared/sound/levels.py).
     """
 
     accompaniment: Samples
@@ -29,31 +28,31 @@ class PreparedSong:
 
 
 def prepare_song(mixture: Samples, codec: Codec, remove_bass: bool | None) -> PreparedSong:
-    """Take the bass out of a mixture `[2, N]` at the codec's sample rate.
+    """Take the bass out of a mixture.
 
-    remove_bass: None lets the song decide. Where the codec hears no bass in it, or hardly any,
-        nothing is taken out.
+    Args:
+        mixture: the song `[2, N]` at the codec's sample rate.
+        codec: the codec that separates the sources.
+        remove_bass: True takes the bass out however soft it is, False leaves it in, and None takes
+            it out if it is as loud as the codec's `audible_bass` says.
     """
-    bass = None if remove_bass is False else _find_bass(mixture, codec, needed=bool(remove_bass))
+    bass = None if remove_bass is False else _find_bass(mixture, codec, always=bool(remove_bass))
     accompaniment = mixture if bass is None else mixture - bass
     return PreparedSong(accompaniment, bass, accompaniment_gain(accompaniment))
 
 
-def _find_bass(mixture: Samples, codec: Codec, needed: bool) -> Samples | None:
-    """The bass in a mixture: the codec's sources, decoded, as a mask on the mixture.
+def _find_bass(mixture: Samples, codec: Codec, always: bool) -> Samples | None:
+    """Mask the mixture by the codec's decoded sources, and return the bass.
 
-    needed: also where there seems to be none.
+    Returns:
+        The bass `[2, N]`. None for a silent mixture, and, unless `always`, for a bass that is too
+        soft to count.
     """
     if not np.any(mixture):
         return None
-    gain = np.float32(accompaniment_gain(mixture))
-    codes, length = codec.encode(mixture * gain), mixture.shape[-1]
-    decoded = np.stack([codec.decode(codes, length, [source]) for source in codec.sources])
-    if not needed and rms(decoded[BASS]) <= AUDIBLE_BASS * rms(mixture * gain):
+    coded = CodedMixture.encode(mixture, codec)
+    decoded = coded.decode_each(rescale=False)
+    level = rms(mixture * np.float32(coded.gain))
+    if not always and rms(decoded[BASS]) <= codec.audible_bass * level:
         return None
-    bass = np.empty_like(mixture)
-    for block in mask_blocks(
-        lambda start, stop: (mixture[:, start:stop], decoded[..., start:stop]), length
-    ):
-        bass[:, block.start : block.start + block.residual.shape[1]] = block.estimates[BASS]
-    return bass
+    return mask_song(mixture, decoded, kept=[BASS])[0]

@@ -126,7 +126,9 @@ def generate_bass(
         with watch("decode"):
             bass = _sound(line, heard, codec, options.edits)
             # A line that goes on from a given one has its level.
-            balance = 1.0 if given.has_sound else balance_gain(bass, line.notes, heard.gain)
+            balance = 1.0 if given.has_sound else balance_gain(
+                bass, line.notes, heard.gain, prior.balance
+            )
             bass *= np.float32(balance)
             bass = fit_length(
                 resample(bass, codec.sample_rate, audio.sample_rate), stereo.shape[-1]

@@ -36,7 +36,7 @@ from stage2_prior.clips import (
     shifted_by_a_bar,
 )
 from stage2_prior.frechet import embed
-from stage2_prior.likelihood import SongLikelihood, song_likelihood
+from stage2_prior.likelihood import Likelihood, song_likelihood
 from stage2_prior.model import Prior
 from stage2_prior.prior_report import (
     OURS,
@@ -162,7 +162,7 @@ class _Evaluation:
         self.settings, self.bar = settings, bar
         self.few = range(min(GATE_SONGS, len(clips)))
 
-    def likelihoods(self) -> list[SongLikelihood]:
+    def likelihoods(self) -> list[Likelihood]:
         """Of each song; the next one lends the shuffled accompaniment."""
         songs = [SongTokens.of(clip.song) for clip in self.clips]
         return self._each(
@@ -315,7 +315,7 @@ class _Evaluation:
         """A whole line as `generate-bass` leaves it."""
         num_samples = self.clips[index].num_samples
         sound = bass_sound(line.codes, line.notes, num_samples, gain, self.codec)
-        return sound * np.float32(balance_gain(sound, line.notes, gain))
+        return sound * np.float32(balance_gain(sound, line.notes, gain, self.prior.balance))
 
     def _each(self, songs: Iterable[int], measure: Callable[[int], T]) -> list[T]:
         results = []

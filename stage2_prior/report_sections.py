@@ -10,11 +10,12 @@ from shared.music.bass_metrics import BassFigures
 from stage2_prior.bootstrap import Estimate, bootstrap_mean
 from stage2_prior.clips import summarise
 from stage2_prior.frechet import frechet_distance
-from stage2_prior.likelihood import SongLikelihood
+from stage2_prior.likelihood import Likelihood
 from stage2_prior.prior_report import OURS, OURS_FROM_MIX, SHARES, ComparisonRow, Section
 
 LOUDNESS_TOLERANCE_DB = 6.0
 SILENT_DB = -60.0
+CONDITIONS = ("conditional", "unconditional", "shuffled")
 PAIRED = ("root_on_downbeats", "chord_tones", "grid_f1")
 
 
@@ -39,20 +40,20 @@ def comparison(judged: Mapping[str, Sequence[Judged]]) -> tuple[ComparisonRow, .
     )
 
 
-def encoder_section(bits: Sequence[SongLikelihood]) -> Section:
+def encoder_section(bits: Sequence[Likelihood]) -> Section:
     """What the encoder alone hears."""
     return Section(
         "Listening",
         "Is the note right from the accompaniment alone, without any history?",
         {
-            "pitch class, share of sounding frames": _mean(bits, lambda b: b.encoder_pitch_class),
-            "root of the chord, share of frames": _mean(bits, lambda b: b.encoder_root),
-            "onset F1, one frame allowed": _mean(bits, lambda b: b.encoder_onset_f1),
+            "pitch class, share of sounding frames": _mean(bits, lambda b: b.encoder.pitch_class),
+            "root of the chord, share of frames": _mean(bits, lambda b: b.encoder.root),
+            "onset F1, one frame allowed": _mean(bits, lambda b: b.encoder.onset_f1),
         },
     )
 
 
-def next_code_section(bits: Sequence[SongLikelihood]) -> Section:
+def next_code_section(bits: Sequence[Likelihood]) -> Section:
     """What the decoder predicts of the true line."""
     books = len(bits[0].code_accuracy)
     return Section(
@@ -116,24 +117,24 @@ def bass_removal_section(judged: Mapping[str, Sequence[Judged]], found: Sequence
     )
 
 
-def likelihood_figures(bits: Sequence[SongLikelihood]) -> dict[str, Estimate]:
-    """Bits under each condition, and what the right accompaniment saves."""
+def likelihood_figures(bits: Sequence[Likelihood]) -> dict[str, Estimate]:
+    """Return the bits under each condition, and those that the right accompaniment saves."""
+
+    def mean(condition: str, figure: str) -> Estimate:
+        return _mean(bits, lambda song: getattr(song.bits[condition], figure))
+
+    def saved_against(condition: str) -> Estimate:
+        return _mean(
+            bits,
+            lambda song: song.bits[condition].per_second - song.bits["conditional"].per_second,
+        )
+
     return {
-        "bits/s conditional": _mean(bits, lambda b: b.conditional.per_second),
-        "bits/s unconditional": _mean(bits, lambda b: b.unconditional.per_second),
-        "bits/s shuffled": _mean(bits, lambda b: b.shuffled.per_second),
-        "bits/s saved against none": _mean(
-            bits, lambda b: b.unconditional.per_second - b.conditional.per_second
-        ),
-        "bits/s saved against shuffled": _mean(
-            bits, lambda b: b.shuffled.per_second - b.conditional.per_second
-        ),
-        "bits/s of the note, conditional": _mean(bits, lambda b: b.conditional.note),
-        "bits/s of the note, unconditional": _mean(bits, lambda b: b.unconditional.note),
-        "bits/s of the note, shuffled": _mean(bits, lambda b: b.shuffled.note),
-        "bits per code conditional": _mean(bits, lambda b: b.conditional.per_code),
-        "bits per code unconditional": _mean(bits, lambda b: b.unconditional.per_code),
-        "bits per code shuffled": _mean(bits, lambda b: b.shuffled.per_code),
+        **{f"bits/s {each}": mean(each, "per_second") for each in CONDITIONS},
+        "bits/s saved against none": saved_against("unconditional"),
+        "bits/s saved against shuffled": saved_against("shuffled"),
+        **{f"bits/s of the note, {each}": mean(each, "note_per_second") for each in CONDITIONS},
+        **{f"bits per code {each}": mean(each, "per_code") for each in CONDITIONS},
     }
 
 
@@ -148,5 +149,5 @@ def _last(judged: Mapping[str, Sequence[Judged]]) -> str:
     return list(judged)[-1]
 
 
-def _mean(bits: Sequence[SongLikelihood], of: Callable[[SongLikelihood], float]) -> Estimate:
+def _mean(bits: Sequence[Likelihood], of: Callable[[Likelihood], float]) -> Estimate:
     return bootstrap_mean(map(of, bits))

@@ -23,6 +23,7 @@ class Oracle:
 
     sample_rate, hop, num_codebooks, cardinality = RATE, 1024, 1, 2
     frame_rate, sources, fingerprint = RATE / 1024, SOURCES, "oracle"
+    audible_bass = 0.18
 
     def __init__(self, stems: np.ndarray) -> None:
         self.stems, self.scale = stems, 1.0
@@ -81,14 +82,9 @@ def test_silence_has_no_bass_and_no_gain(stems: np.ndarray) -> None:
     assert heard.gain == 1
 
 
-def test_a_clip_of_a_mixture_is_heard_as_a_users_song(
-    stems: np.ndarray, write_song, tmp_path: Path
-) -> None:
-    by_source = {source: stem.T for source, stem in zip(SOURCES, stems, strict=True)}
-    write_song(tmp_path / "test" / "song", **by_source)
-    codec, length = Oracle(stems), stems.shape[-1]
-    codes = codec.encode(stems.sum(0))
-    song = SongCodes(
+def song_codes(codec: Oracle, codes: np.ndarray, length: int) -> SongCodes:
+    """The codes file of a song whose accompaniment was encoded alone."""
+    return SongCodes(
         track="song",
         split="test",
         sources=SOURCES,
@@ -96,10 +92,20 @@ def test_a_clip_of_a_mixture_is_heard_as_a_users_song(
         hop=codec.hop,
         num_samples=length,
         fingerprint=codec.fingerprint,
-        gain=123.0,  # of the true accompaniment; what is heard has its own
-        rms={},
+        gain=123.0,  # of the true accompaniment; the mixture has a gain of its own
+        rms=dict.fromkeys(SOURCES, 0.1),
         views={"accompaniment": codes},
     )
+
+
+def test_a_clip_of_a_mixture_is_heard_as_a_users_song(
+    stems: np.ndarray, write_song, tmp_path: Path
+) -> None:
+    by_source = {source: stem.T for source, stem in zip(SOURCES, stems, strict=True)}
+    write_song(tmp_path / "test" / "song", **by_source)
+    codec, length = Oracle(stems), stems.shape[-1]
+    codes = codec.encode(stems.sum(0))
+    song = song_codes(codec, codes, length)
     (mixed,) = mixed_clips([Clip(song, 0, codes.shape[-1], length)], tmp_path, codec)
     assert mixed.bass_found
     assert mixed.accompaniment.shape == codes.shape
@@ -127,9 +133,6 @@ def test_a_clip_without_bass_stays_as_it_is(stems: np.ndarray, write_song, tmp_p
     by_source = {source: stem.T for source, stem in zip(SOURCES, stems, strict=True)}
     write_song(tmp_path / "test" / "song", **by_source)
     codec, length = Oracle(stems), stems.shape[-1]
-    song = SongCodes(
-        *("song", "test", SOURCES, RATE, codec.hop, length, codec.fingerprint, 1.0, {}),
-        views={"accompaniment": codec.encode(stems.sum(0))},
-    )
+    song = song_codes(codec, codec.encode(stems.sum(0)), length)
     clip = Clip(song, 0, codec.num_frames(length), length)
     assert not mixed_clips([clip], tmp_path, codec)[0].bass_found

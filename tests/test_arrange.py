@@ -27,7 +27,6 @@ from stage2_prior.arrange import (
     ArrangeOptions,
     generate_bass,
 )
-from stage2_prior.balance import LOUDEST_DB, SOFTEST_DB
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.edits import Edits, GivenBass
 from stage2_prior.model import Prior
@@ -100,7 +99,7 @@ def test_the_bass_lies_a_little_below_the_song_unless_its_level_is_given(
     sounding = np.mean(tokens != NoteVocabulary.REST)
     bass = rms(read(made.files["bass"])) / report["bass_scale"] / np.sqrt(sounding)
     decibels = 20 * np.log10(bass * report["encoder_gain"] / TARGET_RMS)
-    assert SOFTEST_DB - 0.3 < decibels < LOUDEST_DB + 0.3
+    assert prior.balance.softest_db - 0.3 < decibels < prior.balance.loudest_db + 0.3
     assert report["balance"] != 1
     kept = compose(song, tmp_path / "kept", codec, prior, redo=(TimeRange(1.0, 2.0),))
     assert kept.figures["balance"] == 1

@@ -10,9 +10,10 @@ from shared.music.notes import NoteVocabulary
 from shared.sources import SOURCES
 from stage2_prior import sampling
 from stage2_prior.config import PRESETS, PriorConfig
+from stage2_prior.drawing import truncated
 from stage2_prior.incremental import StepLogits
 from stage2_prior.model import MASK, PAD, Prior, before
-from stage2_prior.sampling import FREE, GeneratedBass, SamplingSettings, generate, truncated
+from stage2_prior.sampling import FREE, GeneratedBass, SamplingSettings, generate
 
 EVERYTHING = SamplingSettings(
     guidance=1.5, source_guidance={"drums": 2.0, "other": 1.5}, candidates=3, top_k=30, top_p=0.95
