@@ -2,10 +2,13 @@
 
 
 class UserError(Exception):
-    """A mistake the user can mend. The message says what is wrong, where, and what to do."""
+    """A mistake that the user can correct.
+
+    The message says what is wrong, where, and what to do.
+    """
 
 
 def require(condition: bool, message: str) -> None:
-    """Raise `UserError(message)` unless `condition` holds: the range checks of configuration classes."""
+    """Raise `UserError(message)` unless `condition` holds."""
     if not condition:
         raise UserError(message)

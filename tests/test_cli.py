@@ -327,8 +327,8 @@ def test_an_output_that_cannot_be_written_is_refused(
 def test_wrong_settings_are_refused(tmp_path: Path, stem_folder: Path) -> None:
     for option, mentions in {
         "train.stepz=3": "did you mean 'train.steps'",
-        "train.steps=many": "'train.steps' must be of type int",
-        "train.steps=0": "'train.steps' must be at least 1",
+        "train.steps=many": "'train.steps' must be a whole number, not 'many'",
+        "train.steps=0": "'train.steps' must be from 1 to 1000000000, not 0",
         "steps": "section.key=value",
     }.items():
         refuse(*train(stem_folder), "--set", option, out=tmp_path / "run", mentions=mentions)

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from shared.config import config_from_dict
 from shared.errors import UserError
 from stage1_vqvae.config import ModelConfig
 from stage1_vqvae.encoder import BANDS, COMPRESSION, PHASE_HZ, Features
@@ -74,4 +75,4 @@ def test_inverted_polarity_inverts_what_has_phase_only(features):
 def test_sizes_without_bins_on_both_sides_are_refused(sizes):
     (name,) = sizes
     with pytest.raises(UserError, match=f"'model.{name}'"):
-        ModelConfig(**sizes)
+        config_from_dict(ModelConfig, sizes, "model.")

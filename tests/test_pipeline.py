@@ -16,7 +16,6 @@ RUN_FILES = {
     "metrics.jsonl",
     "model.json",
     "model.safetensors",
-    "state.json",
     "state.safetensors",
 }
 TRAIN = ("--preset", "tiny", "--device", "cpu")
