@@ -76,7 +76,7 @@ def load_config(
 
 
 def config_from_dict(cls: type[C], values: Mapping[str, Any], where: str = "") -> C:
-    """Build a configuration from nested mappings (inverse of `config_to_dict`).
+    """Build a configuration from nested mappings (inverse of `dataclasses.asdict`).
 
     Args:
         cls: the dataclass to build.
@@ -99,11 +99,6 @@ def config_from_dict(cls: type[C], values: Mapping[str, Any], where: str = "") -
         optional = (field.default, field.default_factory) != (dataclasses.MISSING,) * 2
         require(optional or name in arguments, f"the setting '{where}{name}' is missing")
     return cls(**arguments)
-
-
-def config_to_dict(config: Any) -> dict[str, Any]:
-    """Turn a configuration into nested dicts of plain values, ready for JSON."""
-    return dataclasses.asdict(config)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from shared.console import err_console
 from shared.device import Device
-from shared.errors import UserError
+from shared.errors import UserError, require
 from shared.metrics import code_usage, count_codes, median_sdr, sdr_windows
 from shared.songs.cache import CachedSong, build_cache
 from shared.sources import SOURCES
@@ -80,8 +80,13 @@ class VQVAETask(Task):
         lowest = min(figures[f"min_perplexity_{source}"] for source in SOURCES)
         return f"{super().headline(figures)}, lowest perplexity {lowest:.1f}"
 
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that a resumed run must share."""
+        return {"config": asdict(self.config)}
+
     def metadata(self) -> dict[str, Any]:
-        return {"config": asdict(self.config), "bass_removal": asdict(BassRemoval())}
+        """Return what `load_codec` reads from the checkpoint's JSON."""
+        return {**self.identity(), "bass_removal": asdict(BassRemoval())}
 
 
 def summarise(scores: np.ndarray, counts: np.ndarray) -> dict[str, float]:
@@ -133,6 +138,11 @@ def train_vqvae(
     Raises:
         UserError: unusable data, settings, device or checkpoint.
     """
+    require(
+        config.loss.compares_sound,
+        "every loss term that compares sound is off: give 'loss.waveform', 'loss.stft', 'loss.snr' "
+        "or 'loss.magnitude' a weight above 0",
+    )
     cache = build_cache(data, sample_rate=config.model.sample_rate)
     train, valid = list(cache.split("train")), list(cache.split("valid"))
     if not valid:

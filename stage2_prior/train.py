@@ -168,6 +168,10 @@ class PriorTask(Task):
         figures = _likelihood_metrics(measured)
         return {"score": -figures["bits_per_second_conditional"], **figures}
 
+    def identity(self) -> dict[str, Any]:
+        """Return the settings and the format of the codes, which a resumed run must share."""
+        return {"config": asdict(self.config), "codes": asdict(self.model.format)}
+
     def metadata(self) -> dict[str, Any]:
         """Return what the JSON of a checkpoint holds about the model and its training."""
         return {**prior_metadata(self.model), "config": asdict(self.config)}

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import cli
 from shared.codes.codec import CodeFormat
-from shared.config import config_to_dict, load_config
+from shared.config import load_config
 from shared.training.checkpoint import save_checkpoint
 from stage1_vqvae.codec import load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
@@ -145,7 +145,7 @@ def write_codec(folder: Path, seed: int) -> Path:
     config = load_config(VQVAEConfig, PRESETS, "tiny")
     torch.manual_seed(seed)
     weights = VQVAE(config.model).state_dict()
-    meta = {"stage": "vqvae", "config": config_to_dict(config)}
+    meta = {"stage": "vqvae", "config": dataclasses.asdict(config)}
     save_checkpoint(folder / "model.safetensors", weights, meta)
     return folder
 

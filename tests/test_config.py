@@ -19,6 +19,7 @@ from shared.errors import UserError, require
 from shared.training.settings import TrainSettings
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.model import VQVAE
+from stage1_vqvae.train import train_vqvae
 from stage2_prior.config import PRESETS as PRIOR_PRESETS
 from stage2_prior.config import PriorConfig
 
@@ -337,6 +338,15 @@ def test_the_smallest_model_that_the_ranges_allow_can_be_built_and_run() -> None
     spectrum = model.decode(codes, torch.ones(1, 4))
     assert spectrum.shape == (1, 2, 4, 17)
     assert spectrum.isfinite().all()
+
+
+def test_a_loss_that_compares_no_sound_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    overrides = [f"loss.{name}=0" for name in ("waveform", "stft", "snr", "magnitude")]
+    config = load_config(VQVAEConfig, PRESETS, "tiny", overrides=overrides)
+    assert config.loss.usage > 0
+    with pytest.raises(UserError, match="every loss term that compares sound is off"):
+        train_vqvae(tmp_path / "none", tmp_path / "run", config)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_dataclass_that_code_builds_is_trusted_except_for_joint_rules() -> None:

@@ -7,7 +7,7 @@ header a JSON object with everything else. It is one file so that no kill can se
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from shared.atomic import atomic_path
-from shared.config import config_to_dict
 from shared.errors import UserError, require
 from shared.json_files import jsonable
 from shared.training.checkpoint import WEIGHTS_NAME
@@ -66,7 +65,7 @@ def run_identity(settings: TrainSettings, task: Mapping[str, Any]) -> dict[str, 
     `task` is the task's part of it. It may repeat the settings under "config.": each is listed once,
     without that prefix.
     """
-    tree = json.loads(json.dumps({"train": config_to_dict(settings), **task}))
+    tree = json.loads(json.dumps({"train": asdict(settings), **task}))
     return {name.removeprefix("config."): value for name, value in _leaves(tree, "")}
 
 
