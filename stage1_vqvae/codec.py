@@ -1,7 +1,7 @@
-"""The trained VQ-VAE as a codec: audio in, integer codes out, and back, in chunks of flat memory.
+"""The trained VQ-VAE as a codec, which encodes and decodes in chunks so that memory stays flat.
 
-A chunk is coded with as many frames around it as the network can see, and these are cut off again; so chunked
-coding equals whole coding.
+A chunk is computed together with as many frames around it as the network's output depends on, and
+these are cut off again. Chunked coding therefore equals whole coding.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from shared.errors import UserError
 from shared.sources import SOURCES
 from shared.training.checkpoint import load_checkpoint, load_weights
 from stage1_vqvae.config import VQVAEConfig
-from stage1_vqvae.model import VQVAE
+from stage1_vqvae.model import VQVAE, decoder_sizes, encoder_sizes
 from stage1_vqvae.spectral import num_frames
 
 SHIPPED = Path(__file__).parent / "weights" / "compact.safetensors"
@@ -38,7 +38,7 @@ class BassRemoval:
 
 
 class VQVAECodec:
-    """Implements `shared.codec.Codec` with a trained VQ-VAE."""
+    """Implements `shared.codes.codec.Codec` with a trained VQ-VAE."""
 
     def __init__(
         self,
@@ -48,6 +48,15 @@ class VQVAECodec:
         chunk_frames: int = 1024,
         audible_bass: float = BassRemoval.audible_bass,
     ) -> None:
+        """Wrap a model for inference.
+
+        Args:
+            model: the trained network. It is switched to evaluation mode.
+            config: the settings it was trained with.
+            fingerprint: the name of its checkpoint.
+            chunk_frames: how many frames are coded at once.
+            audible_bass: see `BassRemoval`.
+        """
         self.model = model.eval()
         self.config = config
         self.fingerprint = fingerprint
@@ -58,9 +67,8 @@ class VQVAECodec:
         self.cardinality = config.model.entries
         self.chunk_frames = chunk_frames
         self.audible_bass = audible_bass
-        reach = config.model.kernel // 2
-        self._encoder_reach = reach * config.model.encoder_blocks
-        self._decoder_reach = reach * config.model.decoder_blocks
+        self._encoder_reach = encoder_sizes(config.model).reach
+        self._decoder_reach = decoder_sizes(config.model).reach
 
     @property
     def frame_rate(self) -> float:
@@ -68,12 +76,12 @@ class VQVAECodec:
         return self.sample_rate / self.hop
 
     def num_frames(self, num_samples: int) -> int:
-        """Frames that `encode` returns for so many samples."""
+        """Count the frames that `encode` returns for `num_samples` samples."""
         return num_frames(num_samples, self.hop)
 
     @torch.inference_mode()
     def encode(self, audio: np.ndarray) -> np.ndarray:
-        """Audio float32 [2, N] to codes uint16 [sources, codebooks, frames]."""
+        """Encode audio float32 `[2, N]` into codes uint16 `[sources, codebooks, frames]`."""
         frames = self.num_frames(audio.shape[-1])
         pieces = []
         for start in range(0, frames, self.chunk_frames):
@@ -89,7 +97,12 @@ class VQVAECodec:
     def decode(
         self, codes: np.ndarray, num_samples: int, sources: Sequence[str] | None = None
     ) -> np.ndarray:
-        """Codes [sources, codebooks, frames] to audio float32 [2, num_samples] of the named sources (None: all).
+        """Decode codes `[sources, codebooks, frames]` into audio float32 `[2, num_samples]`.
+
+        Args:
+            codes: all sources' codes.
+            num_samples: the length of the audio; the number of frames must fit it.
+            sources: the names of the sources to decode together; None decodes all.
 
         Raises:
             UserError: codes of another shape or cardinality, or an unknown source.
@@ -104,7 +117,8 @@ class VQVAECodec:
         selection = self._selection(sources)
         indices = torch.from_numpy(codes.astype(np.int64)).permute(2, 0, 1)[None]
         audio = np.empty((2, num_samples), np.float32)
-        for start in range(0, frames - 1, self.chunk_frames):  # a block lies between two frames
+        # Two neighbouring frames overlap in one block of `hop` samples.
+        for start in range(0, frames - 1, self.chunk_frames):
             stop = min(frames - 1, start + self.chunk_frames)
             low = max(0, start - self._decoder_reach)
             high = min(frames, stop + 1 + self._decoder_reach)
@@ -128,10 +142,10 @@ class VQVAECodec:
 
 
 def load_codec(path: Path | None = None, device: str = "cpu") -> VQVAECodec:
-    """The codec of a run folder or .safetensors file; without one, the codec that ships with the project.
+    """Load a codec from a run folder or a .safetensors file; None loads the shipped codec.
 
     Raises:
-        UserError: no such checkpoint, of another stage, damaged.
+        UserError: there is no such checkpoint, it is of another stage, or it is damaged.
     """
     checkpoint = load_checkpoint(SHIPPED if path is None else path, "vqvae")
     config = checkpoint.read("config", VQVAEConfig)
@@ -147,7 +161,7 @@ def load_codec(path: Path | None = None, device: str = "cpu") -> VQVAECodec:
 
 
 def _slice(audio: np.ndarray, start: int, stop: int) -> Tensor:
-    """Samples [start, stop) of audio [2, N], zeros outside it."""
+    """Return the samples [start, stop) of audio `[2, N]`, with zeros outside the audio."""
     inside = audio[:, max(0, start) : max(0, stop)]
     right = (stop - start) - max(0, -start) - inside.shape[-1]
     piece = np.pad(np.asarray(inside, np.float32), ((0, 0), (max(0, -start), right)))

@@ -1,4 +1,4 @@
-"""Training of stage 1: the task that the engine runs, and the function behind `train-vqvae`."""
+"""Training of stage 1: the task for the training loop, and the function behind `train-vqvae`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -23,18 +23,25 @@ from stage1_vqvae.model import VQVAE
 from stage1_vqvae.quantizer import softness
 from stage1_vqvae.remix import Remixer
 
-# A codebook whose perplexity is under this share of its entries is named in a warning.
+# A codebook whose perplexity is below this share of its entries is named in a warning.
 COLLAPSE = 1 / 16
 
 
 class VQVAETask(Task):
-    """Remixed stems in, losses and per-source validation SDR out."""
+    """Trains the VQ-VAE on remixed stems, and validates it by the SDR of each source."""
 
     stage = "vqvae"
 
     def __init__(
         self, config: VQVAEConfig, train: list[CachedSong], valid: list[CachedSong]
     ) -> None:
+        """Make a model with the random weights of the seed.
+
+        Args:
+            config: all settings.
+            train: the songs to train on.
+            valid: the songs to validate on.
+        """
         self.config = config
         torch.manual_seed(config.train.seed)
         self.model = VQVAE(config.model)
@@ -50,9 +57,11 @@ class VQVAETask(Task):
         ]
 
     def make_batch(self, step: int, rank: int, world: int) -> dict[str, Tensor]:
+        """Return a batch of `Remixer`."""
         return self.remixer.batch(step, rank, world)
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Return the terms of `vqvae_loss`."""
         state = softness(self.config.quantizer, step / self.config.train.steps)
         stems, selection = batch["stems"], batch["selection"]
         output = model(stems.sum(1), selection, state)
@@ -62,7 +71,7 @@ class VQVAETask(Task):
         )
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Median SDR over 1 s windows of songs not trained on, and use of the codebooks, per source."""
+        """Measure median SDR and use of the codebooks, by source, on songs not trained on."""
         assert isinstance(model, VQVAE)
         model_config = self.config.model
         codec = VQVAECodec(model, self.config, fingerprint="in training")
@@ -77,6 +86,7 @@ class VQVAETask(Task):
         return summarise(np.stack(scores, axis=-1), counts)
 
     def headline(self, figures: dict[str, float]) -> str:
+        """Return the figures to show beside the progress bar."""
         lowest = min(figures[f"min_perplexity_{source}"] for source in SOURCES)
         return f"{super().headline(figures)}, lowest perplexity {lowest:.1f}"
 
@@ -90,10 +100,15 @@ class VQVAETask(Task):
 
 
 def summarise(scores: np.ndarray, counts: np.ndarray) -> dict[str, float]:
-    """Figures from SDR [sources, songs] (nan where silent) and code counts [sources, codebooks, entries].
+    """Summarise validation, and name collapsed codebooks in a warning.
 
-    Of each source: the median SDR; over its codebooks the mean perplexity, the lowest one, and the mean
-    share of the entries that occur. Names collapsed codebooks in a warning.
+    Args:
+        scores: SDR `[sources, songs]`; nan where a source is silent.
+        counts: how often each code occurs, `[sources, codebooks, entries]`.
+
+    Returns:
+        For each source its median SDR and, over its codebooks, the mean perplexity, the lowest
+        perplexity and the mean share of the entries that occur. "score" is the mean SDR.
     """
     sdr = dict(zip(SOURCES, median_sdr(scores).tolist(), strict=True))
     use = code_usage(counts)
@@ -128,12 +143,15 @@ def train_vqvae(
     device: Device = "auto",
     init_from: Path | None = None,
 ) -> Path:
-    """Train stage 1 on a folder of stems; returns the path of the best checkpoint.
+    """Train stage 1 on a folder of stems, and return the path of the best checkpoint.
 
     Args:
         data: MUSDB18, MUSDB18-HQ or any folder of songs with four stems.
-        out: run folder, see `shared.training.loop.fit` for its files.
-        init_from: a checkpoint of the same sizes to start the weights from.
+        out: the run folder; `shared.training.loop.fit` lists its files.
+        config: all settings.
+        resume: whether to continue the run in `out`.
+        device: what to compute on.
+        init_from: a checkpoint of the same sizes whose weights training starts from.
 
     Raises:
         UserError: unusable data, settings, device or checkpoint.

@@ -1,12 +1,13 @@
 """The codec: chunked coding equals whole coding, lengths are exact, wrong codes are refused."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from shared.config import config_to_dict, load_config
+from shared.config import load_config
 from shared.errors import UserError
 from shared.sources import BASS, SOURCES
 from shared.training.checkpoint import save_checkpoint
@@ -38,18 +39,18 @@ def config() -> VQVAEConfig:
 
 
 @pytest.fixture(scope="module")
-def model(config) -> VQVAE:
+def model(config: VQVAEConfig) -> VQVAE:
     torch.manual_seed(0)
     return VQVAE(config.model)
 
 
 @pytest.fixture(scope="module")
-def whole(model, config) -> VQVAECodec:
+def whole(model: VQVAE, config: VQVAEConfig) -> VQVAECodec:
     return VQVAECodec(model, config, "test", chunk_frames=10**6)
 
 
 @pytest.fixture(scope="module")
-def chunked(model, config) -> VQVAECodec:
+def chunked(model: VQVAE, config: VQVAEConfig) -> VQVAECodec:
     return VQVAECodec(model, config, "test", chunk_frames=CHUNK)
 
 
@@ -58,7 +59,7 @@ def song(num_samples: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("num_samples", LENGTHS)
-def test_chunked_equals_whole(whole, chunked, num_samples):
+def test_chunked_equals_whole(whole: VQVAECodec, chunked: VQVAECodec, num_samples: int) -> None:
     codes = whole.encode(song(num_samples))
     assert codes.dtype == np.uint16
     assert codes.shape == (4, whole.num_codebooks, whole.num_frames(num_samples))
@@ -71,7 +72,9 @@ def test_chunked_equals_whole(whole, chunked, num_samples):
 
 
 @pytest.mark.parametrize("num_samples", [HOP, 777])
-def test_inference_is_the_models_hard_forward(model, whole, num_samples):
+def test_inference_is_the_models_hard_forward(
+    model: VQVAE, whole: VQVAECodec, num_samples: int
+) -> None:
     """Evaluation output = decode(codes), exactly what the last phase of training optimises."""
     mixture = torch.from_numpy(song(num_samples))[None]
     only_bass = torch.eye(4)[BASS][None]
@@ -86,14 +89,14 @@ def test_inference_is_the_models_hard_forward(model, whole, num_samples):
     )
 
 
-def test_decoding_all_is_decoding_every_source_named(whole):
+def test_decoding_all_is_decoding_every_source_named(whole: VQVAECodec) -> None:
     codes = whole.encode(song(777))
     np.testing.assert_array_equal(
         whole.decode(codes, 777), whole.decode(codes, 777, tuple(reversed(SOURCES)))
     )
 
 
-def test_every_sources_codes_are_heard(whole):
+def test_every_sources_codes_are_heard(whole: VQVAECodec) -> None:
     codes = whole.encode(song(777))
     everything = whole.decode(codes, 777)
     for source in range(len(SOURCES)):
@@ -104,7 +107,7 @@ def test_every_sources_codes_are_heard(whole):
         assert np.abs(muted - everything).max() > 1e-4
 
 
-def test_a_source_left_out_is_not_heard(whole):
+def test_a_source_left_out_is_not_heard(whole: VQVAECodec) -> None:
     codes = whole.encode(song(777))
     changed = codes.copy()
     changed[BASS] = 0
@@ -115,27 +118,29 @@ def test_a_source_left_out_is_not_heard(whole):
 @pytest.mark.parametrize(
     "shape", [(3, 2, 3), (4, 1, 3), (4, 2, 2), (4, 2, 4), (4, 2)], ids=lambda s: str(list(s))
 )
-def test_codes_of_another_shape_are_refused(whole, shape):
+def test_codes_of_another_shape_are_refused(whole: VQVAECodec, shape: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match=r"codes are \[.*needs \[4, 2, 3\]"):
         whole.decode(np.zeros(shape, np.uint16), 2 * HOP)
 
 
 @pytest.mark.parametrize(("code", "dtype"), [(8, np.uint16), (-1, np.int64)])
-def test_codes_out_of_range_are_refused(whole, code, dtype):
+def test_codes_out_of_range_are_refused(whole: VQVAECodec, code: int, dtype: type) -> None:
     codes = np.zeros((4, 2, 3), dtype)
     codes[2, 1, 1] = code
     with pytest.raises(UserError, match=f"a code is {code}"):
         whole.decode(codes, 2 * HOP)
 
 
-def test_an_unknown_source_is_refused(whole):
-    with pytest.raises(UserError, match="no source 'guitar': choose of vocals, bass"):
+def test_an_unknown_source_is_refused(whole: VQVAECodec) -> None:
+    with pytest.raises(UserError, match="no source 'guitar': choose from vocals, bass"):
         whole.decode(np.zeros((4, 2, 3), np.uint16), 2 * HOP, ["bass", "guitar"])
 
 
-def test_load_codec_reads_what_training_saves(model, config, whole, tmp_path):
+def test_load_codec_reads_what_training_saves(
+    model: VQVAE, config: VQVAEConfig, whole: VQVAECodec, tmp_path: Path
+) -> None:
     halves = {name: tensor.half() for name, tensor in model.state_dict().items()}
-    meta = {"stage": "vqvae", "config": config_to_dict(config)}
+    meta = {"stage": "vqvae", "config": asdict(config)}
     save_checkpoint(tmp_path / "model.safetensors", halves, meta)
     codec = load_codec(tmp_path, "cpu")
     assert (codec.sample_rate, codec.hop, codec.sources) == (44100, HOP, SOURCES)

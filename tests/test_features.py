@@ -27,7 +27,7 @@ def tone(index: int, phase: float = 0.0, gain: float = 0.1) -> torch.Tensor:
     return wave.float().expand(1, 2, -1)
 
 
-def test_size_at_hop_1024(features):
+def test_size_at_hop_1024(features: Features) -> None:
     assert features.low == 160
     assert features.averages.shape == (1025 - 160, BANDS)
     assert features.size == 688 == PHASED + 2 * BANDS
@@ -35,7 +35,7 @@ def test_size_at_hop_1024(features):
 
 
 @pytest.mark.parametrize(("rate", "hop"), [(RATE, HOP), (RATE, 64), (8000, 16), (192000, 16)])
-def test_every_high_bin_is_in_exactly_one_band(rate, hop):
+def test_every_high_bin_is_in_exactly_one_band(rate: int, hop: int) -> None:
     features = Features(rate, hop)
     assert features.low + len(features.averages) == hop + 1
     assert ((features.averages > 0).sum(1) == 1).all()
@@ -43,28 +43,28 @@ def test_every_high_bin_is_in_exactly_one_band(rate, hop):
     assert features(torch.zeros(1, 2, 3 * hop)).shape == (1, 2, features.size)
 
 
-def test_bands_are_of_equal_ratio(features):
+def test_bands_are_of_equal_ratio(features: Features) -> None:
     first = features.averages.argmax(0) + features.low
     ratios = first[1:] / first[:-1]
     expected = (1025 / 160) ** (1 / BANDS)
     torch.testing.assert_close(ratios, torch.full_like(ratios, expected), rtol=0.01, atol=0)
 
 
-def test_phases_are_heard_below_and_not_above(features):
+def test_phases_are_heard_below_and_not_above(features: Features) -> None:
     assert LOW_TONE * RATE / (2 * HOP) < PHASE_HZ < HIGH_TONE * RATE / (2 * HOP)
     for index, heard in ((LOW_TONE, True), (HIGH_TONE, False)):
         one, other = (features(tone(index, phase)) for phase in (0.0, 1.0))
         assert ((one - other).abs().max() > 0.1) == heard
 
 
-def test_levels_are_heard_above(features):
+def test_levels_are_heard_above(features: Features) -> None:
     quiet, loud = (features(tone(HIGH_TONE, gain=gain))[0, 1] for gain in (0.1, 0.2))
     band = PHASED + features.averages[HIGH_TONE - features.low].argmax()  # mid's come first
     assert quiet.argmax() == band
     assert loud[band] / quiet[band] == pytest.approx(2**COMPRESSION, rel=1e-3)
 
 
-def test_inverted_polarity_inverts_what_has_phase_only(features):
+def test_inverted_polarity_inverts_what_has_phase_only(features: Features) -> None:
     noise = 0.1 * torch.randn(1, 2, 4 * HOP, generator=torch.Generator().manual_seed(0))
     one, other = features(noise), features(-noise)
     torch.testing.assert_close(other[..., :PHASED], -one[..., :PHASED])
@@ -72,7 +72,7 @@ def test_inverted_polarity_inverts_what_has_phase_only(features):
 
 
 @pytest.mark.parametrize("sizes", [{"hop": 8}, {"sample_rate": 4000}, {"sample_rate": 10**6}])
-def test_sizes_without_bins_on_both_sides_are_refused(sizes):
+def test_sizes_without_bins_on_both_sides_are_refused(sizes: dict[str, int]) -> None:
     (name,) = sizes
     with pytest.raises(UserError, match=f"'model.{name}'"):
         config_from_dict(ModelConfig, sizes, "model.")

@@ -36,7 +36,7 @@ def reconstruction(selected: torch.Tensor, complement: torch.Tensor) -> Reconstr
     )
 
 
-def test_a_perfect_estimate_costs_nothing():
+def test_a_perfect_estimate_costs_nothing() -> None:
     audio = noise(0)
     assert stft_distance(audio, audio) == 0
     assert magnitude_distance(spectrum(audio), audio) == 0
@@ -44,31 +44,31 @@ def test_a_perfect_estimate_costs_nothing():
     assert negative_snr(loud, loud).item() == pytest.approx(math.log10(SNR_FLOOR), abs=0.01)
 
 
-def test_negative_snr_is_a_tenth_of_decibels():
+def test_negative_snr_is_a_tenth_of_decibels() -> None:
     target = 100 * noise(0)
     assert negative_snr(1.1 * target, target).item() == pytest.approx(-2, abs=0.05)  # 20 dB
     assert negative_snr(0 * target, target).item() == pytest.approx(0, abs=0.01)  # silence: 0 dB
 
 
-def test_negative_snr_of_a_silent_target_is_finite_and_falls_with_the_error():
+def test_negative_snr_of_a_silent_target_is_finite_and_falls_with_the_error() -> None:
     silence = torch.zeros(2, 2, 4096)
     loud, soft, none = (negative_snr(g * noise(0), silence) for g in (1.0, 0.1, 0.0))
     assert loud > soft > none == 0
 
 
-def test_magnitude_does_not_hear_phase():
+def test_magnitude_does_not_hear_phase() -> None:
     audio = noise(0)
     assert magnitude_distance(spectrum(-audio), audio) == pytest.approx(0)
     assert magnitude_distance(spectrum(0.5 * audio), audio) > 0.01
 
 
-def test_stft_distance_is_linear_in_level():
+def test_stft_distance_is_linear_in_level() -> None:
     audio = noise(0)
     half, silence = stft_distance(0.5 * audio, audio), stft_distance(0 * audio, audio)
     assert (half / silence).item() == pytest.approx(0.5, abs=0.01)
 
 
-def test_usage_is_zero_at_uniform_and_log_m_at_collapse():
+def test_usage_is_zero_at_uniform_and_log_m_at_collapse() -> None:
     presence = torch.ones(3, 4)
     uniform = torch.zeros(3, 5, 4, 2, 8)
     collapsed = uniform.clone()
@@ -77,7 +77,7 @@ def test_usage_is_zero_at_uniform_and_log_m_at_collapse():
     assert usage_divergence(collapsed, presence).item() == pytest.approx(math.log(8), abs=1e-4)
 
 
-def test_usage_leaves_absent_sources_out():
+def test_usage_leaves_absent_sources_out() -> None:
     logits = torch.zeros(2, 5, 4, 2, 8)
     logits[0, :, 1, :, 0] = 50  # bass has collapsed in the example that has none
     presence = torch.ones(2, 4)
@@ -86,7 +86,7 @@ def test_usage_leaves_absent_sources_out():
 
 
 @pytest.mark.parametrize("term", list(OFF))
-def test_a_term_alone_is_the_weighted_loss(term):
+def test_a_term_alone_is_the_weighted_loss(term: str) -> None:
     output = reconstruction(noise(1), noise(2))
     config = LossConfig(**{**OFF, term: 2.0})
     losses = vqvae_loss(output, noise(3), noise(4), torch.ones(2, 4), config)
@@ -94,7 +94,7 @@ def test_a_term_alone_is_the_weighted_loss(term):
     torch.testing.assert_close(losses["loss"], 2 * losses[term])
 
 
-def test_without_complement_the_complement_does_not_count():
+def test_without_complement_the_complement_does_not_count() -> None:
     losses = [
         vqvae_loss(
             reconstruction(noise(1), complement),
@@ -108,7 +108,7 @@ def test_without_complement_the_complement_does_not_count():
     torch.testing.assert_close(*losses)
 
 
-def test_the_loss_is_the_same_for_both_selections():
+def test_the_loss_is_the_same_for_both_selections() -> None:
     """Selecting X or its complement is one and the same example."""
     config = LossConfig(waveform=1, stft=1, snr=1, magnitude=1)
     one = vqvae_loss(

@@ -19,12 +19,12 @@ def logits() -> torch.Tensor:
 
 
 @pytest.fixture(params=[False, True], ids=["per-source", "shared"])
-def quantizer(request) -> Quantizer:
+def quantizer(request: pytest.FixtureRequest) -> Quantizer:
     torch.manual_seed(0)
     return Quantizer(SOURCES, BOOKS, ENTRIES, SIZE, shared=request.param)
 
 
-def test_shapes(quantizer, logits):
+def test_shapes(quantizer: Quantizer, logits: torch.Tensor) -> None:
     vectors = quantizer(logits, Softness())
     codes = quantizer.codes(logits)
     assert vectors.shape == (BATCH, FRAMES, SOURCES, BOOKS * SIZE)
@@ -32,7 +32,7 @@ def test_shapes(quantizer, logits):
     assert quantizer.lookup(codes).shape == vectors.shape
 
 
-def test_training_mixes_the_entries(quantizer, logits):
+def test_training_mixes_the_entries(quantizer: Quantizer, logits: torch.Tensor) -> None:
     """q = sum_k y_k e_k, codebooks of a source side by side."""
     weights = assign(logits, QUIET)
     vectors = quantizer(logits, QUIET)
@@ -42,32 +42,32 @@ def test_training_mixes_the_entries(quantizer, logits):
     assert (weights.amax(-1) < 1).any()  # soft indeed
 
 
-def test_inference_takes_the_best_entry(quantizer, logits):
+def test_inference_takes_the_best_entry(quantizer: Quantizer, logits: torch.Tensor) -> None:
     codes = quantizer.codes(logits)
     assert torch.equal(codes, logits.argmax(-1))
     book = quantizer.codebooks.expand(SOURCES, -1, -1, -1)[2, 0]
     torch.testing.assert_close(quantizer.lookup(codes)[0, 1, 2, :SIZE], book[codes[0, 1, 2, 0]])
 
 
-def test_a_cold_mixture_is_the_lookup(quantizer, logits):
+def test_a_cold_mixture_is_the_lookup(quantizer: Quantizer, logits: torch.Tensor) -> None:
     cold = quantizer(logits, Softness(temperature=1e-4, noise=0.0))
     torch.testing.assert_close(cold, quantizer.lookup(quantizer.codes(logits)))
 
 
-def test_shared_codebooks_read_alike_for_all_sources():
+def test_shared_codebooks_read_alike_for_all_sources() -> None:
     shared = Quantizer(SOURCES, BOOKS, ENTRIES, SIZE, shared=True)
     codes = torch.randint(ENTRIES, (1, FRAMES, 1, BOOKS)).expand(-1, -1, SOURCES, -1)
     vectors = shared.lookup(codes)
     assert all(torch.equal(vectors[:, :, 0], vectors[:, :, s]) for s in range(SOURCES))
 
 
-def test_weights_sum_to_one_and_sharpen_as_it_cools(logits):
+def test_weights_sum_to_one_and_sharpen_as_it_cools(logits: torch.Tensor) -> None:
     hot, cold = (assign(logits, Softness(t, noise=0.0)) for t in (2.0, 0.2))
     torch.testing.assert_close(hot.sum(-1), torch.ones(hot.shape[:-1]))
     assert (cold.amax(-1) >= hot.amax(-1)).all()
 
 
-def test_gumbel_noise_draws_entries_by_their_probability():
+def test_gumbel_noise_draws_entries_by_their_probability() -> None:
     """The Gumbel-max trick: the argmax of z + g is a sample of softmax(z)."""
     torch.manual_seed(0)
     logits = torch.tensor([0.0, 1.0, 2.0]).repeat(20000, 1)
@@ -76,7 +76,9 @@ def test_gumbel_noise_draws_entries_by_their_probability():
     torch.testing.assert_close(shares, logits[0].softmax(-1), rtol=0, atol=0.015)
 
 
-def test_the_straight_through_phase_is_hard_forward_and_soft_backward(quantizer, logits):
+def test_the_straight_through_phase_is_hard_forward_and_soft_backward(
+    quantizer: Quantizer, logits: torch.Tensor
+) -> None:
     soft, hard = (logits.clone().requires_grad_() for _ in range(2))
     hard_vectors = quantizer(hard, Softness(0.5, noise=0.0, hard=True))
     torch.testing.assert_close(hard_vectors, quantizer.lookup(quantizer.codes(logits)))
@@ -87,7 +89,9 @@ def test_the_straight_through_phase_is_hard_forward_and_soft_backward(quantizer,
 
 
 @pytest.mark.parametrize("state", [Softness(), QUIET, Softness(0.3, 0.0, hard=True)])
-def test_gradients_reach_logits_and_codebooks(quantizer, logits, state):
+def test_gradients_reach_logits_and_codebooks(
+    quantizer: Quantizer, logits: torch.Tensor, state: Softness
+) -> None:
     logits.requires_grad_()
     quantizer(logits, state).square().sum().backward()
     assert logits.grad.isfinite().all()
@@ -103,7 +107,7 @@ def encoded() -> torch.Tensor:
 
 
 @pytest.fixture(params=[False, True], ids=["per-source", "shared"])
-def tied(request) -> Quantizer:
+def tied(request: pytest.FixtureRequest) -> Quantizer:
     """Every book moved a little from where all start, as training does."""
     torch.manual_seed(0)
     quantizer = Quantizer(SOURCES, BOOKS, ENTRIES, SIZE, shared=request.param, tied=True)
@@ -112,19 +116,21 @@ def tied(request) -> Quantizer:
     return quantizer
 
 
-def test_the_encoder_gives_logits_or_points(quantizer, tied, logits, encoded):
+def test_the_encoder_gives_logits_or_points(
+    quantizer: Quantizer, tied: Quantizer, logits: torch.Tensor, encoded: torch.Tensor
+) -> None:
     assert (quantizer.inputs, tied.inputs) == (ENTRIES, SIZE)
     assert quantizer.logits(logits) is logits
     assert tied.logits(encoded).shape == logits.shape
 
 
-def test_tied_logits_take_the_nearest_entry(tied, encoded):
+def test_tied_logits_take_the_nearest_entry(tied: Quantizer, encoded: torch.Tensor) -> None:
     books = tied.codebooks.expand(SOURCES, -1, -1, -1)
     distances = (encoded.tanh()[..., None, :] - books).square().sum(-1)
     assert torch.equal(tied.codes(tied.logits(encoded)), distances.argmin(-1))
 
 
-def test_tied_logits_fall_with_the_squared_distance(tied, encoded):
+def test_tied_logits_fall_with_the_squared_distance(tied: Quantizer, encoded: torch.Tensor) -> None:
     """By half of it, times SHARPNESS in units of an entry's own cube: 8 entries of side 2 / 8^(1/6)."""
     books = tied.codebooks.expand(SOURCES, -1, -1, -1)
     distances = (encoded.tanh()[..., None, :] - books).square().sum(-1)
@@ -132,13 +138,13 @@ def test_tied_logits_fall_with_the_squared_distance(tied, encoded):
     torch.testing.assert_close(assign(tied.logits(encoded), QUIET), expected)
 
 
-def test_a_cold_mixture_is_the_lookup_when_tied(tied, encoded):
+def test_a_cold_mixture_is_the_lookup_when_tied(tied: Quantizer, encoded: torch.Tensor) -> None:
     logits = tied.logits(encoded)
     cold = tied(logits, Softness(temperature=1e-5, noise=0.0))
     torch.testing.assert_close(cold, tied.lookup(tied.codes(logits)))
 
 
-def test_a_tied_mixture_is_about_its_point():
+def test_a_tied_mixture_is_about_its_point() -> None:
     """So that the gradient passes the quantiser nearly unchanged; an untied mixture knows no such point."""
     quantizer = Quantizer(1, 1, 64, 6, tied=True)
     points = 0.5 * torch.randn(1, 200, 1, 1, 6, generator=torch.Generator().manual_seed(2))
@@ -147,7 +153,7 @@ def test_a_tied_mixture_is_about_its_point():
     assert correlation > 0.9
 
 
-def test_tied_entries_start_evenly_in_the_cube():
+def test_tied_entries_start_evenly_in_the_cube() -> None:
     books = Quantizer(SOURCES, BOOKS, 64, 6, tied=True).codebooks
     assert books.amin() >= -1
     assert books.amax() <= 1
@@ -157,7 +163,9 @@ def test_tied_entries_start_evenly_in_the_cube():
 
 
 @pytest.mark.parametrize("state", [Softness(), QUIET, Softness(0.6, 0.0, hard=True)])
-def test_gradients_reach_encoder_and_codebooks_when_tied(tied, encoded, state):
+def test_gradients_reach_encoder_and_codebooks_when_tied(
+    tied: Quantizer, encoded: torch.Tensor, state: Softness
+) -> None:
     encoded.requires_grad_()
     tied(tied.logits(encoded), state).square().sum().backward()
     assert encoded.grad.isfinite().all()
@@ -165,7 +173,7 @@ def test_gradients_reach_encoder_and_codebooks_when_tied(tied, encoded, state):
     assert tied.codebooks.grad.abs().sum((2, 3)).min() > 0
 
 
-def test_only_the_compact_preset_ties_logits():
+def test_only_the_compact_preset_ties_logits() -> None:
     tied = {
         name: load_config(VQVAEConfig, PRESETS, name).model.tied_logits
         for name in ("compact", "paper", "tiny")
@@ -173,7 +181,7 @@ def test_only_the_compact_preset_ties_logits():
     assert tied == {"compact": True, "paper": False, "tiny": False}
 
 
-def test_schedule_golden_numbers():
+def test_schedule_golden_numbers() -> None:
     schedule = QuantizerSchedule(
         temperature_start=1.0,
         temperature_end=0.4,
@@ -187,6 +195,6 @@ def test_schedule_golden_numbers():
     assert [s.hard for s in seen] == [False] * 5 + [True] * 2
 
 
-def test_the_papers_schedule_never_moves():
+def test_the_papers_schedule_never_moves() -> None:
     schedule = QuantizerSchedule(1.0, 1.0, 0.6, noise_full_at=0.0, hard_from=1.0)
     assert {repr(softness(schedule, p)) for p in (0.0, 0.5, 1.0)} == {repr(Softness())}

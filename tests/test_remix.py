@@ -1,6 +1,7 @@
 """Training mixtures: pure functions of the step, shared out over processes, as configured."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from shared.songs.cache import StemCache, build_cache
 from shared.sources import SOURCES
 from stage1_vqvae.config import RemixConfig
 from stage1_vqvae.remix import Remixer
+from tests.conftest import WriteSong
 
 RATE = 44100
 PLAIN = RemixConfig(
@@ -24,7 +26,7 @@ PLAIN = RemixConfig(
 
 
 @pytest.fixture(scope="module")
-def cache(stem_folder, tmp_path_factory) -> StemCache:
+def cache(stem_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> StemCache:
     return build_cache(stem_folder, tmp_path_factory.mktemp("cache"), RATE)
 
 
@@ -32,7 +34,7 @@ def remixer(cache: StemCache, config: RemixConfig, batch_size: int = 8, seed: in
     return Remixer(cache.split("train"), config, RATE, seed, batch_size)
 
 
-def test_shapes_and_values(cache):
+def test_shapes_and_values(cache: StemCache) -> None:
     batch = remixer(cache, RemixConfig(segment_seconds=0.25)).batch(0)
     assert batch["stems"].shape == (8, 4, 2, RATE // 4)
     assert batch["stems"].dtype == torch.float32
@@ -41,7 +43,7 @@ def test_shapes_and_values(cache):
         assert set(batch[name].unique().tolist()) <= {0.0, 1.0}
 
 
-def test_a_batch_is_a_function_of_seed_and_step(cache):
+def test_a_batch_is_a_function_of_seed_and_step(cache: StemCache) -> None:
     first, again = (remixer(cache, RemixConfig(segment_seconds=0.1)).batch(5) for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     for other in (
@@ -51,7 +53,7 @@ def test_a_batch_is_a_function_of_seed_and_step(cache):
         assert not torch.equal(first["stems"], other["stems"])
 
 
-def test_processes_share_the_batch(cache):
+def test_processes_share_the_batch(cache: StemCache) -> None:
     make = remixer(cache, RemixConfig(segment_seconds=0.1))
     whole, shares = make.batch(3), [make.batch(3, rank, 2) for rank in range(2)]
     for name in whole:
@@ -59,7 +61,7 @@ def test_processes_share_the_batch(cache):
         assert torch.equal(whole[name][1::2], shares[1][name])
 
 
-def test_coherent_sources_come_from_one_moment_of_one_song(cache):
+def test_coherent_sources_come_from_one_moment_of_one_song(cache: StemCache) -> None:
     songs = {song.name: song.read_all() for song in cache.split("train")}
     for stems in remixer(cache, PLAIN).batch(0)["stems"].numpy():
         found = [
@@ -71,7 +73,7 @@ def test_coherent_sources_come_from_one_moment_of_one_song(cache):
         assert len(found) == 1
 
 
-def test_incoherent_sources_come_from_different_songs(cache):
+def test_incoherent_sources_come_from_different_songs(cache: StemCache) -> None:
     config = replace(PLAIN, coherent=0.0)
     batch = remixer(cache, config, batch_size=16).batch(0)["stems"].numpy()
     songs = {song.name: song.read_all() for song in cache.split("train")}
@@ -83,14 +85,14 @@ def test_incoherent_sources_come_from_different_songs(cache):
     assert any(len(set(names)) > 1 for names in origins)
 
 
-def test_an_absent_source_is_silent_and_marked(cache):
+def test_an_absent_source_is_silent_and_marked(cache: StemCache) -> None:
     batch = remixer(cache, replace(PLAIN, absent=0.5), batch_size=16).batch(0)
     sounding = (batch["stems"].abs().amax((2, 3)) > 0).float()
     assert torch.equal(sounding, batch["presence"])
     assert 0 < batch["presence"].mean() < 1
 
 
-def test_a_source_that_no_song_has_is_absent(write_song, tmp_path):
+def test_a_source_that_no_song_has_is_absent(write_song: WriteSong, tmp_path: Path) -> None:
     silence = np.zeros((RATE, 2), np.float32)
     for name in ("train/a", "train/b", "valid/c"):
         write_song(tmp_path / name, seconds=1.0, vocals=silence)
@@ -101,24 +103,24 @@ def test_a_source_that_no_song_has_is_absent(write_song, tmp_path):
         assert batch["presence"][:, 1:].all()
 
 
-def test_gains_stay_in_their_range(cache):
+def test_gains_stay_in_their_range(cache: StemCache) -> None:
     plain = remixer(cache, PLAIN).batch(0)["stems"]
     louder = remixer(cache, replace(PLAIN, gain_low_db=6.0, gain_high_db=6.0)).batch(0)["stems"]
     torch.testing.assert_close(louder, plain * 10 ** (6 / 20))
 
 
-def test_a_song_shorter_than_the_segment_is_padded(cache):
+def test_a_song_shorter_than_the_segment_is_padded(cache: StemCache) -> None:
     batch = remixer(cache, replace(PLAIN, segment_seconds=3.0)).batch(0)["stems"]
     assert batch.shape[-1] == 3 * RATE
     assert not batch[..., 2 * RATE :].any()
 
 
-def test_single_source_selections(cache):
+def test_single_source_selections(cache: StemCache) -> None:
     always = remixer(cache, replace(PLAIN, single_source=1.0)).batch(0)["selection"]
     assert (always.sum(1) == 1).all()
 
 
-def test_single_source_selections_choose_sources_that_sound(cache):
+def test_single_source_selections_choose_sources_that_sound(cache: StemCache) -> None:
     config = replace(PLAIN, single_source=1.0, absent=0.5)
     batch = remixer(cache, config, batch_size=64).batch(0)
     selection, presence = batch["selection"], batch["presence"]
@@ -129,7 +131,7 @@ def test_single_source_selections_choose_sources_that_sound(cache):
     assert (selection[some] <= presence[some]).all()
 
 
-def test_no_songs_is_a_user_error():
+def test_no_songs_is_a_user_error() -> None:
     with pytest.raises(UserError, match="train"):
         Remixer([], PLAIN, RATE, 0, 1)
 

@@ -25,7 +25,7 @@ def counts_of_entries(*used: tuple[int, int]) -> np.ndarray:
     return counts
 
 
-def test_validation_figures_golden_numbers(capsys):
+def test_validation_figures_golden_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     sdr = np.array([[1.0, 2.0, 6.0], [np.nan, 3.0, 5.0], [0.0, 0.0, 0.0], [np.nan] * 3])
     figures = summarise(sdr, counts_of_entries((64, 32), (16, 8), (4, 4), (64, 64)))
     assert np.isnan(figures.pop("sdr_other"))  # silent throughout
@@ -52,21 +52,21 @@ def test_validation_figures_golden_numbers(capsys):
     assert capsys.readouterr().err == ""  # 4 of 64 is the least that is no collapse
 
 
-def test_a_collapsed_codebook_is_named(capsys):
+def test_a_collapsed_codebook_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     summarise(np.ones((4, 1)), counts_of_entries((64, 64), (64, 3), (64, 64), (1, 64)))
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("warning: codebook 1 of bass has collapsed (perplexity 3.0 of 64)")
     assert second.startswith("warning: codebook 0 of other has collapsed (perplexity 1.0 of 64)")
 
 
-def test_the_bar_shows_score_and_lowest_perplexity(stem_folder: Path):
+def test_the_bar_shows_score_and_lowest_perplexity(stem_folder: Path) -> None:
     config = load_config(VQVAEConfig, PRESETS, "tiny")
     task = VQVAETask(config, list(build_cache(stem_folder).split("train")), [])
     figures = summarise(np.ones((4, 1)), counts_of_entries((64, 64), (64, 8), (64, 64), (32, 64)))
     assert task.headline(figures) == "score 1.000, lowest perplexity 8.0"
 
 
-def test_a_step_of_the_shipped_recipe(stem_folder: Path, tmp_path: Path):
+def test_a_step_of_the_shipped_recipe(stem_folder: Path, tmp_path: Path) -> None:
     """bf16, Muon, tied logits and straight-through together, on little audio."""
     preset = load_config(VQVAEConfig, PRESETS, "compact")
     assert preset.train.precision == "bf16-mixed"
