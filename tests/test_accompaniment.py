@@ -106,7 +106,7 @@ def test_a_clip_of_a_mixture_is_heard_as_a_users_song(
     codec, length = Oracle(stems), stems.shape[-1]
     codes = codec.encode(stems.sum(0))
     song = song_codes(codec, codes, length)
-    (mixed,) = mixed_clips([Clip(song, 0, codes.shape[-1], length)], tmp_path, codec)
+    (mixed,) = mixed_clips([Clip(0, song, 0, codes.shape[-1], length)], tmp_path, codec)
     assert mixed.bass_found
     assert mixed.accompaniment.shape == codes.shape
     true, rest = stems[BASS], stems.sum(0) - stems[BASS]
@@ -134,5 +134,5 @@ def test_a_clip_without_bass_stays_as_it_is(stems: np.ndarray, write_song, tmp_p
     write_song(tmp_path / "test" / "song", **by_source)
     codec, length = Oracle(stems), stems.shape[-1]
     song = song_codes(codec, codec.encode(stems.sum(0)), length)
-    clip = Clip(song, 0, codec.num_frames(length), length)
+    clip = Clip(0, song, 0, codec.num_frames(length), length)
     assert not mixed_clips([clip], tmp_path, codec)[0].bass_found

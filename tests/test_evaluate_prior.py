@@ -21,19 +21,14 @@ from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage2_prior.bootstrap import bootstrap_mean
-from stage2_prior.clips import (
-    Clip,
-    load_clips,
-    mixed_clips,
-    pitch_match_share,
-    shifted_by_a_bar,
-)
+from stage2_prior.clip_measurements import JudgedSound, pitch_match_share, shifted_by_a_bar
+from stage2_prior.clips import Clip, load_clips, mixed_clips
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.evaluate import evaluate_prior
 from stage2_prior.frechet import BANDS, embed, frechet_distance
 from stage2_prior.likelihood import song_likelihood
 from stage2_prior.model import Prior
-from stage2_prior.report_sections import Judged, bass_removal_section
+from stage2_prior.report_sections import bass_removal_section
 from stage2_prior.sampling import FREE, SamplingSettings
 from stage2_prior.sequences import SongTokens
 
@@ -122,22 +117,22 @@ def test_a_whole_evaluation(codes: Path, codec: VQVAECodec, prior: Prior, tmp_pa
         f"report.{e}" for e in ("json", "md", "png")
     }
     assert report.songs == ("a", "bb")
-    assert [rung.name for rung in report.comparison] == [
+    assert [row.name for row in report.comparison] == [
         "silence",
         "another song's bass",
         "true bass, a bar late",
-        "ours",
+        "generated",
         "true bass, from its codes",
     ]
     assert report.comparison[0].figures["voiced_share"].mean == 0
     assert report.comparison[-1].frechet == pytest.approx(0, abs=1e-6)
-    assert [gate.name for gate in report.sections] == [
+    assert [section.name for section in report.sections] == [
         "Codec",
-        "Listening",
+        "Encoder",
         "Next code",
-        "Singing",
+        "Given notes",
         "Continuation",
-        "Writing",
+        "Generation",
         "Guidance",
     ]
     read = json.loads((tmp_path / "report.json").read_text())
@@ -159,19 +154,19 @@ def test_songs_with_a_bass_in_them_are_judged_too(
     report = evaluate_prior(
         codes, codec, prior, tmp_path / "out", seconds=SECONDS, data=tmp_path / "songs"
     )
-    assert [rung.name for rung in report.comparison][3:] == [
-        "ours",
-        "ours, the bass taken out of the mix",
+    assert [row.name for row in report.comparison][3:] == [
+        "generated",
+        "generated, bass removed from the mixture",
         "true bass, from its codes",
         "true bass",
     ]
     stem = report.comparison[-1]
     assert stem.frechet == pytest.approx(0, abs=1e-6)
     assert stem.figures["rms_db"].mean == pytest.approx(20 * np.log10(0.2 / 2**0.5), abs=0.1)
-    gates = {gate.name: gate.figures for gate in report.sections}
-    assert list(gates)[-2:] == ["Bass taken out", "Guidance"]
-    assert "chord tones, difference" in gates["Bass taken out"]
-    assert "clips within 6 dB of 'true bass'" in gates["Writing"]
+    sections = {section.name: section.figures for section in report.sections}
+    assert list(sections)[-2:] == ["Bass removal", "Guidance"]
+    assert "chord tones, difference" in sections["Bass removal"]
+    assert "clips within 6 dB of 'true bass'" in sections["Generation"]
 
 
 def test_songs_other_than_those_of_the_codes(
@@ -188,15 +183,15 @@ def test_songs_other_than_those_of_the_codes(
 
 
 def test_what_taking_the_bass_out_costs_is_a_difference_song_by_song() -> None:
-    def judged(*roots: float) -> list[Judged]:
+    def judged(*roots: float) -> list[JudgedSound]:
         figures = [BassFigures(root, 0.5, np.nan, 0, 0, 0, 0, 0, 0) for root in roots]
-        return [Judged(each, np.empty((0, BANDS))) for each in figures]
+        return [JudgedSound(each, np.empty((0, BANDS))) for each in figures]
 
-    rungs = {
-        "ours": judged(0.2, 0.9, 0.5),
-        "ours, the bass taken out of the mix": judged(0.1, 0.8, 0.4),
+    lines = {
+        "generated": judged(0.2, 0.9, 0.5),
+        "generated, bass removed from the mixture": judged(0.1, 0.8, 0.4),
     }
-    figures = bass_removal_section(rungs, [True, False, True]).figures
+    figures = bass_removal_section(lines, [True, False, True]).figures
     root = figures["root on downbeats, difference"]
     assert (root.low, root.mean, root.high) == pytest.approx((-0.1, -0.1, -0.1))
     assert figures["chord tones, difference"].mean == 0
@@ -248,7 +243,7 @@ def test_an_embedding_a_second() -> None:
 
 def test_what_is_sung(codec: VQVAECodec) -> None:
     song = make_song(codec, "a")
-    clip = Clip(song, 0, codec.num_frames(2 * RATE), 2 * RATE)
+    clip = Clip(0, song, 0, codec.num_frames(2 * RATE), 2 * RATE)
     time = np.arange(2 * RATE) / RATE
     low, high = (0.3 * np.sin(2 * np.pi * hertz * time) for hertz in (55.0, 82.41))
     half = np.where(time < 1, low, high)
@@ -263,7 +258,7 @@ def test_what_is_sung(codec: VQVAECodec) -> None:
 
 
 def test_a_bar_late(codec: VQVAECodec) -> None:
-    clip = Clip(make_song(codec, "a"), 0, codec.num_frames(5 * RATE), 5 * RATE)
+    clip = Clip(0, make_song(codec, "a"), 0, codec.num_frames(5 * RATE), 5 * RATE)
     audio = np.zeros((2, 5 * RATE), np.float32)
     audio[:, 0] = 1
     assert np.flatnonzero(shifted_by_a_bar(audio, clip)[0]).tolist() == [2 * RATE]
