@@ -54,11 +54,10 @@ class SongTokens:
             confidence = np.zeros(song.num_frames, np.float32)
         tokens = np.concatenate((notes[None], bass)).astype(small)
         root = np.full(song.num_frames, UNKNOWN, np.int8)
-        for chord in (song.song or {}).get("chords", ()):
-            if chord.get("root") is None:  # no chord, or one that nobody could name
-                continue
-            start, end = (round(chord[edge] * song.frame_rate) for edge in ("start", "end"))
-            root[start:end] = chord["root"]
+        for chord in song.facts.chords:
+            if chord.root is not None:
+                start, end = (round(t * song.frame_rate) for t in (chord.start, chord.end))
+                root[start:end] = chord.root
         return cls(song.track, song.split, accompaniment.astype(small), tokens, confidence, root)
 
     @property

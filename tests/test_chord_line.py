@@ -4,33 +4,11 @@ import numpy as np
 import pytest
 
 from shared.errors import UserError
-from shared.music.chord import Chord, parse_chord
+from shared.music.chord import Chord
 from shared.music.notes import NoteVocabulary
 from stage2_prior.chord_line import allowed_notes, place_chords, read_chord_file
 
 RATE = 22050
-
-
-@pytest.mark.parametrize(
-    ("symbol", "chord"),
-    [
-        ("C", (0, "maj", 0)),
-        ("Am", (9, "min", 9)),
-        ("F#m7", (6, "min7", 6)),
-        ("Bb/D", (10, "maj", 2)),
-        ("Cb", (11, "maj", 11)),
-        ("Em7b5", (4, "hdim7", 4)),
-        ("G7sus4", (7, "sus7", 7)),
-    ],
-)
-def test_chord_symbols(symbol: str, chord: tuple[int, str, int]) -> None:
-    assert parse_chord(symbol) == chord
-
-
-@pytest.mark.parametrize("symbol", ["H", "", "Am/", "c", "Cfoo", "C/x"])
-def test_what_is_no_chord(symbol: str) -> None:
-    with pytest.raises(UserError, match="not a chord"):
-        parse_chord(symbol)
 
 
 def test_a_chord_file(tmp_path: Path) -> None:

@@ -22,6 +22,11 @@ class Note:
     pitch: int
     velocity: int = 96
 
+    @property
+    def end(self) -> float:
+        """Where it ends, in seconds."""
+        return self.onset + self.duration
+
 
 class NoteVocabulary:
     """The tokens of a monophonic line: a rest, or a pitch that starts or continues in this frame.
@@ -81,7 +86,7 @@ def notes_to_tokens(notes: Iterable[Note], num_frames: int, frame_rate: float) -
     tokens = np.full(num_frames, NoteVocabulary.REST, np.uint8)
     for note in sorted(notes, key=lambda note: (note.onset, -note.pitch)):
         start = round(note.onset * frame_rate)
-        end = max(start + 1, round((note.onset + note.duration) * frame_rate))
+        end = max(start + 1, round(note.end * frame_rate))
         if start < 0 or start >= num_frames:
             continue
         tokens[start] = NoteVocabulary.onset(note.pitch)
