@@ -1,6 +1,8 @@
 """Evaluation and ablation: the files they leave, and figures of codecs whose figures are known."""
 
 import json
+import tracemalloc
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import pytest
 
 from shared.config import load_config
 from shared.errors import UserError
-from shared.songs.cache import build_cache
+from shared.songs.cache import CachedSong, build_cache
+from shared.sound.masking import HOP
 from shared.sources import SOURCES
 from stage1_vqvae.ablate import ablate, variants
 from stage1_vqvae.bss_eval import bss_eval, load_museval
@@ -23,6 +26,20 @@ from stage1_vqvae.train import train_vqvae
 from tests.conftest import WriteSong
 
 Evaluated = tuple[VQVAEReport, Path]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_vectors() -> Iterator[None]:
+    """The nearest neighbours and the t-SNE of 2,000 vectors take seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stage1_vqvae.embedding_report.FRAMES_PER_SOURCE", 40)
+        yield
+
+
+@pytest.fixture
+def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """t-SNE takes most of the time of a short evaluation."""
+    monkeypatch.setattr("stage1_vqvae.evaluate.draw_tsne", lambda points, path: None)
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +102,56 @@ def test_the_floor_is_the_mixture(evaluated: Evaluated, stem_folder: Path) -> No
     assert [row.sdr[source] for source in SOURCES] == pytest.approx(expected)
 
 
-def test_seconds_and_songs_are_limited(stem_folder: Path, run: Path, tmp_path: Path) -> None:
+def test_seconds_and_songs_are_limited(
+    stem_folder: Path, run: Path, tmp_path: Path, no_picture: None
+) -> None:
     report = evaluate_vqvae(stem_folder, run, tmp_path, "train", songs=1, seconds=1.0)
     assert (len(report.songs), report.seconds) == (1, 1.0)
+
+
+def test_memory_does_not_grow_with_the_number_of_songs(
+    run: Path, write_song: WriteSong, tmp_path: Path, no_picture: None
+) -> None:
+    for name in ("train/a", "valid/b", "test/c", "test/d", "test/e", "test/f"):
+        write_song(tmp_path / "data" / name, seconds=1.0)
+
+    def peak(songs: int) -> int:
+        """Bytes that Python and numpy had allocated at most."""
+        tracemalloc.start()
+        evaluate_vqvae(tmp_path / "data", run, tmp_path / "out", songs=songs)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    build_cache(tmp_path / "data")
+    stems_of_a_song = 4 * 2 * 44100 * 4
+    assert peak(4) - peak(1) < stems_of_a_song / 4
+
+
+def test_a_long_song_is_read_in_blocks(
+    run: Path,
+    stem_folder: Path,
+    tmp_path: Path,
+    no_picture: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its stems, mixture and masked estimates are never there as a whole."""
+    monkeypatch.setattr("stage1_vqvae.evaluate.SHORT_SECONDS", 0.5)
+    longest = 0
+    read = CachedSong.read_all
+
+    def spy(song: CachedSong, start: int = 0, length: int | None = None) -> np.ndarray:
+        nonlocal longest
+        samples = read(song, start, length)
+        longest = max(longest, samples.shape[-1])
+        return samples
+
+    monkeypatch.setattr(CachedSong, "read_all", spy)
+    monkeypatch.setattr("shared.sound.masking.BLOCK", 4 * HOP)
+    monkeypatch.setattr("stage1_vqvae.evaluate.BLOCK", 4 * HOP)
+    report = evaluate_vqvae(stem_folder, run, tmp_path)
+    assert report.seconds == 2.0
+    assert longest <= 0.5 * 44100
 
 
 def test_mistakes(stem_folder: Path, run: Path, tmp_path: Path, write_song: WriteSong) -> None:
@@ -199,7 +263,11 @@ def test_museval_gives_the_other_figures() -> None:
 
 
 def test_museval_beside_our_own_figures(
-    stem_folder: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stem_folder: Path,
+    run: Path,
+    tmp_path: Path,
+    no_picture: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """museval itself needs a minute for this second, and is tested above: here its figures are given."""
 
