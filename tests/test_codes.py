@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from shared.codes.codec import CodeFormat
+from shared.codes.decoding import decode_file
 from shared.codes.manifest import Manifest, read_manifest, require_format, write_manifest
 from shared.codes.song_codes import FORMAT, SongCodes, require_codec, require_fingerprint
 from shared.errors import UserError
@@ -263,3 +265,28 @@ def test_codes_must_fit_the_codec(song: SongCodes) -> None:
     song.view("alone")[0, 0, 0] = 8
     with pytest.raises(UserError, match="hold 8, but a codebook has entries 0 to 7"):
         require_codec(song, ToyCodec())
+
+
+def test_codes_are_decoded_at_the_level_of_the_song(song: SongCodes, tmp_path: Path) -> None:
+    file, out = tmp_path / "song.codes.safetensors", tmp_path / "out" / "song.wav"
+    song.save(file)
+    decode_file(file, out, ToyCodec(), "alone", ["bass"])
+    samples, rate = soundfile.read(out, always_2d=True)
+    assert (rate, samples.shape) == (100, (60, 2))
+    codes = np.repeat(song.view("alone")[1, 0], 10)[:60]
+    expected = codes / 32 / 0.5  # the song was encoded at half its level
+    np.testing.assert_allclose(samples, np.stack([expected, expected], axis=1), atol=2e-5)
+
+    decode_file(file, out, ToyCodec())
+    codes = np.repeat(song.view("mixture")[:, 0].sum(0), 10)[:60]
+    assert codes.max() > 16  # beyond full scale
+    samples, _ = soundfile.read(out, always_2d=True)
+    np.testing.assert_allclose(samples[:, 0], codes / codes.max(), atol=5e-5)
+
+
+def test_codes_of_another_codec_are_not_decoded(song: SongCodes, tmp_path: Path) -> None:
+    file, out = tmp_path / "song.codes.safetensors", tmp_path / "song.wav"
+    dataclasses.replace(song, fingerprint="toy-2").save(file)
+    with pytest.raises(UserError, match=r"codec checkpoint toy-2.*in use is toy-1"):
+        decode_file(file, out, ToyCodec())
+    assert not out.exists()

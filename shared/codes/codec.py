@@ -5,12 +5,14 @@ Stage 2 sees a codec only as this protocol, never as a class of stage 1.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from shared.config import Range
+from shared.errors import UserError
 
 
 class Codec(Protocol):
@@ -110,3 +112,16 @@ class CodeFormat:
     def frame_rate(self) -> float:
         """Frames per second."""
         return self.sample_rate / self.hop
+
+
+def require_frame(song: Path, seconds: float, codec: Codec) -> None:
+    """Check that the song in a file lasts at least one frame of codes.
+
+    Raises:
+        UserError: it is shorter.
+    """
+    if seconds * codec.frame_rate < 1:
+        raise UserError(
+            f"{song} lasts {1000 * seconds:.0f} ms, less than a frame of "
+            f"{1000 / codec.frame_rate:.0f} ms: give a longer song"
+        )
