@@ -1,4 +1,4 @@
-"""Presets: TOML files that are read into frozen, validated dataclasses.
+"""Read presets, which are TOML files, into frozen and validated dataclasses.
 
 A configuration is a tree of frozen dataclasses. Loading checks the name of every key, the type of
 every value against the annotation of its field, and every number against the `Range` in that
@@ -22,7 +22,7 @@ C = TypeVar("C")
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """The numbers that a setting may take: from `low` to `high`, both included.
+    """A range holds the numbers that a setting may take, from `low` to `high`, both included.
 
     It annotates a field: `steps: Annotated[int, Range(1, 1000)] = 10`.
     """
@@ -31,7 +31,7 @@ class Range:
     high: float
 
     def __contains__(self, value: float) -> bool:
-        """Whether `value` lies in the range; nan lies in none."""
+        """Return whether `value` lies in the range; nan lies in none."""
         return self.low <= value <= self.high
 
     def __str__(self) -> str:
@@ -103,8 +103,8 @@ def config_from_dict(cls: type[C], values: Mapping[str, Any], where: str = "") -
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        if not path.is_file():  # reading from a pipe would wait for ever
-            raise UserError(f"cannot read the configuration {path}: there is no such file")
+        if path.exists() and not path.is_file():  # reading from a pipe would wait for ever
+            raise UserError(f"cannot read the configuration {path}: it is not a regular file")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read the configuration {path}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""The terminal: a console for results, a console for progress and errors, and a progress bar."""
+"""Print to the terminal: results on one console, progress and errors on another."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ err_console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class ProgressBar:
-    """A progress bar with a note beside it."""
+    """A progress bar shows the steps that are done, and a note after them."""
 
     def __init__(self, progress: Progress, description: str, total: int, completed: int) -> None:
         """Add a bar to rich's `progress`."""

@@ -1,8 +1,8 @@
-"""The one exception that reaches a user as a sentence instead of a traceback."""
+"""Define the one exception that reaches a user as a sentence instead of a traceback."""
 
 
 class UserError(Exception):
-    """A mistake that the user can correct.
+    """This error is a mistake that the user can correct.
 
     The message says what is wrong, where, and what to do.
     """

@@ -1,4 +1,4 @@
-"""One process at a time: a lock that several processes share through a file."""
+"""Let one process at a time do something, by a lock that processes share through a file."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""JSON files for people and programs to read."""
+"""Write JSON files for people and programs to read."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The configuration of stage 1. Presets: `paper`, `compact`, `tiny`."""
+"""Define the configuration of stage 1. Its presets are `paper`, `compact` and `tiny`."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ Decibels = Annotated[float, Range(-60, 60)]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of the network. Every width and depth is our choice, because the paper gives none."""
+    """State the sizes of the network. Each is our choice, because the paper gives none."""
 
     # The encoder separates frequencies below 3.45 kHz from those above: both need some bins.
     sample_rate: Annotated[int, Range(8000, 192000)] = 44100
@@ -44,7 +44,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class QuantizerSchedule:
-    """How temperature and noise change over training; positions are fractions of all steps."""
+    """State how temperature and noise change over training, at fractions of all steps."""
 
     temperature_start: Temperature = 1.0
     temperature_end: Temperature = 0.3
@@ -55,7 +55,7 @@ class QuantizerSchedule:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the loss terms; 0 switches a term off.
+    """State the weights of the loss terms; 0 switches a term off.
 
     The paper has the first two terms, on the selection and on its complement.
     """
@@ -69,7 +69,7 @@ class LossConfig:
 
     @property
     def compares_sound(self) -> bool:
-        """Whether any term compares the decoded sound with its target.
+        """Tell whether any term compares the decoded sound with its target.
 
         Without such a term nothing is learnt.
         """
@@ -78,7 +78,7 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class RemixConfig:
-    """How training mixtures are made of stems."""
+    """State how training mixtures are made of stems."""
 
     segment_seconds: Annotated[float, Range(0.1, 60)] = 1.5
     coherent: Fraction = 0.5  # share of examples whose sources come from one moment of one song
@@ -98,7 +98,7 @@ class RemixConfig:
 
 @dataclass(frozen=True)
 class ValidationConfig:
-    """What is measured while training."""
+    """State what is measured while training."""
 
     songs: Annotated[int, Range(1, 100_000)] = 16  # at most
     seconds: Annotated[float, Range(1, 3600)] = 10.0  # from the middle of each song
@@ -106,7 +106,7 @@ class ValidationConfig:
 
 @dataclass(frozen=True)
 class VQVAEConfig:
-    """The whole configuration of a `train-vqvae` run."""
+    """Hold the whole configuration of a `train-vqvae` run."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     quantizer: QuantizerSchedule = field(default_factory=QuantizerSchedule)

@@ -1,4 +1,4 @@
-"""Settings of the prior: its network, what is hidden from it in training, and how it is trained."""
+"""Define the configuration of stage 2: the prior's network, its data, and its training."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ Weight = Annotated[float, Range(0, 1000)]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of the Transformer."""
+    """State the sizes of the Transformer."""
 
     dim: Annotated[int, Range(8, 8192)] = 256
     # A single head has no output matrix in x-transformers, and sampling needs one.
@@ -47,7 +47,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What is hidden from the model in training, and what each part of the loss weighs.
+    """State what is hidden from the model in training, and the weight of each part of the loss.
 
     The next-code loss spends nearly all its bits on timbre and phase, and a decoder that may trust
     its own history ignores the song. Hence the weights of the notes, and the hidden history.
@@ -78,7 +78,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """The whole configuration of a `train-prior` run."""
+    """Hold the whole configuration of a `train-prior` run."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainSettings = field(default_factory=TrainSettings)

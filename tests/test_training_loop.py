@@ -1,4 +1,4 @@
-"""The training loop: it does what a loop written out in PyTorch does, and keeps the best weights."""
+"""The training loop does what a loop written out in PyTorch does, and keeps the best weights."""
 
 import json
 import math

@@ -22,7 +22,7 @@ AVERAGED = replace(SETTINGS, ema_decay=0.9)
 
 
 class Regression(Task):
-    """Fits a line to batches drawn from (step, index); noise in the loss stands for Gumbel noise."""
+    """Fits a line to batches drawn from (step, index), with noise in the loss if asked for."""
 
     stage = "toy"
 

@@ -38,7 +38,7 @@ _MAX_BUILDERS = 4  # decoding a song of 5 minutes takes about 0.5 GB
 
 @dataclass(frozen=True)
 class CachedSong:
-    """A decoded song. Several threads may read it at once.
+    """A cached song is decoded and lies on disk. Several threads may read it at once.
 
     `silent` says for each of SOURCES whether its stem is all zeros.
     """
@@ -53,7 +53,7 @@ class CachedSong:
 
     @property
     def stems(self) -> np.memmap:
-        """The whole song, int16 `[4, num_samples, 2]`, mapped anew at each use.
+        """Map the whole song, int16 `[4, num_samples, 2]`, anew at each use.
 
         A map that is kept open holds a file descriptor, and a data set may have more songs than a
         process may have descriptors.
@@ -110,13 +110,13 @@ class CachedSong:
 
 @dataclass(frozen=True)
 class StemCache:
-    """The songs of a data folder, decoded into `folder`."""
+    """A stem cache has the songs of a data folder, decoded into `folder`."""
 
     songs: tuple[CachedSong, ...]
     folder: Path
 
     def split(self, name: Split) -> tuple[CachedSong, ...]:
-        """The songs of one split."""
+        """Return the songs of one split."""
         return tuple(song for song in self.songs if song.split == name)
 
 
@@ -155,7 +155,7 @@ def build_cache(
 
 @dataclass(frozen=True)
 class _Recipe:
-    """How one song's cache entry is made and recognised."""
+    """A recipe says how one song's cache entry is made and recognised."""
 
     track: Track
     data: Path

@@ -33,7 +33,7 @@ STEM_MP4 = ".stem.mp4"
 
 @dataclass(frozen=True)
 class Track:
-    """A song on disk.
+    """A track is a song on disk.
 
     It consists of four `stems` (source name -> file) or of one `stem_mp4`; the other is None.
     `song_json` is the file of that name beside the stems, or None.
@@ -47,7 +47,7 @@ class Track:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The audio files that this song is made of."""
+        """List the audio files that this song is made of."""
         return (self.stem_mp4,) if self.stem_mp4 else tuple((self.stems or {}).values())
 
 

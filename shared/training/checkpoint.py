@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors weights with a JSON file of the same name beside them. Never pickle.
+"""Write and read checkpoints: safetensors weights with a JSON file of the same name beside them.
 
 The JSON holds `stage`, `format`, `config`, `step`, `metrics` and `fingerprint` (a digest of the
 weights). That of a prior also holds the fingerprint of the codec whose codes it was trained on.
@@ -29,7 +29,7 @@ C = TypeVar("C")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights as they are stored, and the metadata beside them."""
+    """A checkpoint holds the weights as they are stored, and the metadata beside them."""
 
     path: Path
     weights: dict[str, torch.Tensor]

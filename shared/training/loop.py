@@ -1,4 +1,4 @@
-"""One training loop for both stages, on Lightning Fabric.
+"""Train either stage with one loop, on Lightning Fabric.
 
 A run is a pure function of its configuration: the batch and the noise of a step are derived from
 (seed, step), never from what came before. So a resumed run ends with the same weights as an
@@ -38,7 +38,7 @@ from shared.training.state import (
 
 
 class Task(ABC):
-    """What is trained: a model, its data and its loss."""
+    """A task is what a run trains: a model, its data and its loss."""
 
     stage: str
     model: nn.Module

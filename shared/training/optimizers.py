@@ -1,4 +1,4 @@
-"""Optimisers, the moving average of the weights, and the learning rate schedule."""
+"""Make the optimisers and the moving average of the weights, and set the learning rate."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The settings that every training run has, whichever stage is trained."""
+"""Define the settings that every training run has, whichever stage it trains."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ MAY_CHANGE = frozenset({"train.workers", "train.log_every"})
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How long a run trains and how it optimises; the loss and the data are the task's."""
+    """State how long a run trains and how it optimises; the loss and the data are the task's."""
 
     steps: Count = 1000
     batch_size: Annotated[int, Range(1, 65536)] = 8  # summed over all processes

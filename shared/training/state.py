@@ -1,4 +1,4 @@
-"""The state of a training run on disk: all that is needed to resume it, and its log.
+"""Keep the state of a training run on disk: all that is needed to resume it, and its log.
 
 `state.safetensors` holds the weights, the moving average and the optimisers' moments, and in its
 header a JSON object with everything else. It is one file so that no kill can separate the two.
@@ -32,7 +32,7 @@ _HEADER = "run"  # the key of the JSON object in the file's header
 
 @dataclass
 class Run:
-    """Everything that changes while training, and hence everything that is saved to resume.
+    """A run holds everything that changes while training, and hence all that is saved to resume.
 
     `precision` holds the gradient scaler of 16-bit training. `step` counts the finished steps,
     `best` is the highest finite validation score so far, and `seconds` is the time spent training.
@@ -62,8 +62,8 @@ class Run:
 def run_identity(settings: TrainSettings, task: Mapping[str, Any]) -> dict[str, Any]:
     """List what a resumed run must have in common with its beginning, by dotted names.
 
-    `task` is the task's part of it. It may repeat the settings under "config.": each is listed once,
-    without that prefix.
+    `task` is the task's part of it. It may repeat the settings under "config.". Each of them is
+    listed once, without that prefix.
     """
     tree = json.loads(json.dumps({"train": asdict(settings), **task}))
     return {name.removeprefix("config."): value for name, value in _leaves(tree, "")}
