@@ -18,7 +18,8 @@ from stage1_vqvae.quantizer import Softness
 
 CHUNK = 12  # frames
 HOP = 64
-# Lengths around a frame's and a chunk's edges; blocks lie between frames, so decoding has its own edges.
+# Lengths around the edges of frames and of chunks. Decoding has edges of its own, because a block of
+# samples lies between two frames.
 LENGTHS = sorted(
     {1, 2, HOP - 1, HOP, HOP + 1, 777}
     | {
@@ -75,7 +76,7 @@ def test_chunked_equals_whole(whole: VQVAECodec, chunked: VQVAECodec, num_sample
 def test_inference_is_the_models_hard_forward(
     model: VQVAE, whole: VQVAECodec, num_samples: int
 ) -> None:
-    """Evaluation output = decode(codes), exactly what the last phase of training optimises."""
+    """Decoding codes gives exactly the sound that the last phase of training optimises."""
     mixture = torch.from_numpy(song(num_samples))[None]
     only_bass = torch.eye(4)[BASS][None]
     with torch.no_grad():
@@ -96,7 +97,7 @@ def test_decoding_all_is_decoding_every_source_named(whole: VQVAECodec) -> None:
     )
 
 
-def test_every_sources_codes_are_heard(whole: VQVAECodec) -> None:
+def test_the_codes_of_every_source_change_the_sound(whole: VQVAECodec) -> None:
     codes = whole.encode(song(777))
     everything = whole.decode(codes, 777)
     for source in range(len(SOURCES)):
@@ -107,7 +108,7 @@ def test_every_sources_codes_are_heard(whole: VQVAECodec) -> None:
         assert np.abs(muted - everything).max() > 1e-4
 
 
-def test_a_source_left_out_is_not_heard(whole: VQVAECodec) -> None:
+def test_a_source_left_out_does_not_change_the_sound(whole: VQVAECodec) -> None:
     codes = whole.encode(song(777))
     changed = codes.copy()
     changed[BASS] = 0
@@ -125,7 +126,7 @@ def test_codes_of_another_shape_are_refused(whole: VQVAECodec, shape: tuple[int,
 
 @pytest.mark.parametrize(("code", "dtype"), [(8, np.uint16), (-1, np.int64)])
 def test_codes_out_of_range_are_refused(whole: VQVAECodec, code: int, dtype: type) -> None:
-    codes = np.zeros((4, 2, 3), dtype)
+    codes: np.ndarray = np.zeros((4, 2, 3), dtype)
     codes[2, 1, 1] = code
     with pytest.raises(UserError, match=f"a code is {code}"):
         whole.decode(codes, 2 * HOP)
@@ -149,5 +150,5 @@ def test_load_codec_reads_what_training_saves(
     assert len(codec.fingerprint) == 16
     codes = whole.encode(song(5000))
     agreement = (codec.encode(song(5000)) == codes).mean()
-    assert agreement > 0.98  # but for what half precision rounds
+    assert agreement > 0.98  # half precision rounds the weights
     np.testing.assert_allclose(codec.decode(codes, 5000), whole.decode(codes, 5000), atol=1e-3)

@@ -1,14 +1,21 @@
 """Soft mixtures in training, codes at inference, and the schedule between them."""
 
+import math
+
 import pytest
 import torch
 
 from shared.config import load_config
 from stage1_vqvae.config import PRESETS, QuantizerSchedule, VQVAEConfig
-from stage1_vqvae.quantizer import SHARPNESS, Quantizer, Softness, assign, softness
+from stage1_vqvae.quantizer import Quantizer, Softness, assign, softness
 
 BATCH, FRAMES, SOURCES, BOOKS, ENTRIES, SIZE = 2, 5, 4, 3, 8, 6
 QUIET = Softness(temperature=1.0, noise=0.0)
+
+
+def gradient(tensor: torch.Tensor) -> torch.Tensor:
+    assert tensor.grad is not None
+    return tensor.grad
 
 
 @pytest.fixture
@@ -54,11 +61,35 @@ def test_a_cold_mixture_is_the_lookup(quantizer: Quantizer, logits: torch.Tensor
     torch.testing.assert_close(cold, quantizer.lookup(quantizer.codes(logits)))
 
 
-def test_shared_codebooks_read_alike_for_all_sources() -> None:
+def test_shared_codebooks_give_all_sources_the_same_vectors() -> None:
     shared = Quantizer(SOURCES, BOOKS, ENTRIES, SIZE, shared=True)
     codes = torch.randint(ENTRIES, (1, FRAMES, 1, BOOKS)).expand(-1, -1, SOURCES, -1)
     vectors = shared.lookup(codes)
     assert all(torch.equal(vectors[:, :, 0], vectors[:, :, s]) for s in range(SOURCES))
+
+
+def test_weights_are_the_softmax_of_the_logits_over_the_temperature(
+    logits: torch.Tensor,
+) -> None:
+    weights = assign(logits, Softness(0.5, noise=0.0))
+    exponentials = (2 * logits).exp()
+    torch.testing.assert_close(weights, exponentials / exponentials.sum(-1, keepdim=True))
+
+
+def test_gumbel_noise_grows_with_its_scale() -> None:
+    """Its standard deviation is pi / sqrt(6) times the scale; differences have the root of 2 more."""
+    logits = torch.zeros(50_000, 2)
+    for scale in (0.5, 1.0):
+        torch.manual_seed(0)
+        weights = assign(logits, Softness(temperature=1.0, noise=scale))
+        noise = (weights[:, 0] / weights[:, 1]).log()
+        expected = scale * math.pi / math.sqrt(6) * math.sqrt(2)
+        assert noise.std().item() == pytest.approx(expected, rel=0.02)
+
+
+def test_the_hard_phase_draws_no_noise(quantizer: Quantizer, logits: torch.Tensor) -> None:
+    state = Softness(0.5, noise=1.0, hard=True)
+    torch.testing.assert_close(quantizer(logits, state), quantizer(logits, state))
 
 
 def test_weights_sum_to_one_and_sharpen_as_it_cools(logits: torch.Tensor) -> None:
@@ -94,25 +125,25 @@ def test_gradients_reach_logits_and_codebooks(
 ) -> None:
     logits.requires_grad_()
     quantizer(logits, state).square().sum().backward()
-    assert logits.grad.isfinite().all()
-    assert logits.grad.abs().sum((0, 1, 4)).min() > 0
-    assert quantizer.codebooks.grad.abs().sum((2, 3)).min() > 0
+    assert gradient(logits).isfinite().all()
+    assert gradient(logits).abs().sum((0, 1, 4)).min() > 0
+    assert gradient(quantizer.codebooks).abs().sum((2, 3)).min() > 0
 
 
 @pytest.fixture
 def encoded() -> torch.Tensor:
-    """What the encoder gives where logits are tied: points, before they are bounded."""
+    """The encoder's output if logits are tied: points that are not yet bounded to the cube."""
     shape = (BATCH, FRAMES, SOURCES, BOOKS, SIZE)
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture(params=[False, True], ids=["per-source", "shared"])
 def tied(request: pytest.FixtureRequest) -> Quantizer:
-    """Every book moved a little from where all start, as training does."""
+    """A quantiser whose entries were moved a little, as training does."""
     torch.manual_seed(0)
     quantizer = Quantizer(SOURCES, BOOKS, ENTRIES, SIZE, shared=request.param, tied=True)
     with torch.no_grad():
-        quantizer.codebooks += 0.3 * torch.randn_like(quantizer.codebooks)
+        quantizer.codebooks.add_(0.3 * torch.randn_like(quantizer.codebooks))
     return quantizer
 
 
@@ -131,10 +162,11 @@ def test_tied_logits_take_the_nearest_entry(tied: Quantizer, encoded: torch.Tens
 
 
 def test_tied_logits_fall_with_the_squared_distance(tied: Quantizer, encoded: torch.Tensor) -> None:
-    """By half of it, times SHARPNESS in units of an entry's own cube: 8 entries of side 2 / 8^(1/6)."""
+    """By 3.5 times half of it, in units of the cube that each of the 8 entries has to itself."""
     books = tied.codebooks.expand(SOURCES, -1, -1, -1)
     distances = (encoded.tanh()[..., None, :] - books).square().sum(-1)
-    expected = (-SHARPNESS / 2 * distances / 2).softmax(-1)  # the side is the root of 2
+    side = 2 / 8 ** (1 / 6)
+    expected = (-3.5 * distances / 2 / side**2).softmax(-1)
     torch.testing.assert_close(assign(tied.logits(encoded), QUIET), expected)
 
 
@@ -145,7 +177,7 @@ def test_a_cold_mixture_is_the_lookup_when_tied(tied: Quantizer, encoded: torch.
 
 
 def test_a_tied_mixture_is_about_its_point() -> None:
-    """So that the gradient passes the quantiser nearly unchanged; an untied mixture knows no such point."""
+    """Gradients therefore pass the quantiser nearly unchanged."""
     quantizer = Quantizer(1, 1, 64, 6, tied=True)
     points = 0.5 * torch.randn(1, 200, 1, 1, 6, generator=torch.Generator().manual_seed(2))
     mixture = quantizer(quantizer.logits(points), QUIET).flatten(0, 2)
@@ -168,9 +200,9 @@ def test_gradients_reach_encoder_and_codebooks_when_tied(
 ) -> None:
     encoded.requires_grad_()
     tied(tied.logits(encoded), state).square().sum().backward()
-    assert encoded.grad.isfinite().all()
-    assert encoded.grad.abs().sum((0, 1)).min() > 0
-    assert tied.codebooks.grad.abs().sum((2, 3)).min() > 0
+    assert gradient(encoded).isfinite().all()
+    assert gradient(encoded).abs().sum((0, 1)).min() > 0
+    assert gradient(tied.codebooks).abs().sum((2, 3)).min() > 0
 
 
 def test_only_the_compact_preset_ties_logits() -> None:

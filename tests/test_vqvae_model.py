@@ -59,7 +59,7 @@ def test_the_complement_is_the_opposite_selection(
 def test_the_hard_forward_is_decode_of_encode(
     model: VQVAE, mixture: torch.Tensor, selection: torch.Tensor
 ) -> None:
-    """What training sees in its last phase is exactly what inference does."""
+    """The last phase of training computes exactly what inference does."""
     trained = model(mixture, selection, Softness(0.3, noise=0.0, hard=True))
     codes = model.encode(pad_to_frames(mixture, TINY.hop))
     decoded = model.decoder.synthesise(model.decode(codes, selection), SAMPLES)
@@ -93,7 +93,9 @@ def test_the_bass_gradient_stays_with_the_bass_codebooks(
 ) -> None:
     only_bass = torch.tensor([[0, 1, 0, 0]], dtype=torch.float32).expand(3, -1)
     model(mixture, only_bass, Softness()).selected.square().sum().backward()
-    touched = model.quantizer.codebooks.grad.abs().sum((1, 2, 3)) > 0
+    gradient = model.quantizer.codebooks.grad
+    assert gradient is not None
+    touched = gradient.abs().sum((1, 2, 3)) > 0
     assert touched.tolist() == [False, True, False, False]
 
 
@@ -117,7 +119,7 @@ def test_the_envelope_falls_and_the_side_is_quieter() -> None:
     assert (mid.diff() < 0).all()
 
 
-def test_what_is_fixed_is_not_in_the_weights(model: VQVAE) -> None:
+def test_fixed_tensors_are_not_among_the_weights(model: VQVAE) -> None:
     fixed = {name.rpartition(".")[2] for name, _ in model.named_buffers()}
     assert fixed == {"averages", "envelope"}
     assert not any(name.endswith(tuple(fixed)) for name in model.state_dict())
