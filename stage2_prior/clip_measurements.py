@@ -1,4 +1,4 @@
-"""Measure one clip: what a prior generates for it, and the bass lines that this is compared with."""
+"""Measure one clip: what a prior generates for it, and the lines that this is compared with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

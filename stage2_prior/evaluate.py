@@ -2,8 +2,9 @@
 
 The report tests the steps of generation one by one, in the order in which failures arise: the
 codec, the notes that the encoder predicts, the next code after the true history, codes for given
-notes, the continuation of a true beginning, and generation from the accompaniment alone. It compares
-the generated lines with other lines, from silence to the true bass, and it varies the guidance.
+notes, the continuation of a true beginning, and generation from the accompaniment alone. It
+compares the generated lines with other lines, from silence to the true bass, and it varies the
+guidance.
 
 All true codes come from files, so the codec is judged by its sound against the known notes. Its SDR
 is the subject of `evaluate-vqvae`.

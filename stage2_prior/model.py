@@ -66,16 +66,17 @@ class PriorLogits(NamedTuple):
 
 
 class SummedEmbedding(nn.Embedding):
-    """One embedding table for each stream. The vectors of all streams are summed.
-
-    Args:
-        sizes: the number of tokens of each of the K streams.
-        dim: the length D of a vector.
-    """
+    """One embedding table for each stream. The vectors of all streams are summed."""
 
     offsets: Tensor
 
     def __init__(self, sizes: Sequence[int], dim: int) -> None:
+        """Make the tables.
+
+        Args:
+            sizes: the number of tokens of each of the K streams.
+            dim: the length D of a vector.
+        """
         super().__init__(sum(sizes), dim)
         nn.init.normal_(self.weight, std=len(sizes) ** -0.5)
         offsets = torch.tensor([0, *sizes[:-1]]).cumsum(0)
@@ -98,9 +99,6 @@ class Prior(nn.Module):
         balance: the range of levels that generated lines are brought into.
         sizes: the number of tokens of each stream.
         pattern: the delays of the streams.
-
-    Raises:
-        UserError: the delays in the configuration do not fit the codes.
     """
 
     def __init__(
@@ -111,6 +109,18 @@ class Prior(nn.Module):
         sampling: SamplingDefaults | None = None,
         balance: BalanceRange | None = None,
     ) -> None:
+        """Build a model with random weights.
+
+        Args:
+            config: see the attributes.
+            format: see the attributes.
+            fingerprint: see the attributes.
+            sampling: see the attributes; the fallback values by default.
+            balance: see the attributes; the fallback values by default.
+
+        Raises:
+            UserError: the delays in the configuration do not fit the codes.
+        """
         super().__init__()
         self.config, self.format, self.fingerprint = config, format, fingerprint
         self.sampling, self.balance = sampling or SamplingDefaults(), balance or BalanceRange()

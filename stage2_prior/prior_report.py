@@ -90,8 +90,8 @@ def report_markdown(report: PriorReport) -> str:
         ),
         "## Comparison",
         "The figures are judged by the sound alone, with pyin as the pitch tracker. Every line "
-        f"except silence and '{TRUE}' (the stem, if there is such a row) is decoded from codes, and "
-        "its attacks are shaped by its own notes where they are known.",
+        f"except silence and '{TRUE}' (the stem, if there is such a row) is decoded from codes, "
+        "and its attacks are shaped by its own notes where they are known.",
         _comparison_table(report.comparison),
         f"Frechet is the distance from '{report.comparison[-1].name}'. Embedding: {EMBEDDING}.",
     ]

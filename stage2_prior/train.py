@@ -79,20 +79,21 @@ def train_prior(
 
 
 class PriorTask(Task):
-    """The training of the prior, as the training loop runs it.
-
-    Args:
-        corpus: the songs.
-        config: the settings.
-        init_from: see `train_prior`.
-
-    Raises:
-        UserError: no song is for training, or the checkpoint does not fit.
-    """
+    """The training of the prior, as the training loop runs it."""
 
     stage = "prior"
 
     def __init__(self, corpus: Corpus, config: PriorConfig, init_from: Path | None = None) -> None:
+        """Build the model, and choose the windows to validate on.
+
+        Args:
+            corpus: the songs.
+            config: the settings.
+            init_from: see `train_prior`.
+
+        Raises:
+            UserError: no song is for training, or the checkpoint does not fit.
+        """
         self.config = config
         torch.manual_seed(config.train.seed)
         self.model: Prior = Prior(config.model, corpus.format, fingerprint="in training")
@@ -152,7 +153,7 @@ class PriorTask(Task):
         }
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Measure the likelihood of the validation songs, or the encoder alone if only it learns."""
+        """Measure the likelihood of the validation songs, or the encoder if it trains alone."""
         windows, format = self.valid_windows, self.model.format
         if self.config.data.encoder_only:
             encoder = [measure_encoder(model, format, [window]) for window in windows]
