@@ -9,6 +9,7 @@ import torch
 
 from shared.config import load_config
 from shared.errors import UserError
+from shared.sound.separation import CodedMixture
 from shared.sources import SOURCES
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
@@ -98,10 +99,22 @@ def test_without_a_mask_it_is_the_decoders_sound(codec: VQVAECodec) -> None:
     np.testing.assert_allclose(stems.mix, together, rtol=0, atol=1e-6)
 
 
+def test_decoded_sources_have_the_level_of_the_mixture_or_that_of_encoding(
+    codec: VQVAECodec,
+) -> None:
+    coded = CodedMixture.encode(noise(5_000), codec)
+    own, encoded = coded.decode_each(), coded.decode_each(rescale=False)
+    np.testing.assert_allclose(own * np.float32(coded.gain), encoded, rtol=1e-5)
+    for index, source in enumerate(SOURCES):
+        np.testing.assert_array_equal(own[index], coded.decode([source]))
+        np.testing.assert_array_equal(encoded[index], codec.decode(coded.codes, 5_000, [source]))
+
+
 def test_level_does_not_matter(codec: VQVAECodec) -> None:
     """A quiet song is brought to the codec's level, and its stems back to its own."""
     song = noise(10_000)
-    loud, quiet = (separate_samples(g * song, 44100, codec) for g in (1.0, 1 / 64))
+    soft: np.ndarray = song / np.float32(64)
+    loud, quiet = (separate_samples(samples, 44100, codec) for samples in (song, soft))
     np.testing.assert_allclose(64 * quiet.stems["bass"], loud.stems["bass"], rtol=0, atol=1e-4)
 
 
