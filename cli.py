@@ -337,7 +337,8 @@ def make_dataset(
             f"no song was written to {out}: all {len(report.dropped)} were dropped for the reasons "
             "above; give other MIDI files, or ask for composed songs"
         )
-    print(f"{out}: {len(report.songs)} songs written, {len(report.dropped)} dropped")
+    written, kept = len(report.songs) - report.kept, report.kept
+    print(f"{out}: {written} songs written, {kept} already there, {len(report.dropped)} dropped")
 
 
 @command(app)

@@ -8,14 +8,11 @@ import pretty_midi
 import pytest
 
 from shared.band.dataset import make_dataset
-from shared.band.midi_import import (
-    find_midi_files,
-    lowest_voice,
-    read_midi_score,
-    song_title,
-)
-from shared.band.score import ScoreNote
+from shared.band.midi_import import read_midi_score
+from shared.band.score import lowest_voice
+from shared.band.song_jobs import find_midi_files, song_title
 from shared.errors import UserError
+from shared.music.notes import Note
 
 BAR = 2.0  # 120 beats a minute, 4/4
 PROGRESSION = ((9, "min"), (5, "maj"), (0, "maj"), (7, "maj"))
@@ -97,9 +94,9 @@ def test_a_long_song_is_cut_at_the_bar_in_which_the_bass_begins(tmp_path):
 
 
 def test_the_lowest_voice_of_a_chord_and_a_legato_line():
-    chord = [ScoreNote(0.0, 1.0, 43, 90), ScoreNote(0.01, 1.0, 36, 90), ScoreNote(0.5, 0.5, 48, 90)]
+    chord = [Note(0.0, 1.0, 43, 90), Note(0.01, 1.0, 36, 90), Note(0.5, 0.5, 48, 90)]
     assert [(note.onset, note.pitch) for note in lowest_voice(chord)] == [(0.01, 36)]
-    legato = [ScoreNote(0.0, 0.55, 40, 90), ScoreNote(0.5, 0.5, 43, 90)]
+    legato = [Note(0.0, 0.55, 40, 90), Note(0.5, 0.5, 43, 90)]
     assert [note.pitch for note in lowest_voice(legato)] == [40, 43]
     assert lowest_voice(legato)[0].duration == pytest.approx(0.5)
 
