@@ -157,6 +157,7 @@ def test_both_files_or_neither(run: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
+@pytest.mark.usefixtures("deadline")
 def test_a_pipe_instead_of_the_json(run: Path) -> None:
     (run / "model.json").unlink()
     os.mkfifo(run / "model.json")  # nobody writes to it: opening it would block

@@ -154,6 +154,7 @@ def test_an_unknown_preset_lists_the_known(presets: Path) -> None:
         ("x" * 300, "File name too long"),
     ],
 )
+@pytest.mark.usefixtures("deadline")
 def test_unreadable_files(presets: Path, tmp_path: Path, name: str, reason: str) -> None:
     os.mkfifo(tmp_path / "pipe.toml")  # nobody writes to it: opening it would block
     with pytest.raises(UserError, match=f"cannot read the configuration .*: {reason}"):
