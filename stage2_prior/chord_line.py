@@ -37,11 +37,27 @@ def read_chord_file(path: Path, duration: float) -> tuple[Chord, ...]:
         UserError: the file cannot be read, a line has another form, the times do not rise, or no
             chord begins within the song.
     """
+    events = _read_events(path)
+    ends = [*(start for start, _ in events[1:]), duration]
+    chords = tuple(
+        Chord(start, min(end, duration), *chord)
+        for (start, chord), end in zip(events, ends, strict=True)
+        if chord is not None and start < duration
+    )
+    if not chords:
+        raise UserError(
+            f"{path} names no chord within the {duration:.1f} s of the song: check its times"
+        )
+    return chords
+
+
+def _read_events(path: Path) -> list[tuple[float, tuple[int, str, int] | None]]:
+    """Read the times and the parsed symbols of a chord file; None where no chord sounds."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the chord file {path} ({error})") from error
-    events: list[tuple[float, str]] = []
+        raise UserError(f"cannot read the chord file {path} ({error}): give a text file") from error
+    events: list[tuple[float, tuple[int, str, int] | None]] = []
     for number, line in enumerate(lines, 1):
         fields = line.split()
         if not fields or fields[0].startswith("#"):
@@ -49,21 +65,15 @@ def read_chord_file(path: Path, duration: float) -> tuple[Chord, ...]:
         where = f"line {number} of {path}"
         if len(fields) != 2:
             raise UserError(f"{where} is not a time and a chord: write it as '0:02.5 Am'")
-        time = parse_time(fields[0])
+        try:
+            time = parse_time(fields[0])
+            chord = None if fields[1] == NO_CHORD else parse_chord(fields[1])
+        except UserError as error:
+            raise UserError(f"in {where}, {error}") from error
         if events and time <= events[-1][0]:
             raise UserError(f"{where} is not later than the line before it: sort the chords")
-        events.append((time, fields[1]))
-    ends = [*(time for time, _ in events[1:]), duration]
-    chords = tuple(
-        Chord(start, min(end, duration), *parse_chord(symbol))
-        for (start, symbol), end in zip(events, ends, strict=True)
-        if symbol != NO_CHORD and start < duration
-    )
-    if not chords:
-        raise UserError(
-            f"{path} names no chord within the {duration:.1f} s of the song: check its times"
-        )
-    return chords
+        events.append((time, chord))
+    return events
 
 
 def place_chords(
