@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from conftest import WriteSong
 
 import shared.songs.cache
 from shared.errors import UserError
@@ -19,6 +18,7 @@ from shared.songs.cache import CachedSong, build_cache
 from shared.sound.files import Audio, read_audio, read_stem
 from shared.sound.samples import to_int16
 from shared.sources import SOURCES
+from tests.conftest import WriteSong
 
 RATE = 44100
 
@@ -101,7 +101,12 @@ def test_splits(stem_folder: Path, tmp_path: Path) -> None:
     assert [song.name for song in cache.split("train")] == ["one", "two"]
     assert [song.name for song in cache.split("valid")] == ["three"]
     assert [song.name for song in cache.split("test")] == ["four"]
-    assert not (stem_folder / ".cache").exists()
+
+
+def test_a_cache_elsewhere_leaves_the_data_folder_alone(one_song: Path, tmp_path: Path) -> None:
+    song = only(one_song, cache=tmp_path / "cache")
+    assert song.path == tmp_path / "cache" / "stems_44100" / "train" / "song.i16"
+    assert not (one_song / ".cache").exists()
 
 
 def test_second_build_decodes_nothing(one_song: Path, builds: list[Path]) -> None:

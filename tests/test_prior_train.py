@@ -144,6 +144,13 @@ def test_a_new_checkpoint_holds_the_fallback_values_of_sampling_and_balance(
     assert meta["balance"] == asdict(BalanceRange())
 
 
+def test_a_resumed_run_must_share_settings_and_codes(codes: Path) -> None:
+    """The defaults of sampling, which a later version may change, do not count."""
+    task = PriorTask(load_corpus(codes), tiny())
+    format = asdict(task.model.format)
+    assert task.identity() == {"config": asdict(tiny()), "codes": format}
+
+
 def test_start_from_another_prior(codes: Path, tmp_path: Path) -> None:
     path = train_prior(codes, tmp_path / "first", tiny(), device="cpu")
     task = PriorTask(load_corpus(codes), tiny(), init_from=path)

@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from toy_task import (
+
+from shared.device import resolve_device
+from shared.errors import UserError
+from shared.training.checkpoint import load_checkpoint
+from shared.training.loop import fit
+from shared.training.settings import TrainSettings
+from tests.toy_task import (
     AVERAGED,
     SETTINGS,
     Interrupted,
@@ -24,12 +30,6 @@ from toy_task import (
     metrics,
     state,
 )
-
-from shared.device import resolve_device
-from shared.errors import UserError
-from shared.training.checkpoint import load_checkpoint
-from shared.training.loop import fit
-from shared.training.settings import TrainSettings
 
 
 class Diverging(Regression):
@@ -298,7 +298,7 @@ TWO_PROCESSES = """
 import json, os, sys, torch
 from dataclasses import replace
 from pathlib import Path
-from toy_task import *
+from tests.toy_task import *
 from shared.training.loop import fit
 
 out, rank = Path(sys.argv[1]), os.environ["RANK"]
@@ -339,10 +339,9 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
 def run_with_torchrun(script: Path, *arguments: Any) -> subprocess.CompletedProcess[str]:
     """Run a script in two processes that know each other."""
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    here = Path(__file__).parent
     return subprocess.run(
         [sys.executable, *launch, str(script), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": f"{here.parent}:{here}", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=120,

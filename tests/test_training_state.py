@@ -13,7 +13,12 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from toy_task import (
+
+from shared.errors import UserError
+from shared.training.checkpoint import load_checkpoint
+from shared.training.loop import fit
+from shared.training.state import run_identity
+from tests.toy_task import (
     AVERAGED,
     SETTINGS,
     Interrupted,
@@ -26,11 +31,6 @@ from toy_task import (
     metrics,
     state,
 )
-
-from shared.errors import UserError
-from shared.training.checkpoint import load_checkpoint
-from shared.training.loop import fit
-from shared.training.state import run_identity
 
 
 def contents(run: Path) -> dict[str, bytes]:

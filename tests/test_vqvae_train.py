@@ -1,7 +1,7 @@
 """Training of stage 1: what validation reports, and a step of the recipe that ships."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +125,14 @@ def test_training_needs_a_validation_song(write_song: WriteSong, tmp_path: Path)
     config = load_config(VQVAEConfig, PRESETS, "tiny")
     with pytest.raises(UserError, match="holds no validation song"):
         train_vqvae(tmp_path / "data", tmp_path / "out", config, device="cpu")
+
+
+def test_a_resumed_run_must_share_the_settings(stem_folder: Path) -> None:
+    """The defaults of bass removal, which a later version may change, do not count."""
+    config = load_config(VQVAEConfig, PRESETS, "tiny")
+    task = VQVAETask(config, list(build_cache(stem_folder).split("train")), [])
+    assert task.identity() == {"config": asdict(config)}
+    assert task.metadata().keys() == {"config", "bass_removal"}
 
 
 def test_the_bar_shows_score_and_lowest_perplexity(stem_folder: Path) -> None:
