@@ -256,7 +256,8 @@ def extract_codes(
 ) -> None:
     """Write the codes of every song in a folder.
 
-    Codes that are already there and up to date are left alone.
+    Codes that are already there and up to date are left alone, so the same command continues a run
+    that was stopped.
 
     Examples:
       python cli.py extract-codes --data MUSDB18 --codec runs/vqvae
@@ -318,7 +319,8 @@ def make_dataset(
 ) -> None:
     """Compose and render songs, to train without MUSDB18.
 
-    Each song comes with its stems, chords, beats and bass notes.
+    Each song comes with its stems, chords, beats and bass notes. The same command continues a run
+    that was stopped.
 
     Examples:
       python cli.py make-dataset --out band --songs 500 --seed 1 --workers 4

@@ -560,7 +560,7 @@ def test_a_data_set_of_dropped_midi_files_only_is_refused(tmp_path: Path) -> Non
     assert [re.sub(r".*/", "", drop).partition(": ")[0] for drop in drops] == ["a.mid", "b.mid"]
     assert re.match(r"error: no song was written to .*out: all 2 were dropped", mistake)
     assert not result.stdout
-    assert files(out) == []
+    assert [file.name for file in files(out)] == ["dataset.json"]  # a later run may replace it
 
 
 @pytest.mark.parametrize(

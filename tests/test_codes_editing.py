@@ -203,10 +203,23 @@ def test_no_range_that_fits_is_refused_for_its_rounding() -> None:
         assert not changed(song, spliced)[:, target + count + 4 :].any()
 
 
+def test_a_donor_that_ends_a_frame_earlier_fits_at_the_end() -> None:
+    """Both songs last 20 frames, but the end of one is in the middle of a frame."""
+    song = dataclasses.replace(make_song(1, frames=22), num_samples=204)
+    donor = make_song(2, frames=21)
+    spliced = splice(song, donor, TimeRange(1.5, 2.0))
+    np.testing.assert_array_equal(
+        spliced.view("alone")[..., 15:21], donor.view("alone")[..., 15:21]
+    )
+    assert not changed(song, spliced)[:, 21:].any()
+
+
 def test_strangers_are_refused(song: SongCodes, donor: SongCodes) -> None:
     stranger = dataclasses.replace(donor, fingerprint="toy-2")
     with pytest.raises(UserError, match="'song 2' were made by the codec checkpoint toy-2"):
         replace(song, "bass", stranger)
+    with pytest.raises(UserError, match="'song 2' were made by the codec checkpoint toy-2"):
+        splice(song, stranger, TimeRange(0, 1))
     partial = dataclasses.replace(donor, views={"alone": donor.view("alone")})
     with pytest.raises(UserError, match="has the views alone"):
         replace(song, "bass", partial)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from shared.sound.levels import TARGET_RMS, accompaniment_gain
 from shared.sound.samples import (
@@ -61,6 +62,12 @@ def test_resample_keeps_the_tone_and_gives_the_exact_length(rate: int) -> None:
     np.testing.assert_allclose(resampled[0, inner], sine(resampled.shape[1])[inner], atol=2e-3)
 
 
+def test_usual_rates_go_through_torchaudio() -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, (2, 4800)).astype(np.float32)
+    expected = torchaudio.functional.resample(torch.from_numpy(samples), 48000, 44100).numpy()
+    np.testing.assert_array_equal(resample(samples, 48000, 44100), expected)
+
+
 def test_resample_to_the_same_rate_changes_nothing() -> None:
     samples = sine(100)[None]
     assert resample(samples, RATE, RATE) is samples
@@ -82,9 +89,10 @@ def test_only_what_exceeds_full_scale_is_scaled_and_as_a_whole() -> None:
     quiet = np.array([[0.5, -1.0]], np.float32)
     np.testing.assert_array_equal(unclipped(quiet)[0], quiet)
     assert unclipped(quiet)[1] == 1
-    scaled, scale = unclipped(np.array([[0.5, 0.0], [-2.0, 1.0]], np.float32))
+    assert unclipped(0.5 * quiet)[1] == 1
+    scaled, scale = unclipped(np.array([[1.0, 0.0], [-4.0, 2.0]], np.float32))
     assert scaled.tolist() == [[0.25, 0], [-1, 0.5]]
-    assert scale == 0.5
+    assert scale == 0.25
     assert unclipped(np.zeros((2, 0), np.float32))[1] == 1
 
 

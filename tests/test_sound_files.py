@@ -97,6 +97,16 @@ def test_wav_round_trip_is_exact_to_16_bits(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["again.wav", "out.wav"]
 
 
+def test_16_bits_are_rounded_to_the_nearest(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).uniform(-0.99, 0.99, (2, 10_000)).astype(np.float32)
+    write_wav(tmp_path / "out.wav", samples, RATE)
+    written, _ = soundfile.read(tmp_path / "out.wav")
+    assert np.abs(written.T - samples).max() <= 0.5 / 32768 + 1e-7
+    write_wav(tmp_path / "out.wav", 2 * samples, RATE, "PCM_24")
+    written, _ = soundfile.read(tmp_path / "out.wav")
+    np.testing.assert_allclose(written.T, np.clip(2 * samples, -1, 1), atol=2**-22)
+
+
 def test_write_wav_names_an_unwritable_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot write"):
@@ -339,6 +349,10 @@ def test_a_flac_that_claims_years_needs_no_memory(tmp_path: Path, noise: Samples
 def test_the_size_in_a_header_is_found_behind_other_chunks(tmp_path: Path) -> None:
     path = tmp_path / "song.wav"
     path.write_bytes(wav_header(size=1600))
+    assert share_of_stated_size(path) == 0.25
+    content = wav_header(size=1600)
+    odd = b"LIST" + struct.pack("<I", 5) + b"INFO\0\0"  # padded to an even length
+    path.write_bytes(content[:12] + 20 * odd + content[12:])
     assert share_of_stated_size(path) == 0.25
     path.write_bytes(b"RIFF" + bytes(8) + (b"junk" + bytes(4)) * 2000)
     assert share_of_stated_size(path) == 1

@@ -8,7 +8,6 @@ libsndfile reads wrongly, with the libraries in its wheel, so no ffmpeg program 
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import av
@@ -102,7 +101,7 @@ def write_wav(
         UserError: the file cannot be written.
     """
     path = Path(path)
-    # libsndfile scales floats by 32767 but reads by 32768, so 16 bits are rounded here.
+    # libsndfile rounds down to 16 bits, to_int16 to the nearest value.
     frames = (to_int16(samples) if subtype == "PCM_16" else samples).T
     try:
         with atomic_path(path) as temporary:
@@ -216,7 +215,6 @@ def _float_blocks(
     container: av.container.InputContainer, stream: av.AudioStream
 ) -> Iterator[Samples]:
     to_float = av.AudioResampler(format="fltp")
-    frames = chain(container.decode(stream), (None,))  # None fetches what the resampler still holds
-    for frame in frames:
+    for frame in container.decode(stream):
         for block in to_float.resample(frame):
             yield block.to_ndarray().astype(np.float32, copy=False)
