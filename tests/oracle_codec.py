@@ -1,10 +1,11 @@
-"""A codec that knows the sources of one song."""
+"""A codec that knows the sources of one song, and codes of songs for it."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from shared.codes.song_codes import SongCodes
 from shared.sound.samples import rms
 from shared.sources import BASS, SOURCES
 
@@ -55,3 +56,29 @@ def two_tones(bass: float = 0.2, other: float = 0.1) -> npt.NDArray[np.float32]:
     stems[BASS] = bass * np.sin(2 * np.pi * 80 * time)
     stems[SOURCES.index("other")] = other * np.sin(2 * np.pi * 1000 * time)
     return stems
+
+
+def oracle_song(codec: OracleCodec, name: str, seconds: float, split: str = "test") -> SongCodes:
+    """A song of random codes, in which half of the notes are known."""
+    rng = np.random.default_rng(0)
+    samples = round(seconds * RATE)
+    shape = (len(SOURCES), codec.num_codebooks, codec.num_frames(samples))
+    confidence = np.zeros(shape[2], np.float32)
+    confidence[::2] = 0.7
+    return SongCodes(
+        track=name,
+        split=split,
+        sources=SOURCES,
+        sample_rate=RATE,
+        hop=codec.hop,
+        num_samples=samples,
+        fingerprint=codec.fingerprint,
+        gain=123.0,  # of the true accompaniment; a mixture has a gain of its own
+        rms=dict.fromkeys(SOURCES, 0.1),
+        views={
+            view: rng.integers(0, codec.cardinality, shape).astype(np.uint16)
+            for view in ("mixture", "accompaniment", "alone")
+        },
+        notes=rng.integers(0, 97, shape[2]).astype(np.uint8),
+        note_confidence=confidence,
+    )
