@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.codes.codec import Codec
+from shared.codes.codec import Codec, require_frame
 from shared.errors import UserError
 from shared.songs.tracks import mix_name
 from shared.sound.files import read_audio, write_wav
@@ -73,12 +73,7 @@ def separate(
             folder cannot be written.
     """
     audio = read_audio(song)
-    seconds = audio.samples.shape[-1] / audio.sample_rate
-    if seconds * codec.frame_rate < 1:
-        raise UserError(
-            f"{song} lasts {1000 * seconds:.0f} ms, less than a frame "
-            f"of {1000 / codec.frame_rate:.0f} ms: give a longer song"
-        )
+    require_frame(song, audio.samples.shape[-1] / audio.sample_rate, codec)
     result = separate_samples(to_stereo(audio.samples), audio.sample_rate, codec, sources, mask)
     name = mix_name(song)
     chosen = list(result.stems)
