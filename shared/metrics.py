@@ -66,8 +66,8 @@ class SdrMeter:
 
     def windows(self) -> Float:
         """Return the SDR in dB of each source and complete window, `[S, windows]`."""
-        silent_throughout = ~self._sounds.any(2)
-        scored = (self._sounds | silent_throughout[..., None]).all((0, 1))
+        silent_throughout: npt.NDArray[np.bool_] = ~np.any(self._sounds, axis=2)
+        scored = np.all(self._sounds | silent_throughout[..., None], axis=(0, 1))
         with np.errstate(divide="ignore", invalid="ignore"):
             sdr = 10 * np.log10(self._energy / self._error)
         sdr[:, ~scored] = np.nan

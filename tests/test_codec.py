@@ -18,8 +18,8 @@ from stage1_vqvae.quantizer import Softness
 
 CHUNK = 12  # frames
 HOP = 64
-# Lengths around the edges of frames and of chunks. Decoding has edges of its own, because a block of
-# samples lies between two frames.
+# Lengths around the edges of frames and of chunks. Decoding has edges of its own, because a block
+# of samples lies between two frames.
 LENGTHS = sorted(
     {1, 2, HOP - 1, HOP, HOP + 1, 777}
     | {

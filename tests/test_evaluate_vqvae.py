@@ -80,7 +80,7 @@ def test_the_report_holds_all_rows(evaluated: Evaluated) -> None:
 
 
 def test_floor_and_ceiling_enclose_any_mask(evaluated: Evaluated) -> None:
-    """The ideal mask beats the mixture for every source; an untrained codec's mask stays under it."""
+    """The ideal mask is better than the mixture, and than the mask of a codec that learnt nothing."""
     report, _ = evaluated
     floor, masked, ceiling = (report.row(name) for name in ("floor", "masked", "ceiling"))
     for source in SOURCES:
@@ -187,7 +187,7 @@ def codec_that_ends(run: Path, **schedule: float) -> VQVAECodec:
 
 
 def test_soft_is_what_training_ends_on(run: Path, stem_folder: Path) -> None:
-    """Mixtures of entries, the colder the nearer to codes; or codes, where a hard phase is reached."""
+    """Soft vectors come nearer to those of codes as they cool; the hard phase ends on codes."""
     stems = build_cache(stem_folder).split("test")[0].read_all(0, 20_000)
 
     def lost(**schedule: float) -> float:
@@ -210,7 +210,7 @@ def test_the_report_says_whether_training_ends_on_codes(evaluated: Evaluated) ->
     assert "Rounding to codes costs 0.25 dB.\n" in soft
 
 
-def test_vectors_that_tell_their_source_score_full() -> None:
+def test_vectors_that_name_their_source_score_best() -> None:
     rng = np.random.default_rng(0)
     source, group = np.repeat(np.arange(4), 30), np.tile([0, 1, 2], 40)
     apart = 10 * np.eye(4, 6)[source] + 0.1 * rng.standard_normal((120, 6))
@@ -269,7 +269,7 @@ def test_museval_beside_our_own_figures(
     no_picture: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """museval itself needs a minute for this second, and is tested above: here its figures are given."""
+    """A stand-in gives the figures, because museval itself needs a minute for this second."""
 
     class Museval:
         @staticmethod
@@ -328,12 +328,12 @@ def test_variants_differ_in_one_thing() -> None:
 
 
 def test_what_has_no_effect_is_no_variant() -> None:
-    """Straight-through from the first step on there is no mixture to cool and no noise to fade in."""
+    """If every step is straight-through, no mixture is cooled and no noise is faded in."""
     full = load_config(VQVAEConfig, PRESETS, "compact")
     assert full.quantizer.hard_from == 0
     by_name = {variant.name: variant.config for variant in variants(full)}
     assert not {"without usage", "without annealing", "without fading noise in"} & set(by_name)
-    # The hard phase left out, the mixtures are soft and noisy throughout.
+    # Without the hard phase, the mixtures are soft and noisy throughout.
     soft = by_name["without hard phase"]
     assert soft == replace(full, quantizer=replace(full.quantizer, hard_from=1.0))
     states = [softness(soft.quantizer, step / 10) for step in range(10)]

@@ -1,4 +1,4 @@
-"""Training mixtures: pure functions of the step, shared out over processes, as configured."""
+"""Training mixtures depend on the step only, are divided among processes, and are as configured."""
 
 from dataclasses import replace
 from pathlib import Path

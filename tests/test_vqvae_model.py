@@ -1,4 +1,4 @@
-"""The network: shapes, selections, gradients, and the decoder that knows sources only by their codes."""
+"""The network: shapes, selections, gradients, and what the decoder depends on."""
 
 from dataclasses import replace
 
@@ -102,13 +102,13 @@ def test_the_bass_gradient_stays_with_the_bass_codebooks(
 def test_it_starts_near_silence(
     model: VQVAE, mixture: torch.Tensor, selection: torch.Tensor
 ) -> None:
-    """A decoder that starts at full scale spends its first steps on falling silent."""
+    """A decoder that starts at full scale first has to learn to be silent."""
     output = model(mixture, selection, Softness())
     assert output.selected.square().mean().sqrt() < 0.2
 
 
 def test_the_envelope_falls_and_the_side_is_quieter() -> None:
-    """A head of equal outputs makes the spectrum of pink noise: half at the knee, 6 dB less an octave above it."""
+    """If all outputs of the head are equal, the spectrum is pink and halved at 300 Hz."""
     decoder = Decoder(4, 8, 44100, 1024, StackSizes(16, 1, 7, 4, 0.1))
     torch.nn.init.zeros_(decoder.head.weight)
     torch.nn.init.ones_(decoder.head.bias)

@@ -25,7 +25,7 @@ from tests.conftest import WriteSong
 
 
 def counts_of_entries(*used: tuple[int, int]) -> np.ndarray:
-    """Counts [sources, 2, 64]: in each source, so many entries of either codebook occur equally often."""
+    """Make counts `[sources, 2, 64]` of codebooks in which so many entries are used equally."""
     counts = np.zeros((len(SOURCES), 2, 64), np.int64)
     for source, books in enumerate(used):
         for book, entries in enumerate(books):
