@@ -80,7 +80,7 @@ def test_the_report_holds_all_rows(evaluated: Evaluated) -> None:
 
 
 def test_floor_and_ceiling_enclose_any_mask(evaluated: Evaluated) -> None:
-    """The ideal mask is better than the mixture, and than the mask of a codec that learnt nothing."""
+    """The ideal mask is better than the mixture, and than the mask of an untrained codec."""
     report, _ = evaluated
     floor, masked, ceiling = (report.row(name) for name in ("floor", "masked", "ceiling"))
     for source in SOURCES:

@@ -77,7 +77,7 @@ def test_weights_are_the_softmax_of_the_logits_over_the_temperature(
 
 
 def test_gumbel_noise_grows_with_its_scale() -> None:
-    """It has the deviation pi / sqrt(6) times the scale; a difference of two, sqrt(2) times that."""
+    """Its deviation is pi / sqrt(6) times the scale; that of a difference is sqrt(2) times more."""
     logits = torch.zeros(50_000, 2)
     for scale in (0.5, 1.0):
         torch.manual_seed(0)
