@@ -1,5 +1,6 @@
 """SDR equals museval's; perplexity and usage are those of known streams."""
 
+from itertools import pairwise
 from types import ModuleType
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_pieces_in_any_order_give_the_sdr_of_the_whole(song: Song) -> None:
     num_samples = references.shape[-1]
     edges = [0, 700, RATE, 2 * RATE + 1, 4 * RATE + 300, num_samples]
     meter = SdrMeter(3, num_samples, RATE)
-    for start, stop in reversed(list(zip(edges, edges[1:], strict=False))):
+    for start, stop in reversed(list(pairwise(edges))):
         meter.add(start, references[..., start:stop], estimates[..., start:stop])
     expected = sdr_windows(references, estimates, RATE)
     assert np.isnan(expected).all(0).tolist() == [False, True, False, False]
