@@ -1,4 +1,7 @@
+"""The dip before each attack of a line."""
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from shared.music.notes import NoteVocabulary
@@ -7,8 +10,8 @@ from stage2_prior.articulation import DIP_GAIN, articulate
 RATE, HOP = 44100, 1024
 
 
-def line(*attacks: int, frames: int = 40) -> np.ndarray:
-    """Note tokens of one pitch, struck at the given frames."""
+def line(*attacks: int, frames: int = 40) -> npt.NDArray[np.int64]:
+    """Note tokens of one pitch, which starts anew in the given frames."""
     tokens = np.full(frames, NoteVocabulary.sustain(40))
     tokens[list(attacks)] = NoteVocabulary.onset(40)
     return tokens

@@ -1,5 +1,6 @@
 """The codec: chunked coding equals whole coding, lengths are exact, wrong codes are refused."""
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from shared.config import load_config
 from shared.errors import UserError
 from shared.sources import BASS, SOURCES
 from shared.training.checkpoint import save_checkpoint
-from stage1_vqvae.codec import VQVAECodec, load_codec
+from stage1_vqvae.codec import SHIPPED, BassRemoval, VQVAECodec, load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage1_vqvae.quantizer import Softness
@@ -152,3 +153,51 @@ def test_load_codec_reads_what_training_saves(
     agreement = (codec.encode(song(5000)) == codes).mean()
     assert agreement > 0.98  # half precision rounds the weights
     np.testing.assert_allclose(codec.decode(codes, 5000), whole.decode(codes, 5000), atol=1e-3)
+
+
+def write_checkpoint(path: Path, model: VQVAE, config: VQVAEConfig, **entries: object) -> Path:
+    meta = {"stage": "vqvae", "config": asdict(config), **entries}
+    save_checkpoint(path, model.state_dict(), meta)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ({"bass_removal": {"audible_bass": 0.3}}, 0.3),
+        ({"bass_removal": {}}, BassRemoval.audible_bass),
+        ({}, BassRemoval.audible_bass),
+    ],
+)
+def test_the_level_of_an_audible_bass_travels_with_a_checkpoint(
+    entries: dict[str, object],
+    expected: float,
+    model: VQVAE,
+    config: VQVAEConfig,
+    tmp_path: Path,
+) -> None:
+    path = write_checkpoint(tmp_path / "m.safetensors", model, config, **entries)
+    assert load_codec(path).audible_bass == expected
+
+
+@pytest.mark.parametrize(
+    ("removal", "message"),
+    [
+        ({"audible_bass": -0.1}, r"m\.json .*'bass_removal\.audible_bass' must be from 0 to 1"),
+        ({"audible_bass": "loud"}, r"m\.json .*'bass_removal\.audible_bass' must be a finite"),
+        ({"audible": 0.1}, r"m\.json .*no setting 'bass_removal\.audible'"),
+        (0.18, r"m\.json .*'bass_removal'"),
+    ],
+)
+def test_a_wrong_level_of_an_audible_bass_is_refused(
+    removal: object, message: str, model: VQVAE, config: VQVAEConfig, tmp_path: Path
+) -> None:
+    path = write_checkpoint(tmp_path / "m.safetensors", model, config, bass_removal=removal)
+    with pytest.raises(UserError, match=message):
+        load_codec(path)
+
+
+def test_the_shipped_codec_says_when_a_bass_is_audible() -> None:
+    assert json.loads(SHIPPED.with_suffix(".json").read_text())["bass_removal"] == {
+        "audible_bass": 0.18
+    }
