@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shared.sound import masking
-from shared.sound.masking import mask_song
+from shared.sound.masking import BLOCK, HOP, mask_song
 
 
 @pytest.fixture
@@ -51,11 +51,18 @@ def test_only_the_kept_sources_are_returned_but_all_take_part() -> None:
     np.testing.assert_array_equal(mask_song(mixture, decoded, kept=[3, 1]), every[[3, 1]])
 
 
-@pytest.mark.parametrize("num_samples", [1, 1023, 4096, 8 * 1024, 8 * 1024 + 1, 25_000])
-def test_blocks_equal_the_whole(monkeypatch: pytest.MonkeyPatch, num_samples: int) -> None:
+@pytest.mark.parametrize(
+    ("num_samples", "block"),
+    [(length, 4 * HOP) for length in (1, 1023, 4096, 8 * HOP, 8 * HOP + 1, 25_000)]
+    + [(BLOCK + 5000, BLOCK)],
+)
+def test_blocks_equal_the_whole(
+    monkeypatch: pytest.MonkeyPatch, num_samples: int, block: int
+) -> None:
     mixture, decoded = noise(4, 2, num_samples), noise(5, 2, 2, num_samples)
+    monkeypatch.setattr(masking, "BLOCK", 100 * HOP)
     whole = mask_song(mixture, decoded)
-    monkeypatch.setattr(masking, "BLOCK", 4 * masking.HOP)
+    monkeypatch.setattr(masking, "BLOCK", block)
     np.testing.assert_allclose(mask_song(mixture, decoded), whole, atol=1e-6)
     np.testing.assert_allclose(whole.sum(0), mixture, atol=1e-5)
     assert whole.dtype == np.float32
