@@ -190,6 +190,13 @@ def test_the_encoder_can_be_trained_alone(optimizer: str, codes: Path, tmp_path:
     assert "bits_per_second_conditional" in json.loads(lines[-1])
 
 
+def test_only_what_the_encoder_needs_is_trained_alone() -> None:
+    """Several processes refuse to train weights that get no gradient."""
+    model = PriorTask(corpus("train"), tiny("data.encoder_only=true")).model
+    trained = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {"accompaniment", "encoder", "encoder_note_head", "encoder_root_head"}
+
+
 def test_no_songs_to_train_on() -> None:
     with pytest.raises(UserError, match="train"):
         PriorTask(corpus("valid"), tiny())
