@@ -52,6 +52,18 @@ def test_sdr_equals_museval(museval_metrics: ModuleType, song: Song) -> None:
     )
 
 
+def test_channels_that_cancel_count_as_silence_as_museval_has_it(
+    museval_metrics: ModuleType, song: Song
+) -> None:
+    references, estimates = song
+    references[1, 1, RATE : 2 * RATE] = -references[1, 0, RATE : 2 * RATE]
+    ours = sdr_windows(references, estimates, RATE)
+    assert np.isnan(ours).all(0).tolist() == [False, True, False, False]
+    np.testing.assert_allclose(
+        ours, museval_sdr(museval_metrics, references, estimates), rtol=1e-8, atol=1e-8
+    )
+
+
 def test_sdr_equals_museval_under_a_second(museval_metrics: ModuleType, song: Song) -> None:
     references, estimates = song[0][..., :1500], song[1][..., :1500]
     np.testing.assert_allclose(
@@ -130,6 +142,11 @@ def test_code_usage_of_known_streams() -> None:
     np.testing.assert_allclose(usage.perplexity, [[1, 4]])
     np.testing.assert_allclose(usage.entropy, [[0, 2]])
     np.testing.assert_allclose(usage.usage, [[1 / 8, 4 / 8]])
+
+
+def test_an_entry_that_occurs_once_is_used() -> None:
+    codes = np.array([[[0, 0, 0, 5]]], np.uint16)
+    np.testing.assert_allclose(code_usage(count_codes(codes, 8)).usage, [[2 / 8]])
 
 
 def test_counts_add_up_over_songs() -> None:

@@ -8,7 +8,7 @@ import torch
 from shared.training.optimizers import make_optimizers
 from shared.training.settings import TrainSettings
 from stage1_vqvae.config import ModelConfig
-from stage1_vqvae.convnext import StackSizes
+from stage1_vqvae.convnext import ConvNeXtStack, StackSizes
 from stage1_vqvae.decoder import Decoder
 from stage1_vqvae.model import VQVAE
 from stage1_vqvae.quantizer import Softness
@@ -99,12 +99,38 @@ def test_the_bass_gradient_stays_with_the_bass_codebooks(
     assert touched.tolist() == [False, True, False, False]
 
 
+def test_blocks_without_scale_leave_their_input_unchanged() -> None:
+    torch.manual_seed(0)
+    stack = ConvNeXtStack(StackSizes(width=16, blocks=2, kernel=7, expansion=4, layer_scale=0.0))
+    x = torch.randn(2, 9, 16)
+    torch.testing.assert_close(stack(x), torch.nn.functional.layer_norm(x, (16,)))
+
+
+def test_a_frame_depends_on_the_frames_within_reach() -> None:
+    torch.manual_seed(0)
+    sizes = StackSizes(width=16, blocks=2, kernel=5, expansion=4, layer_scale=1.0)
+    stack, x = ConvNeXtStack(sizes), torch.randn(1, 21, 16)
+    changed = x.clone()
+    changed[:, 10] += 1
+    differs = (stack(x) != stack(changed)).any(-1).flatten().nonzero().flatten()
+    assert differs.tolist() == list(range(10 - sizes.reach, 10 + sizes.reach + 1))
+    assert sizes.reach == 4
+
+
+def test_untied_logits_start_wide_enough(mixture: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    model = VQVAE(replace(TINY, encoder_width=64))
+    logits = model.logits(pad_to_frames(mixture, TINY.hop))
+    assert logits.std().item() == pytest.approx(3, rel=0.15)
+
+
 def test_it_starts_near_silence(
     model: VQVAE, mixture: torch.Tensor, selection: torch.Tensor
 ) -> None:
     """A decoder that starts at full scale first has to learn to be silent."""
     output = model(mixture, selection, Softness())
-    assert output.selected.square().mean().sqrt() < 0.2
+    bins = output.selected_spectrum / model.decoder.envelope[..., 0][:, None]
+    assert torch.view_as_real(bins).std().item() == pytest.approx(0.1, rel=0.2)
 
 
 def test_the_envelope_falls_and_the_side_is_quieter() -> None:
