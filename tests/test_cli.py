@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +34,7 @@ from stage2_prior.arrange import ArrangeOptions
 from stage2_prior.config import PRESETS as PRIOR_PRESETS
 from stage2_prior.config import PriorConfig
 from stage2_prior.edits import Edits
+from stage2_prior.evaluate import evaluate_prior
 from stage2_prior.model import Prior, prior_metadata
 from stage2_prior.sampling import SamplingSettings
 from stage2_prior.sampling_defaults import SamplingDefaults
@@ -252,7 +253,8 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
     for arguments in (
         "separate --song x.wav --sources bass,drums --no-mask --codec c --device cpu",
-        "generate-bass --song x.wav --keep 0:10-0:20 --keep 30-40 --prompt p --style s --leave-bass",
+        "generate-bass --song x.wav --keep 0:10-0:20 --keep 30-40 --prompt p --style s "
+        "--leave-bass",
         "codes edit f --out o --mute bass --mute drums --replace vocals=v --splice 1-2 --donor d "
         "--at 3 --shift 0.5 --within 4-5 --sources bass,other",
         "codes decode f --out o --view alone --sources bass",
@@ -309,11 +311,19 @@ def test_the_defaults_are_those_of_the_python_api() -> None:
         assert getattr(cli.Sampling(), name) == getattr(SamplingSettings(), name)
 
 
-def test_evaluation_writes_to_one_place_by_default() -> None:
-    command, function = (
-        inspect.signature(f).parameters["out"].default for f in (cli.evaluate_vqvae, evaluate_vqvae)
-    )
-    assert command == function
+@pytest.mark.parametrize(
+    ("command", "function", "names"),
+    [
+        (cli.evaluate_vqvae, evaluate_vqvae, ("out", "split")),
+        (cli.evaluate_prior, evaluate_prior, ("split", "songs", "seconds")),
+    ],
+)
+def test_evaluations_have_one_set_of_defaults(
+    command: Callable[..., None], function: Callable[..., object], names: Sequence[str]
+) -> None:
+    defaults = [inspect.signature(each).parameters for each in (command, function)]
+    for name in names:
+        assert defaults[0][name].default == defaults[1][name].default
 
 
 # Bad input: one sentence that names the culprit, exit code 2, nothing in --out.

@@ -46,8 +46,14 @@ def text(table: Table) -> str:
 
 def test_summary_says_what_the_file_holds(song: SongCodes) -> None:
     shown = text(summary_table(song))
-    for fact in ("A - B", "4.95 s, 495 samples at 100 Hz", "50, 10.00 per second", "toy-1", "2, mean confidence 0.50",
-                 "tempo, key"):  # fmt: skip
+    for fact in (
+        "A - B",
+        "4.95 s, 495 samples at 100 Hz",
+        "50, 10.00 per second",
+        "toy-1",
+        "2, mean confidence 0.50",
+        "tempo, key",
+    ):
         assert fact in shown
 
 
@@ -56,8 +62,9 @@ def test_sources_show_level_and_usage(song: SongCodes) -> None:
     vocals = next(row for row in rows if "vocals" in row)
     bass = next(row for row in rows if "bass" in row)
     table = [[cell.strip() for cell in row.strip("│").split("│")] for row in (vocals, bass)]
-    assert table[0][1:4] == ["silent", "1.0", "1.0"]  # a constant stream
-    assert table[1][1:4] == ["-20.0", "8.0", "8.0"]  # of 8 entries, about equally often
+    assert table[0][1:5] == ["silent", "1.0", "1.0", "0"]  # a constant stream
+    # Two codebooks of 8 entries, which are used about equally often: 3 bits, ten times a second.
+    assert table[1][1:5] == ["-20.0", "8.0", "8.0", "60"]
 
 
 def test_frames_show_the_codes(song: SongCodes) -> None:
