@@ -66,10 +66,13 @@ def read_midi_score(path: Path, seconds: float | None = None) -> Score:
     bass_notes = [note for part in parts if part.source == "bass" for note in part.notes]
     if not bass_notes or len(beats) < 4:
         raise UserError("its bass or its beats do not lie in the part that is kept")
-    score = Score(
+    tempo, signature = 60.0 / float(np.median(np.diff(beats))), _time_signature(midi, start)
+    # An absurd value is refused here, so that song.json can always be read.
+    SongFacts.from_dict({"tempo": tempo, "time_signature": list(signature)}, "it")
+    return Score(
         style="midi",
-        tempo=60.0 / float(np.median(np.diff(beats))),
-        time_signature=_time_signature(midi, start),
+        tempo=tempo,
+        time_signature=signature,
         key=estimate_key(notes),
         duration=end - start,
         beats=tuple(map(float, beats)),
@@ -77,8 +80,6 @@ def read_midi_score(path: Path, seconds: float | None = None) -> Score:
         chords=estimate_chords(notes, bass_notes, beats, downbeats, end - start),
         parts=tuple(parts),
     )
-    SongFacts.from_dict(score.facts.to_dict(), "what it says of the song")  # refuses the absurd
-    return score
 
 
 def read_parts(path: Path, end: float) -> tuple[Part, ...]:
@@ -161,10 +162,7 @@ def _name(instrument: pretty_midi.Instrument) -> str:
 
 
 def _audible_notes(instrument: pretty_midi.Instrument) -> tuple[Note, ...]:
-    """Return the notes that sound, with velocities that contain the volume and the expression.
-
-    The synthesiser knows velocities, but neither of these controllers.
-    """
+    """Return the notes that sound, with velocities that contain the volume and the expression."""
     loudness = [
         (*_controller(instrument, number), default)
         for number, default in ((_VOLUME, 100.0), (_EXPRESSION, 127.0))

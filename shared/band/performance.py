@@ -58,7 +58,7 @@ def perform(
         rng: the source of all chance.
         clock: the time of each beat.
         events: the notes in beats, in any order.
-        humanise: about how many ms an onset is early or late; it is never 3 times as many. The
+        humanise: about how many ms an onset is early or late; 3 times as many are the limit. The
             notes of a chord are early or late together, and a little apart.
         drag: how many ms all notes are late, or early if negative.
         monophonic: end each note at the next onset, not only at the next onset of its own pitch.

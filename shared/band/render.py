@@ -1,7 +1,8 @@
 """The parts of a score, played by soundfonts with symusic's synthesiser.
 
-symusic 0.5.9 plays notes with their velocity and program. It ignores pitch bends, so that notes
-with a bend are played alone and resampled, and tuning outside a sample's header (see `soundfont`).
+symusic 0.5.9 plays all notes of a program equally loud: it ignores their velocity. It also ignores
+pitch bends, so that notes with a bend are played alone and resampled, and tuning outside a sample's
+header (see `soundfont`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _TICKS_PER_QUARTER = 480
 _FALLBACK_PROGRAM = {"bass": 33, "drums": 0, "vocals": 52, "other": 0}
 
 # TimGM6mb plays its acoustic bass by transposing a sample three octaves down. It then sounds a
-# fourth too low for 200 ms, so that short notes never reach their pitch. Its fretless bass does not.
+# fourth too low for 200 ms, and short notes never reach their pitch. Its fretless bass does not.
 _DEFAULT_REPLACES = {32: 35}
 
 
