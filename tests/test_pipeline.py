@@ -1,4 +1,4 @@
-"""The four commands of the README in a row, on the `tiny` presets and real input; what each leaves."""
+"""The four commands of the README one after the other, with `tiny` presets and a real song."""
 
 import json
 import shutil
@@ -83,7 +83,7 @@ def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
 
 
 def edit_and_decode(song: Path, codec: Path, out: Path) -> None:
-    """The codes commands, each once."""
+    """Run each of the codes commands once."""
     edited = out / "edited.codes.safetensors"
     shown = run("codes", "show", song, "--view", "alone", "--picture", out / "codes.png")
     assert "268288 samples" in shown
