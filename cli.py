@@ -61,7 +61,7 @@ PriorPath = Annotated[
 ]
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
-    option("Compute on this device. auto takes the fastest one that exists."),
+    option("Compute on this device. auto takes the fastest one available."),
 ]
 Resume = Annotated[
     Literal["auto", "never"],
@@ -123,16 +123,19 @@ class Sampling:
         int | None, tuned("Draw from the K most probable values only. 0 draws from all.")
     ] = None
     top_p: Annotated[
-        float | None, tuned("Draw from the most probable values that have this probability in sum.")
+        float | None,
+        tuned("Draw from the most probable values whose probabilities add up to this."),
     ] = None
     min_p: Annotated[
         float | None, tuned("Leave out values below this share of the highest probability.")
     ] = None
     guidance: Annotated[
-        float | None, tuned("Set how strongly the song decides the notes: 1 as learned, 0 not.")
+        float | None,
+        tuned("Set how strongly the song decides the notes. 1 is as learned, 0 ignores it."),
     ] = None
     note_guidance: Annotated[
-        float | None, tuned("Set how strongly the notes decide the sound: 1 as learned, 0 not.")
+        float | None,
+        tuned("Set how strongly the notes decide the sound. 1 is as learned, 0 ignores them."),
     ] = None
     guide: Annotated[
         list[str] | None,
@@ -246,11 +249,12 @@ def extract_codes(
     transpose: Annotated[
         str,
         option(
-            "Write training songs in all keys from LOW to HIGH semitones up.", metavar="LOW..HIGH"
+            "Write training songs in every key from LOW to HIGH semitones up.", metavar="LOW..HIGH"
         ),
     ] = "0..0",
     tempo: Annotated[
-        list[float] | None, repeated("Write training songs at this multiple of their tempo.")
+        list[float] | None,
+        repeated("Write training songs at this multiple of their tempo.", metavar="FACTOR"),
     ] = None,
     device: Device = "auto",
 ) -> None:
@@ -303,11 +307,11 @@ def make_dataset(
     seed: Seed = 0,
     soundfont: Annotated[
         list[Path] | None,
-        repeated("Render with this .sf2 or .sf3 file. The default is TimGM6mb."),
+        repeated("Render with this .sf2 or .sf3 file. The default is TimGM6mb.", metavar="FILE"),
     ] = None,
     midi: Annotated[Path | None, option("Also render the MIDI files in this folder.")] = None,
     mma: Annotated[bool, option("Let Debian's program mma arrange the songs.", "--mma")] = False,
-    style: Annotated[list[str] | None, repeated("Compose in this style.")] = None,
+    style: Annotated[list[str] | None, repeated("Compose in this style.", metavar="NAME")] = None,
     seconds: Annotated[
         float | None,
         option("Compose songs of about this length, 8 or more, and cut rendered MIDI files to it."),
@@ -349,7 +353,11 @@ def separate(
     out: Files = Path("stems"),
     sources: Sources = None,
     mask: Annotated[
-        bool, option("Mask the song by the decoded sources, or write these.", "--mask/--no-mask")
+        bool,
+        option(
+            "Use the decoded sources as a mask on the song, or write them as they are.",
+            "--mask/--no-mask",
+        ),
     ] = True,
     codec: CodecPath = None,
     device: Device = "auto",
@@ -508,7 +516,7 @@ def evaluate_prior(
     out: Report = Path("runs/evaluate-prior"),
     data: Annotated[
         Path | None,
-        option("Also measure lines for the mixtures of the songs, which are in this folder."),
+        option("Read the songs in this folder, and also measure lines written for their mixtures."),
     ] = None,
     split: Split = "test",
     songs: Annotated[int, option("Use at most this many songs.")] = 40,
