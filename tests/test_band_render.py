@@ -67,6 +67,17 @@ def test_a_pitch_bend_is_played_and_the_note_before_it_is_straight(orchestra: Or
     assert abs(median_pitch(audio, 1.1, 1.7) - 42) < 0.5
 
 
+def test_a_new_orchestra_plays_as_if_it_had_played_nothing(orchestra: Orchestra) -> None:
+    """symusic plays program 90 differently after program 93."""
+    after, before = part("other", 90, (60,)), part("other", 93, (60,))
+    orchestra.renew()
+    first = orchestra.play(after, 0, SAMPLE_RATE)
+    orchestra.renew()
+    orchestra.play(before, 0, SAMPLE_RATE)
+    orchestra.renew()
+    assert np.array_equal(orchestra.play(after, 0, SAMPLE_RATE), first)
+
+
 def test_a_drum_sounds_when_it_is_written(orchestra: Orchestra) -> None:
     audio = orchestra.play(part("drums", 0, (36, 38, 42, 36)), 0, 2 * SAMPLE_RATE)
     envelope = np.abs(audio).max(axis=0)

@@ -52,26 +52,35 @@ class Orchestra:
         Raises:
             UserError: a soundfont is missing or invalid.
         """
+        self._soundfonts = [Path(path) for path in soundfonts] or [default_soundfont()]
         self._folder = tempfile.TemporaryDirectory(prefix="soundfonts-")
         self._players: list[core.Synthesizer] = []
-        self._names: list[str] = []
         try:
-            for path in [Path(path) for path in soundfonts] or [default_soundfont()]:
-                self._players.append(self._open(path))
-                self._names.append(path.name)
+            for index, path in enumerate(self._soundfonts):
+                write_tuned(path, self._tuned(index))
+            self.renew()
         except UserError:
             self._folder.cleanup()
             raise
 
-    def _open(self, path: Path) -> core.Synthesizer:
-        tuned = Path(self._folder.name) / f"{len(self._players)}{path.suffix}"
-        write_tuned(path, tuned)
-        try:
-            return core.Synthesizer(str(tuned), SAMPLE_RATE, _QUALITY)
-        except RuntimeError as error:
-            raise UserError(
-                f"the soundfont {path} cannot be played ({error}); try another"
-            ) from error
+    def renew(self) -> None:
+        """Begin with new synthesisers, so that nothing depends on what was played before.
+
+        symusic 0.5.9 plays some programs differently after certain others.
+        """
+        self._players.clear()
+        for index, path in enumerate(self._soundfonts):
+            try:
+                player = core.Synthesizer(str(self._tuned(index)), SAMPLE_RATE, _QUALITY)
+            except RuntimeError as error:
+                raise UserError(
+                    f"the soundfont {path} cannot be played ({error}); try another"
+                ) from error
+            self._players.append(player)
+
+    def _tuned(self, index: int) -> Path:
+        """Return the path of a soundfont's tuned copy."""
+        return Path(self._folder.name) / f"{index}{self._soundfonts[index].suffix}"
 
     def __enter__(self) -> Orchestra:
         """Return itself."""
@@ -109,7 +118,7 @@ class Orchestra:
             return np.zeros((2, num_samples), np.float32)
         order = [(soundfont + step) % len(self) for step in range(len(self))]
         wanted = part.program
-        if self._names[soundfont] == default_soundfont().name and not part.is_drum:
+        if self._soundfonts[soundfont].name == default_soundfont().name and not part.is_drum:
             wanted = _DEFAULT_REPLACES.get(wanted, wanted)
         for program in (wanted, _FALLBACK_PROGRAM[part.source]):
             for index in order:

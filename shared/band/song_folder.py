@@ -50,6 +50,7 @@ class SongSettings:
 
 def make_song(job: SongJob, settings: SongSettings, orchestra: Orchestra) -> str | None:
     """Make one song. Returns the reason why it cannot be made, or None."""
+    orchestra.renew()
     sequence = np.random.SeedSequence(job.seed)
     try:
         score = _score(job, settings, sequence)
