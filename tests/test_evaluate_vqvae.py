@@ -291,8 +291,10 @@ def test_museval_beside_our_own_figures(
 
 
 def test_rows_take_the_median_of_medians() -> None:
-    scores = [np.tile([[1.0, 2.0, 9.0]], (4, 1)), np.tile([[4.0, 4.0]], (4, 1))]
-    scores[0][1] = scores[1][1] = np.nan
+    windows = ([1.0, 2.0, 9.0], [3.0, 3.0], [20.0])
+    scores = [np.tile(each, (4, 1)) for each in windows]
+    for score in scores:
+        score[1] = np.nan
     row = SdrRow.of("x", scores)
     assert row.sdr["vocals"] == 3
     assert np.isnan(row.sdr["bass"])
@@ -302,6 +304,7 @@ def test_rows_take_the_median_of_medians() -> None:
 
 def test_the_papers_means_are_its_means() -> None:
     assert [row.mean for row in PAPER] == pytest.approx([1.311, 1.280, 0.749], abs=2e-3)
+    assert PAPER[0].sdr == {"vocals": 1.270, "bass": 1.761, "drums": 1.403, "other": 0.812}
 
 
 def test_variants_differ_in_one_thing() -> None:

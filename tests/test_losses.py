@@ -114,6 +114,14 @@ def test_usage_leaves_absent_sources_out() -> None:
     presence = torch.ones(2, 4)
     presence[0, 1] = 0
     assert usage_divergence(logits, presence).item() == pytest.approx(0, abs=1e-6)
+    presence[:, 1] = 0  # a source that no example holds
+    assert usage_divergence(logits, presence).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_usage_is_that_of_all_frames_together() -> None:
+    """Every frame may be sure of its entry, if the frames take all entries equally often."""
+    logits = 50 * torch.eye(8)[None, :, None, None].expand(2, 8, 4, 3, 8)
+    assert usage_divergence(logits, torch.ones(2, 4)).item() == pytest.approx(0, abs=1e-4)
 
 
 @pytest.mark.parametrize("term", TERMS)
