@@ -165,10 +165,11 @@ def _read_soundfile(path: Path) -> _Decoded | None:
             return None
         blocks = []
         while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-            blocks.append(block)
+            blocks.append(block.T)
         if not blocks:
             return None
-        samples = np.ascontiguousarray(np.concatenate(blocks).T)
+        samples = np.empty((file.channels, sum(block.shape[1] for block in blocks)), np.float32)
+        np.concatenate(blocks, axis=1, out=samples)
         return _Decoded(samples, file.samplerate, file.frames / file.samplerate)
 
 
