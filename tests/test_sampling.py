@@ -231,6 +231,23 @@ def test_seed_decides(prior: Prior) -> None:
     assert (first.codes == other.codes).mean() < 0.6
 
 
+@pytest.mark.parametrize("stream", ["notes", "codes"])
+def test_notes_and_codes_have_temperatures_of_their_own(prior: Prior, stream: str) -> None:
+    """Only notes, or only codes, are free."""
+    fixed = given(40)
+    fixed[0 if stream == "notes" else slice(1, 9)] = FREE
+    own, other = ("note_temperature", "temperature")
+    if stream == "codes":
+        own, other = other, own
+
+    def sampled(seed: int, **temperatures: float) -> GeneratedBass:
+        return generate(prior, song(40), settings(seed=seed, **temperatures), fixed=fixed)
+
+    cold, warm = {own: 0.0, other: 1.0}, {own: 1.0, other: 0.0}
+    assert same(sampled(1, **cold), sampled(2, **cold))
+    assert not same(sampled(1, **warm), sampled(2, **warm))
+
+
 def test_best_of_candidates(prior: Prior) -> None:
     def gain(candidates: int, seed: int) -> float:
         settings = SamplingSettings(candidates=candidates, seed=seed)
