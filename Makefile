@@ -1,16 +1,22 @@
-# Each target makes the virtual environment it needs; `make demo` and `make test` work in a fresh clone.
+# Each target makes the virtual environment that it needs, so that `make demo` and `make test` work
+# in a fresh clone. CONSTRAINTS names the file of versions that are installed.
 
 PYTHON ?= python3
 VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 
-.PHONY: demo test lint clean
+.PHONY: demo test fast lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python benchmarks/demo.py --out demo
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m 'not slow'
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
@@ -20,11 +26,11 @@ lint: $(VENV)/.installed-dev
 clean:
 	rm -rf $(VENV) demo
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(INSTALL) -e .
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(INSTALL) -e '.[dev]'
 	touch $@

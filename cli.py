@@ -1,159 +1,205 @@
-"""The command line: one function a command. Every heavy import lies inside a function, so that help is instant."""
+"""The command line: one function for each command.
 
+Every heavy import is inside a function, so that help appears at once.
+"""
+
+import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
-from typer.core import TyperGroup
 
+from shared.commands import Commands, command, option, repeated
 from shared.errors import UserError
 
+if TYPE_CHECKING:
+    from stage2_prior.model import Prior
+    from stage2_prior.sampling import SamplingSettings
 
-class Commands(TyperGroup):
-    """Says a user's mistake in one sentence (exit code 2), and after Ctrl-C how to go on (130)."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            raise typer.Exit(2) from error
-        except KeyboardInterrupt as error:
-            print("stopped: run the same command again to go on", file=sys.stderr)
-            raise typer.Exit(130) from error
-
+T = TypeVar("T")
 
 app = typer.Typer(
     cls=Commands,
     add_completion=False,
     no_args_is_help=True,
-    rich_markup_mode=None,  # plain help: rich's costs half a second
+    rich_markup_mode=None,  # Help in rich's colours takes half a second.
     pretty_exceptions_enable=False,
 )
-
-codes_app = typer.Typer(no_args_is_help=True, help="Look into codes, change them, hear them.")
+codes_app = typer.Typer(
+    no_args_is_help=True, help="Show the codes of a song, edit them, or decode them."
+)
 app.add_typer(codes_app, name="codes")
 
-Preset = Annotated[str, typer.Option(help="Settings to start from: a name in presets/.")]
-Config = Annotated[
-    Path | None, typer.Option(help="A TOML file whose settings replace the preset's.")
+
+def tuned(help: str) -> Any:
+    """Describe an option whose default is stored in the checkpoint of the prior."""
+    return option(f"{help} The default is stored with the prior.")
+
+
+Files = Annotated[Path, option("Write the files into this folder.")]
+Run = Annotated[Path, option("Write the run into this folder.")]
+Report = Annotated[Path, option("Write the report into this folder.")]
+Data = Annotated[
+    Path,
+    option("Read the songs in this folder: MUSDB18, MUSDB18-HQ, or a folder of stems per song."),
 ]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="A.B=VALUE", help="Replace one setting; may be repeated."),
+CodesFolder = Annotated[Path, option("Read the codes in this folder, which extract-codes wrote.")]
+CodesFile = Annotated[Path, typer.Argument(help="Read this .codes.safetensors file.")]
+Song = Annotated[Path, option("Read the song from this file: WAV, FLAC, OGG, MP3, M4A and others.")]
+CodecPath = Annotated[
+    Path | None,
+    option(
+        "Use the codec in this run folder or .safetensors file. The default is the shipped one."
+    ),
+]
+PriorPath = Annotated[
+    Path | None,
+    option(
+        "Use the prior in this run folder or .safetensors file. The default is the shipped one."
+    ),
 ]
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
-    typer.Option(help="Where to compute; auto takes the fastest that is there."),
+    option("Compute on this device. auto takes the fastest one available."),
 ]
 Resume = Annotated[
     Literal["auto", "never"],
-    typer.Option(help="auto goes on with the run in --out; never refuses to touch one."),
+    option("Continue a run that --out already holds (auto), or refuse to (never)."),
 ]
 InitFrom = Annotated[
-    Path | None, typer.Option(help="A run or .safetensors file to take the first weights from.")
+    Path | None, option("Take the first weights from this run folder or .safetensors file.")
 ]
-Data = Annotated[
-    Path, typer.Option(help="Folder of songs: MUSDB18, MUSDB18-HQ, or a folder of stems a song.")
+Split = Annotated[Literal["train", "valid", "test"], option("Measure on the songs of this split.")]
+Songs = Annotated[int | None, option("Use at most this many songs. The default is all songs.")]
+Seconds = Annotated[
+    float | None, option("Use this many seconds from the middle of each song. The default is all.")
 ]
-CodecPath = Annotated[
-    Path | None, typer.Option(help="Run folder or .safetensors file; default: the shipped codec.")
+Sources = Annotated[
+    str | None, option("Use only these sources. The default is all sources.", metavar="A,B")
 ]
-PriorPath = Annotated[
-    Path | None, typer.Option(help="Run folder or .safetensors file; default: the shipped prior.")
-]
-Song = Annotated[Path, typer.Option(help="The song: WAV, FLAC, OGG, MP3, M4A and others.")]
-Split = Annotated[
-    Literal["train", "valid", "test"], typer.Option(help="Which songs to measure on.")
-]
-Songs = Annotated[int | None, typer.Option(help="Only so many songs. Default: all.")]
-Seconds = Annotated[float | None, typer.Option(help="Only so much of each. Default: all.")]
-Sources = Annotated[str | None, typer.Option(metavar="A,B", help="Which sources. Default: all.")]
-CodesFile = Annotated[Path, typer.Argument(help="A .codes.safetensors file.")]
 View = Annotated[
     Literal["mixture", "accompaniment", "alone"],
-    typer.Option(help="Codes of the mixture, of it without bass, or of every source alone."),
+    option(
+        "Take the codes of the whole song (mixture), of the song without its bass "
+        "(accompaniment), or of each source encoded by itself (alone)."
+    ),
 ]
-Temperature = Annotated[
-    float, typer.Option(help="Of the sound; 0 takes the likeliest, more dares more.")
-]
-NoteTemperature = Annotated[float, typer.Option(help="Of the notes.")]
-TopK = Annotated[int, typer.Option(help="Draw from the k likeliest only; 0: all.")]
-TopP = Annotated[float, typer.Option(help="Draw from this much probability only.")]
-MinP = Annotated[
-    float, typer.Option(help="Leave out what is less likely than this share of the likeliest.")
-]
-Guidance = Annotated[float, typer.Option(help="How much the notes listen to the song; 1: plain.")]
-NoteGuidance = Annotated[
-    float, typer.Option(help="How much the sound keeps to the notes; 1: plain.")
-]
-Guide = Annotated[
-    list[str] | None,
-    typer.Option(metavar="SOURCE=X", help="As --guidance, for one source; may be repeated."),
-]
-Candidates = Annotated[
-    int, typer.Option(help="Write this many lines and keep the one that fits the song best.")
-]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Seed = Annotated[int, option("Seed the random numbers. The same seed gives the same result.")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The options of the commands that train."""
+
+    preset: Annotated[str, option("Start from the settings of this preset.")] = "compact"
+    config: Annotated[Path | None, option("Replace settings by those in this TOML file.")] = None
+    overrides: Annotated[
+        list[str] | None, repeated("Replace one setting.", "--set", metavar="A.B=VALUE")
+    ] = None
+
+    def load(self, cls: type[T], presets: Path) -> T:
+        """Read the settings of a stage, whose presets are in the folder `presets`."""
+        from shared.config import load_config
+
+        return load_config(cls, presets, self.preset, self.config, self.overrides or ())
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """The options of the commands that generate bass lines."""
+
+    seed: Seed = 0
+    candidates: Annotated[
+        int, option("Write this many lines and keep the one that fits the song best.")
+    ] = 1
+    temperature: Annotated[
+        float | None, tuned("Set how freely the sound is drawn. 0 takes the most probable code.")
+    ] = None
+    note_temperature: Annotated[
+        float | None, tuned("Set how freely the notes are drawn. 0 takes the most probable note.")
+    ] = None
+    top_k: Annotated[
+        int | None, tuned("Draw from the K most probable values only. 0 draws from all.")
+    ] = None
+    top_p: Annotated[
+        float | None,
+        tuned("Draw from the most probable values whose probabilities add up to this."),
+    ] = None
+    min_p: Annotated[
+        float | None, tuned("Leave out values below this share of the highest probability.")
+    ] = None
+    guidance: Annotated[
+        float | None,
+        tuned("Set how strongly the song decides the notes. 1 is as learned, 0 ignores it."),
+    ] = None
+    note_guidance: Annotated[
+        float | None,
+        tuned("Set how strongly the notes decide the sound. 1 is as learned, 0 ignores them."),
+    ] = None
+    guide: Annotated[
+        list[str] | None,
+        repeated("Set the guidance by one source in addition to --guidance.", metavar="SOURCE=X"),
+    ] = None
+
+    def settings(self, prior: "Prior") -> "SamplingSettings":
+        """Return the settings that are given here, and the prior's own for the others."""
+        from stage2_prior.sampling import SamplingSettings
+
+        given = dataclasses.asdict(self)
+        guide = given.pop("guide") or ()
+        return SamplingSettings.of(prior, **given, source_guidance=dict(map(_source_scale, guide)))
 
 
 @app.callback()
 def bassprior() -> None:
-    """Write a new bass line for a song; train, inspect and compare the models that do it."""
+    """Write a new bass line for a song, and train, inspect and compare the models that do it."""
 
 
-@app.command()
+@command(app)
 def generate_bass(
     song: Song,
-    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path(),
-    seed: Seed = 0,
-    candidates: Candidates = 1,
-    temperature: Temperature = 0.7,
-    note_temperature: NoteTemperature = 0.7,
-    top_k: TopK = 0,
-    top_p: TopP = 1.0,
-    min_p: MinP = 0.02,
-    guidance: Guidance = 3.0,
-    note_guidance: NoteGuidance = 2.0,
-    guide: Guide = None,
+    out: Files = Path("new_bass"),
+    sampling: Sampling = Sampling(),
     chords: Annotated[
         str | None,
-        typer.Option(help="Play these: symbols, repeated, or a file of times and symbols."),
+        option('Play these chords: symbols such as "Am F C G", or a file of times and symbols.'),
     ] = None,
-    midi_in: Annotated[Path | None, typer.Option(help="Play the line of this MIDI file.")] = None,
-    prompt: Annotated[
-        Path | None, typer.Option(help="Begin with this recording of a bass.")
-    ] = None,
+    midi_in: Annotated[Path | None, option("Play the notes of this MIDI file.")] = None,
+    prompt: Annotated[Path | None, option("Begin with this recording of a bass.")] = None,
     style: Annotated[
-        Path | None, typer.Option(help="Go on in the style of this recording of a bass.")
+        Path | None,
+        option("Continue from this recording of a bass, which is not part of the result."),
     ] = None,
     keep: Annotated[
         list[str] | None,
-        typer.Option(metavar="FROM-TO", help="Keep the song's own bass here; may be repeated."),
+        repeated("Keep the song's own bass only in this range of time.", metavar="FROM-TO"),
     ] = None,
     redo: Annotated[
         list[str] | None,
-        typer.Option(metavar="FROM-TO", help="Keep it everywhere but here; may be repeated."),
+        repeated("Keep the song's own bass outside this range of time.", metavar="FROM-TO"),
     ] = None,
     remove_bass: Annotated[
         bool | None,
-        typer.Option(
+        option(
+            "Remove the song's own bass first, or leave it in. The default is to remove it if "
+            "the song has one.",
             "--remove-bass/--leave-bass",
-            help="Take the song's own bass out first. Default: if it has one.",
         ),
     ] = None,
     codec: CodecPath = None,
     prior: PriorPath = None,
     device: Device = "auto",
 ) -> None:
-    """Write a new bass line for a song, with mix, MIDI and picture.
+    """Write a new bass line for a song.
 
-    \b
+    The files are the new bass, the song with the new bass, the notes as MIDI, a picture, and a JSON
+    file with the settings and the levels.
+
     Examples:
-      python cli.py generate-bass --song mix.wav --out new_bass
+      python cli.py generate-bass --song mix.wav
       python cli.py generate-bass --song mix.wav --seed 7 --candidates 4 --temperature 0.9
-      python cli.py generate-bass --song mix.wav --chords "Am F C G"
+      python cli.py generate-bass --song mix.wav --chords "Am F C G" --out in_a_minor
       python cli.py generate-bass --song mix.wav --redo 0:30-0:45 --guide drums=2
       python cli.py generate-bass --song mix.wav --midi-in my_line.mid
     """
@@ -161,86 +207,62 @@ def generate_bass(
     from stage1_vqvae.codec import load_codec
     from stage2_prior.arrange import ArrangeOptions, Edits, generate_bass
     from stage2_prior.model import load_prior
-    from stage2_prior.sampling import SamplingSettings
 
-    settings = SamplingSettings(
-        temperature=temperature,
-        note_temperature=note_temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        guidance=guidance,
-        note_guidance=note_guidance,
-        source_guidance=dict(_source_guidance(text) for text in guide or ()),
-        seed=seed,
-        candidates=candidates,
-    )
-    edits = Edits(
-        prompt=prompt,
-        style=style,
-        keep=tuple(map(TimeRange.parse, keep or ())),
-        redo=tuple(map(TimeRange.parse, redo or ())),
-        midi=midi_in,
-        chords=chords,
-    )
-    made = generate_bass(
-        song,
-        out,
-        load_codec(codec, device),
-        load_prior(prior, device),
-        settings,
-        ArrangeOptions(remove_bass, edits),
-    )
+    kept, redone = (tuple(map(TimeRange.parse, ranges or ())) for ranges in (keep, redo))
+    edits = Edits(prompt, style, kept, redone, midi_in, chords)
+    options = ArrangeOptions(remove_bass, edits)
+    loaded = load_prior(prior, device)
+    settings = sampling.settings(loaded)
+    made = generate_bass(song, out, load_codec(codec, device), loaded, settings, options)
     for path in made.files.values():
         print(path)
 
 
-@app.command()
+@command(app)
 def train_vqvae(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/vqvae"),
-    preset: Preset = "compact",
-    config: Config = None,
-    overrides: Overrides = None,
+    out: Run = Path("runs/vqvae"),
+    settings: Settings = Settings(),
     resume: Resume = "auto",
     init_from: InitFrom = None,
     device: Device = "auto",
 ) -> None:
     """Train stage 1, the codec that turns a mixture into codes.
 
-    \b
     Examples:
       python cli.py train-vqvae --data MUSDB18
       python cli.py train-vqvae --data MUSDB18 --preset paper --out runs/paper --device cuda
       python cli.py train-vqvae --data stems --set train.steps=2000 --set loss.usage=0.05
     """
-    from shared.config import load_config
     from stage1_vqvae.config import PRESETS, VQVAEConfig
     from stage1_vqvae.train import train_vqvae
 
-    settings = load_config(VQVAEConfig, PRESETS, preset, config, overrides or ())
-    print(train_vqvae(data, out, settings, resume, device, init_from))
+    config = settings.load(VQVAEConfig, PRESETS)
+    print(train_vqvae(data, out, config, resume, device, init_from))
 
 
-@app.command()
+@command(app, continues=True)
 def extract_codes(
     data: Data,
     codec: CodecPath = None,
-    out: Annotated[Path, typer.Option(help="Folder for the codes.")] = Path("runs/codes"),
+    out: Annotated[Path, option("Write the codes into this folder.")] = Path("runs/codes"),
     transpose: Annotated[
-        str, typer.Option(metavar="LOW..HIGH", help="Also write training songs in other keys.")
+        str,
+        option(
+            "Write training songs in every key from LOW to HIGH semitones up.", metavar="LOW..HIGH"
+        ),
     ] = "0..0",
     tempo: Annotated[
         list[float] | None,
-        typer.Option(help="Write training songs at this multiple of their tempo; may be repeated."),
+        repeated("Write training songs at this multiple of their tempo.", metavar="FACTOR"),
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Write the codes of every song of a folder.
+    """Write the codes of every song in a folder.
 
-    What is already there and current is left as it is.
+    Codes that are already there and up to date are left alone, so the same command continues a run
+    that was stopped.
 
-    \b
     Examples:
       python cli.py extract-codes --data MUSDB18 --codec runs/vqvae
       python cli.py extract-codes --data MUSDB18 --codec runs/vqvae --transpose -3..3
@@ -255,61 +277,55 @@ def extract_codes(
     print(f"{done.manifest}: {done.written} songs written, {done.current} already there")
 
 
-@app.command()
+@command(app)
 def train_prior(
-    codes: Annotated[Path, typer.Option(help="Folder that extract-codes wrote.")],
-    out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/prior"),
-    preset: Preset = "compact",
-    config: Config = None,
-    overrides: Overrides = None,
+    codes: CodesFolder,
+    out: Run = Path("runs/prior"),
+    settings: Settings = Settings(),
     resume: Resume = "auto",
     init_from: InitFrom = None,
     device: Device = "auto",
 ) -> None:
-    """Train stage 2, the prior that writes bass codes for a song.
+    """Train stage 2, the prior that writes the codes of a bass.
 
-    \b
     Examples:
       python cli.py train-prior --codes runs/codes
       python cli.py train-prior --codes runs/codes --out runs/wide --set model.dim=512
       python cli.py train-prior --codes my_codes --init-from runs/prior --out runs/tuned
     """
-    from shared.config import load_config
     from stage2_prior.config import PRESETS, PriorConfig
     from stage2_prior.train import train_prior
 
-    settings = load_config(PriorConfig, PRESETS, preset, config, overrides or ())
-    print(train_prior(codes, out, settings, resume, device, init_from))
+    config = settings.load(PriorConfig, PRESETS)
+    print(train_prior(codes, out, config, resume, device, init_from))
 
 
-@app.command()
+@command(app, continues=True)
 def make_dataset(
-    out: Annotated[Path, typer.Option(help="Folder to make; must hold no songs yet.")],
-    songs: Annotated[int, typer.Option(help="How many songs to compose.")] = 100,
+    out: Annotated[Path, option("Write the songs into this folder, which must hold no others.")],
+    songs: Annotated[int, option("Compose this many songs.")] = 100,
     seed: Seed = 0,
     soundfont: Annotated[
         list[Path] | None,
-        typer.Option(help="A .sf2 or .sf3 file; may be repeated. Default: TimGM6mb."),
+        repeated("Render with this .sf2 or .sf3 file. The default is TimGM6mb.", metavar="FILE"),
     ] = None,
-    midi: Annotated[Path | None, typer.Option(help="Also render the MIDI files in here.")] = None,
-    mma: Annotated[bool, typer.Option("--mma", help="Let Debian's mma arrange.")] = False,
-    style: Annotated[
-        list[str] | None, typer.Option(help="A style to compose in; may be repeated.")
-    ] = None,
+    midi: Annotated[Path | None, option("Also render the MIDI files in this folder.")] = None,
+    mma: Annotated[bool, option("Let Debian's program mma arrange the songs.", "--mma")] = False,
+    style: Annotated[list[str] | None, repeated("Compose in this style.", metavar="NAME")] = None,
     seconds: Annotated[
         float | None,
-        typer.Option(help="About how long a song is, 8 or more (at most, for MIDI files)."),
+        option("Compose songs of about this length, 8 or more, and cut rendered MIDI files to it."),
     ] = None,
     audio_format: Annotated[
-        Literal["wav", "flac"], typer.Option("--format", help="Format of the stems.")
+        Literal["wav", "flac"], option("Write the stems in this format.", "--format")
     ] = "wav",
-    workers: Annotated[int, typer.Option(help="Processes that render.")] = 1,
+    workers: Annotated[int, option("Render in this many processes.")] = 1,
 ) -> None:
-    """Compose and render songs: training data without MUSDB18.
+    """Compose and render songs, to train without MUSDB18.
 
-    Each has stems, chords, beats and bass notes.
+    Each song comes with its stems, chords, beats and bass notes. The same command continues a run
+    that was stopped.
 
-    \b
     Examples:
       python cli.py make-dataset --out band --songs 500 --seed 1 --workers 4
       python cli.py make-dataset --out band --songs 200 --soundfont FluidR3_GM.sf2
@@ -324,30 +340,33 @@ def make_dataset(
         print(f"dropped {drop.name}: {drop.reason}", file=sys.stderr)
     if not report.songs:
         raise UserError(
-            f"no song was written to {out}: all {len(report.dropped)} were dropped, as said above; "
-            "give other MIDI files, or ask for composed songs"
+            f"no song was written to {out}: all {len(report.dropped)} were dropped for the reasons "
+            "above; give other MIDI files, or ask for composed songs"
         )
-    print(f"{out}: {len(report.songs)} songs written, {len(report.dropped)} dropped")
+    written, kept = len(report.songs) - report.kept, report.kept
+    print(f"{out}: {written} songs written, {kept} already there, {len(report.dropped)} dropped")
 
 
-@app.command()
+@command(app)
 def separate(
     song: Song,
-    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path(),
+    out: Files = Path("stems"),
     sources: Sources = None,
     mask: Annotated[
         bool,
-        typer.Option("--mask/--no-mask", help="Mask the song, or write the decoder's own sound."),
+        option(
+            "Use the decoded sources as a mask on the song, or write them as they are.",
+            "--mask/--no-mask",
+        ),
     ] = True,
     codec: CodecPath = None,
     device: Device = "auto",
 ) -> None:
-    """Split a song into stems; with the residual they sum to it.
+    """Split a song into stems, which sum to it together with a residual.
 
-    \b
     Examples:
-      python cli.py separate --song mix.wav --out stems
-      python cli.py separate --song mix.wav --sources bass,drums --no-mask
+      python cli.py separate --song mix.wav
+      python cli.py separate --song mix.wav --sources bass,drums --no-mask --out rhythm
     """
     from shared.sources import SOURCES
     from stage1_vqvae.codec import load_codec
@@ -358,22 +377,21 @@ def separate(
         print(path)
 
 
-@app.command()
+@command(app)
 def evaluate_vqvae(
     data: Data,
     codec: CodecPath = None,
-    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("runs/evaluate-vqvae"),
+    out: Report = Path("runs/evaluate-vqvae"),
     split: Split = "test",
     songs: Songs = None,
     seconds: Seconds = None,
     museval: Annotated[
-        bool, typer.Option("--museval", help="Also SIR, SAR and ISR, by museval; slow.")
+        bool, option("Also compute SIR, SAR and ISR with museval, which is slow.", "--museval")
     ] = False,
     device: Device = "auto",
 ) -> None:
-    """Measure a codec: SDR table, bits, codebook use, t-SNE.
+    """Measure a codec: SDR, bit rates and use of its codebooks.
 
-    \b
     Examples:
       python cli.py evaluate-vqvae --data MUSDB18
       python cli.py evaluate-vqvae --data band --codec runs/vqvae --songs 20 --seconds 30
@@ -384,20 +402,21 @@ def evaluate_vqvae(
     print(report.as_markdown(), end="")
 
 
-@codes_app.command("show")
+@command(codes_app, name="show")
 def codes_show(
     file: CodesFile,
     view: View = "mixture",
-    frames: Annotated[int, typer.Option(help="How many frames' codes to print.")] = 16,
-    start: Annotated[str, typer.Option(metavar="TIME", help="From where on.")] = "0:00",
-    picture: Annotated[Path | None, typer.Option(help="A PNG to draw all codes into.")] = None,
+    frames: Annotated[int, option("Print the codes of this many frames.", min=1)] = 16,
+    start: Annotated[str, option("Print the codes from this time on.", metavar="TIME")] = "0:00",
+    picture: Annotated[
+        Path | None, option("Draw all codes of the view into this PNG file.")
+    ] = None,
 ) -> None:
     """Show what a codes file holds.
 
-    \b
     Examples:
       python cli.py codes show runs/codes/test/song.codes.safetensors
-      python cli.py codes show song.codes.safetensors --view alone --start 0:30 --picture codes.png
+      python cli.py codes show a.codes.safetensors --view alone --start 0:30 --picture codes.png
     """
     from shared.codes.song_codes import SongCodes
     from shared.codes.views import frames_table, save_codes_picture, sources_table, summary_table
@@ -413,86 +432,62 @@ def codes_show(
         print(picture)
 
 
-@codes_app.command("edit")
+@command(codes_app, name="edit")
 def codes_edit(
     file: CodesFile,
-    out: Annotated[Path, typer.Option(help="The codes file to write.")],
-    mute: Annotated[
-        list[str] | None, typer.Option(metavar="SOURCE", help="Silence a source; repeatable.")
-    ] = None,
+    out: Annotated[Path, option("Write the edited codes to this file.")],
+    mute: Annotated[list[str] | None, repeated("Silence this source.", metavar="SOURCE")] = None,
     replace: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SOURCE=FILE", help="Take a source from another song; repeatable."),
+        list[str] | None, repeated("Take this source from another song.", metavar="SOURCE=FILE")
     ] = None,
     splice: Annotated[
-        str | None, typer.Option(metavar="FROM-TO", help="Copy this range of --donor ...")
+        str | None, option("Copy this range of time from --donor.", metavar="FROM-TO")
     ] = None,
-    donor: Annotated[Path | None, typer.Option(help="... (default: the song itself) ...")] = None,
+    donor: Annotated[
+        Path | None, option("Splice from this codes file. The default is the song itself.")
+    ] = None,
     at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="... to here (default: the same place).")
+        str | None, option("Splice to this time. The default is the same time.", metavar="TIME")
     ] = None,
     shift: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Move what sounds; negative: earlier ..."),
+        option("Move what sounds later, or earlier if negative.", metavar="SECONDS"),
     ] = None,
     within: Annotated[
-        str | None, typer.Option(metavar="FROM-TO", help="... in this range (default: everywhere).")
+        str | None, option("Shift within this range only.", metavar="FROM-TO")
     ] = None,
-    sources: Sources = None,
+    sources: Annotated[
+        str | None, option("Splice and shift these sources only.", metavar="A,B")
+    ] = None,
     codec: CodecPath = None,
     device: Device = "auto",
 ) -> None:
-    """Change codes and write them to a new file.
+    r"""Edit codes and write them to a new file.
 
-    Edits are done in the order mute, replace, splice, shift.
+    The edits are made in the order mute, replace, splice, shift.
 
-    \b
     Examples:
-      python cli.py codes edit song.codes.safetensors --mute vocals --out quiet.codes.safetensors
-      python cli.py codes edit a.codes.safetensors --replace bass=b.codes.safetensors --out ab.codes.safetensors
-      python cli.py codes edit a.codes.safetensors --splice 0:10-0:20 --at 0:40 --out c.codes.safetensors
-      python cli.py codes edit a.codes.safetensors --shift 0.5 --sources bass --out late.codes.safetensors
+      python cli.py codes edit a.codes.safetensors --mute vocals --out b.codes.safetensors
+      python cli.py codes edit a.codes.safetensors --replace bass=b.codes.safetensors \
+        --out c.codes.safetensors
+      python cli.py codes edit a.codes.safetensors --splice 0:10-0:20 --at 0:40 \
+        --out b.codes.safetensors
+      python cli.py codes edit a.codes.safetensors --shift 0.5 --sources bass \
+        --out b.codes.safetensors
     """
-    from shared.codes import editing as codes_editing
-    from shared.codes.song_codes import SongCodes
-    from shared.times import TimeRange, parse_time
+    from shared.codes.editing import CodeEdits, edit_file
     from stage1_vqvae.codec import load_codec
 
-    if not (mute or replace) and splice is None and shift is None:
-        raise UserError("there is nothing to edit: give --mute, --replace, --splice or --shift")
-    for option, value, edit, given in (
-        ("--donor", donor, "--splice", splice),
-        ("--at", at, "--splice", splice),
-        ("--within", within, "--shift", shift),
-        ("--sources", sources, "--splice or --shift", splice if shift is None else shift),
-    ):
-        if value is not None and given is None:
-            raise UserError(f"{option} says nothing without {edit}: give that too, or leave it out")
-    song = SongCodes.load(file)
-    for source in mute or ():
-        song = codes_editing.mute(song, source, load_codec(codec, device))
-    for text in replace or ():
-        source, separator, path = text.partition("=")
-        if not separator:
-            raise UserError(f"--replace '{text}' is not SOURCE=FILE: write it as bass=other")
-        song = codes_editing.replace(song, source, SongCodes.load(Path(path)))
-    if splice is not None:
-        part = TimeRange.parse(splice)
-        giver = song if donor is None else SongCodes.load(donor)
-        into = None if at is None else parse_time(at)
-        song = codes_editing.splice(song, giver, part.start, part.stop, into, _names(sources))
-    if shift is not None:
-        moved = None if within is None else TimeRange.parse(within)
-        start, stop = (moved.start, moved.stop) if moved else (0.0, None)
-        song = codes_editing.shift(song, shift, start, stop, _names(sources))
-    song.save(out)
+    named = _names(sources)
+    edits = CodeEdits(mute or (), replace or (), splice, donor, at, shift, within, named)
+    edit_file(file, out, edits, lambda: load_codec(codec, device))
     print(out)
 
 
-@codes_app.command("decode")
+@command(codes_app, name="decode")
 def codes_decode(
     file: CodesFile,
-    out: Annotated[Path, typer.Option(help="The WAV file to write.")],
+    out: Annotated[Path, option("Write the sound to this WAV file.")],
     view: View = "mixture",
     sources: Sources = None,
     codec: CodecPath = None,
@@ -500,132 +495,90 @@ def codes_decode(
 ) -> None:
     """Turn codes into sound.
 
-    At the song's level, or lower where it would clip.
+    The sound has the level of the song. It is made quieter as a whole where it would clip.
 
-    \b
     Examples:
       python cli.py codes decode song.codes.safetensors --out song.wav
       python cli.py codes decode song.codes.safetensors --view alone --sources bass --out bass.wav
     """
-    import numpy as np
-
-    from shared.codes.song_codes import SongCodes, require_codec
-    from shared.sound.files import write_wav
+    from shared.codes.decoding import decode_file
     from stage1_vqvae.codec import load_codec
 
-    song, decoder = SongCodes.load(file), load_codec(codec, device)
-    require_codec(song, decoder)
-    audio = decoder.decode(song.view(view), song.num_samples, _names(sources)) / song.gain
-    write_wav(out, audio / max(1.0, float(np.abs(audio).max(initial=0.0))), song.sample_rate)
+    decode_file(file, out, load_codec(codec, device), view, _names(sources))
     print(out)
 
 
-@app.command()
+@command(app)
 def evaluate_prior(
-    codes: Annotated[Path, typer.Option(help="Folder that extract-codes wrote.")],
+    codes: CodesFolder,
     codec: CodecPath = None,
     prior: PriorPath = None,
-    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("runs/evaluate-prior"),
+    out: Report = Path("runs/evaluate-prior"),
     data: Annotated[
         Path | None,
-        typer.Option(help="The songs of the codes: also judge what is written for their mixtures."),
+        option("Read the songs in this folder, and also measure lines written for their mixtures."),
     ] = None,
     split: Split = "test",
-    songs: Annotated[int, typer.Option(help="At most so many songs.")] = 40,
-    seconds: Annotated[float, typer.Option(help="So much of the middle of each.")] = 20.0,
-    seed: Seed = 0,
-    candidates: Candidates = 1,
-    temperature: Temperature = 0.7,
-    note_temperature: NoteTemperature = 0.7,
-    top_k: TopK = 0,
-    top_p: TopP = 1.0,
-    min_p: MinP = 0.02,
-    guidance: Guidance = 3.0,
-    note_guidance: NoteGuidance = 2.0,
-    guide: Guide = None,
+    songs: Annotated[int, option("Use at most this many songs.")] = 40,
+    seconds: Annotated[float, option("Use this many seconds of the middle of each song.")] = 20.0,
+    sampling: Sampling = Sampling(),
     device: Device = "auto",
 ) -> None:
-    """Measure a prior: does it listen, and does its bass fit?
+    """Measure a prior: how well its bass fits the song.
 
-    Best on songs whose chords and beats are known, as make-dataset writes them.
+    The songs should have known chords and beats, as make-dataset writes them.
 
-    \b
     Examples:
       python cli.py evaluate-prior --codes runs/codes
-      python cli.py evaluate-prior --codes runs/codes --codec runs/vqvae --prior runs/prior --songs 10
+      python cli.py evaluate-prior --codes runs/codes --prior runs/prior --codec runs/vqvae
     """
     from stage1_vqvae.codec import load_codec
     from stage2_prior.evaluate import evaluate_prior
     from stage2_prior.model import load_prior
     from stage2_prior.prior_report import report_markdown
-    from stage2_prior.sampling import SamplingSettings
 
-    settings = SamplingSettings(
-        temperature=temperature,
-        note_temperature=note_temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        guidance=guidance,
-        note_guidance=note_guidance,
-        source_guidance=dict(_source_guidance(text) for text in guide or ()),
-        seed=seed,
-        candidates=candidates,
-    )
+    loaded = load_prior(prior, device)
+    settings = sampling.settings(loaded)
     report = evaluate_prior(
-        codes,
-        load_codec(codec, device),
-        load_prior(prior, device),
-        out,
-        split,
-        songs,
-        seconds,
-        settings,
-        data,
+        codes, load_codec(codec, device), loaded, out, split, songs, seconds, settings, data
     )
     print(report_markdown(report), end="")
 
 
-@app.command()
+@command(app)
 def ablate(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder for the runs and the report.")] = Path(
+    out: Annotated[Path, option("Write the runs and the report into this folder.")] = Path(
         "runs/ablation"
     ),
-    preset: Preset = "compact",
-    config: Config = None,
-    overrides: Overrides = None,
-    only: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A variant to train; repeatable.")
-    ] = None,
+    settings: Settings = Settings(),
+    only: Annotated[list[str] | None, repeated("Train this variant only.", metavar="NAME")] = None,
     songs: Songs = None,
     seconds: Seconds = None,
     resume: Resume = "auto",
     device: Device = "auto",
 ) -> None:
-    """Train stage 1 without parts of its recipe, and compare.
+    """Train stage 1 without single parts of its recipe, and compare.
 
-    \b
     Examples:
       python cli.py ablate --data MUSDB18 --preset paper
-      python cli.py ablate --data band --set train.steps=2000 --only full --only "without complement"
+      python cli.py ablate --data band --set train.steps=2000 --only "without complement"
     """
-    from shared.config import load_config
     from stage1_vqvae.ablate import ablate
     from stage1_vqvae.config import PRESETS, VQVAEConfig
 
-    settings = load_config(VQVAEConfig, PRESETS, preset, config, overrides or ())
-    report = ablate(data, out, settings, only or (), songs, seconds, resume, device)
+    config = settings.load(VQVAEConfig, PRESETS)
+    report = ablate(data, out, config, only or (), songs, seconds, resume, device)
     print(report.as_markdown(), end="")
 
 
 def _names(text: str | None) -> list[str] | None:
-    """The names of "A,B"."""
+    """Split "A,B" into names."""
     return None if text is None else [name.strip() for name in text.split(",")]
 
 
 def _semitones(text: str) -> range:
-    """The semitones of "LOW..HIGH"; a single number is allowed."""
+    """Read the semitones of "LOW..HIGH" or of a single number."""
     low, separator, high = text.partition("..")
     try:
         semitones = range(int(low), int(high if separator else low) + 1)
@@ -636,8 +589,8 @@ def _semitones(text: str) -> range:
     return semitones
 
 
-def _source_guidance(text: str) -> tuple[str, float]:
-    """The source and the number of "SOURCE=X"."""
+def _source_scale(text: str) -> tuple[str, float]:
+    """Read "SOURCE=X"."""
     source, _, scale = text.partition("=")
     try:
         return source, float(scale)
@@ -646,7 +599,7 @@ def _source_guidance(text: str) -> tuple[str, float]:
 
 
 def main() -> None:
-    """The console script `bassprior`."""
+    """Run the console script `bassprior`."""
     app()
 
 

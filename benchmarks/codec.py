@@ -1,16 +1,16 @@
-"""How fast the codec codes audio, against EnCodec and DAC; and how much memory an hour takes.
+"""Measure how fast the codec is beside EnCodec and DAC, and how much memory an hour of audio takes.
 
-    pip install transformers          # for EnCodec and DAC; without it only this codec is timed
+    pip install transformers          # has EnCodec and DAC; without it only this codec is timed
     python -m benchmarks.codec [--seconds 60] [--memory-seconds 3600]
 
-1. Encoding and decoding stereo audio from end to end on one thread: this codec (`compact`) at 44.1 kHz,
-   EnCodec 48 kHz stereo at 6 kbit/s, and DAC 44.1 kHz (mono: a channel at a time). All have random weights, which
-   cost as much as trained ones. EnCodec cuts the sound into its own pieces of 1 s; DAC is given pieces of
-   10 s, because a minute of its activations is gigabytes, and takes some 10 minutes. Time is CPU time of
-   the process, which does not count others on a busy machine. Target: 5 times as fast as EnCodec, 50
-   times as DAC.
-2. Peak memory of a process that encodes and decodes an hour. The audio itself is 1.3 GB, and is let go
-   between the two. Target: under 2 GB.
+1. The time to encode and decode stereo audio on one thread, of this codec (`compact`) at 44.1 kHz,
+   EnCodec 48 kHz stereo at 6 kbit/s, and DAC 44.1 kHz (mono, so one channel after the other). All
+   have random weights, which cost as much as trained ones. EnCodec cuts the sound into pieces of
+   1 s itself. DAC is given pieces of 10 s, because its activations for a minute need gigabytes; it
+   takes some 10 minutes. The time is the CPU time of the process, which other processes on a busy
+   machine do not add to. Target: 5 times as fast as EnCodec, and 50 times as fast as DAC.
+2. The peak memory of a process that encodes an hour of audio and decodes the codes. The audio
+   itself takes 1.3 GB, and is freed before decoding. Target: less than 2 GB.
 """
 
 import argparse
@@ -32,12 +32,12 @@ from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.model import VQVAE
 
-DAC_PIECE = 10  # s
+DAC_PIECE = 10  # seconds
 
 
 @dataclass(frozen=True)
 class Timing:
-    """CPU time in s of coding so many seconds of stereo audio."""
+    """CPU seconds that encoding and decoding took."""
 
     name: str
     encode: float
@@ -45,16 +45,18 @@ class Timing:
 
     @property
     def total(self) -> float:
+        """Both together."""
         return self.encode + self.decode
 
 
 def main() -> None:
+    """Print a table of times, and the peak memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=60, help="audio to code")
     parser.add_argument("--memory-seconds", type=int, default=3600, help="0 skips")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.memory_seconds:  # first: a process starts with its parent's peak
+    if options.memory_seconds:  # comes first, because a process starts with its parent's peak
         gigabytes = peak_memory(options.memory_seconds)
         console.print(f"peak memory of {options.memory_seconds} s: {gigabytes:.2f} GB\n")
     contenders = [time_ours]
@@ -75,19 +77,20 @@ def main() -> None:
 
 
 def our_codec() -> VQVAECodec:
-    """The codec of the `compact` preset with random weights."""
+    """Make the codec of the `compact` preset with random weights."""
     config = load_config(VQVAEConfig, PRESETS, "compact")
     return VQVAECodec(VQVAE(config.model), config, "random")
 
 
 def noise(seconds: int, sample_rate: int) -> np.ndarray:
-    """Stereo noise, float32 [2, N]."""
+    """Make stereo noise, float32 `[2, N]`."""
     audio = np.random.default_rng(0).standard_normal((2, seconds * sample_rate), np.float32)
     audio *= np.float32(0.1)
     return audio
 
 
 def time_ours(seconds: int) -> Timing:
+    """Time this project's codec."""
     codec = our_codec()
     audio = noise(seconds, codec.sample_rate)
     return timed(
@@ -99,6 +102,7 @@ def time_ours(seconds: int) -> Timing:
 
 @torch.inference_mode()
 def time_encodec(seconds: int) -> Timing:
+    """Time EnCodec."""
     from transformers import EncodecConfig, EncodecModel
 
     # facebook/encodec_48khz
@@ -127,9 +131,11 @@ def time_encodec(seconds: int) -> Timing:
 
 @torch.inference_mode()
 def time_dac(seconds: int) -> Timing:
+    """Time DAC."""
     from transformers import DacConfig, DacModel
 
-    model = DacModel(DacConfig(sampling_rate=44100)).eval()  # else as descript/dac_44khz
+    # Apart from the rate, the defaults are those of descript/dac_44khz.
+    model = DacModel(DacConfig(sampling_rate=44100)).eval()
     audio = torch.from_numpy(noise(seconds, 44100))
     pieces = [p[None, None] for c in audio for p in c.split(DAC_PIECE * 44100)]
     return timed(
@@ -140,6 +146,7 @@ def time_dac(seconds: int) -> Timing:
 
 
 def timed(name: str, encode: Callable[[], Any], decode: Callable[[Any], Any]) -> Timing:
+    """Time a pair of functions."""
     started = time.process_time()
     codes = encode()
     encoded = time.process_time()
@@ -148,7 +155,7 @@ def timed(name: str, encode: Callable[[], Any], decode: Callable[[Any], Any]) ->
 
 
 def peak_memory(seconds: int) -> float:
-    """GB of resident memory that a process of its own needs to encode and decode so much audio."""
+    """Return the GB of resident memory that a new process needs to code so much audio."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_code_and_weigh, (seconds,))

@@ -1,16 +1,19 @@
-"""How fast the prior writes: against x-transformers' own cached decoding, and against the floor.
+"""Measure how fast the prior generates, against x-transformers and against the hardware's limit.
 
     python -m benchmarks.decoding
 
-x-transformers' generate chooses one token a step. Our generate reads the song once; then a step chooses a
-note and all codes under guidance, and scores them. Our steps alone choose nothing: they are the decoder, which the
-floor is for.
+Three programs are timed. x-transformers' cached `generate` draws one token a step. Our `generate`
+encodes the song once, and then draws a note and all codes a step, under guidance, and scores them.
+Our decoder alone runs the same number of steps without drawing anything; the limit is for it.
 
-Everything runs on one thread and is timed in CPU time of that thread: on an idle machine that is
-wall time, on a busy one it does not count the others. All take turns, and the least of several
-runs counts, since others' programs still empty the caches. The floor of a step is what it must read
-from memory (weights, keys and values) over the measured bandwidth, or its multiplications over the
-measured rate of matrix products, whichever is longer. Figures go to stdout as Markdown.
+Everything runs on one thread, and what counts is the CPU time of that thread. On an idle machine it
+equals the elapsed time, and on a busy machine it leaves out the time of other programs. Because
+other programs still empty the caches, the three programs take turns, and the shortest of several
+runs counts.
+
+A step takes at least as long as it takes to read the weights, keys and values from memory at the
+measured bandwidth, and at least as long as its multiplications take at the measured rate of matrix
+products. The longer of the two is the limit. The figures are printed as Markdown.
 """
 
 import time
@@ -20,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from x_transformers import AutoregressiveWrapper, Decoder, TransformerWrapper
+from x_transformers import AutoregressiveWrapper, TransformerWrapper
 
 from shared.codes.codec import CodeFormat
 from shared.config import load_config
@@ -29,6 +32,7 @@ from stage2_prior.config import PRESETS, ModelConfig, PriorConfig
 from stage2_prior.incremental import IncrementalDecoder
 from stage2_prior.model import PAD, Prior
 from stage2_prior.sampling import SamplingSettings, generate
+from stage2_prior.x_transformers_guard import Decoder
 
 FORMAT = CodeFormat(SOURCES, 8, 64, 44100, 1024, "benchmark")
 STEPS = 256
@@ -37,20 +41,20 @@ SONG_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class Floor:
-    """Time below which a step cannot be, in ms."""
+class StepLimit:
+    """The shortest times that a step can take, in ms, by memory and by arithmetic."""
 
     memory: float
     arithmetic: float
 
     @property
     def longer(self) -> float:
-        """The one that binds."""
+        """The longer one, which is the limit."""
         return max(self.memory, self.arithmetic)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the tables."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     config = load_config(PriorConfig, PRESETS, "compact").model
@@ -60,23 +64,23 @@ def main() -> None:
     gigabytes, gigaflops = bandwidth(), matmul_rate()
     print(f"width {config.dim}, {config.decoder_depth} layers, {STEPS} steps, one thread")
     print(f"memory {gigabytes:.1f} GB/s, matrix products {gigaflops:.0f} GFLOP/s\n")
-    print("| | ms a step | of x-transformers | of the floor |")
+    print("| | ms a step | of x-transformers | of the limit |")
     print("|---|---|---|---|")
     for candidates in (1, 4):
-        batch = 2 * candidates  # each with its notes and without them
-        contenders = (
+        batch = 2 * candidates  # each candidate with its notes and without them
+        programs = (
             library_window(config, batch),
             our_window(prior, candidates),
-            our_steps(prior, batch),
+            our_decoder(prior, batch),
         )
-        turns = [[cpu_seconds(work) for work in contenders] for _ in range(REPEATS)]
+        turns = [[cpu_seconds(work) for work in programs] for _ in range(REPEATS)]
         theirs, ours, step = (1000 * min(times) / STEPS for times in zip(*turns, strict=True))
-        least = floor(prior, batch, gigabytes, gigaflops).longer
+        limit = step_limit(prior, batch, gigabytes, gigaflops).longer
         print(f"| x-transformers generate, batch {batch} | {theirs:.2f} | 1 | |")
         print(f"| our generate, batch {batch} | {ours:.2f} | {ours / theirs:.2f} | |")
         print(
-            f"| our steps alone, batch {batch} | {step:.2f} | {step / theirs:.2f} "
-            f"| {step / least:.1f} |"
+            f"| our decoder alone, batch {batch} | {step:.2f} | {step / theirs:.2f} "
+            f"| {step / limit:.1f} |"
         )
 
     print("\n| a song of 30 s, codes to codes | s | times faster than real time |")
@@ -89,22 +93,22 @@ def main() -> None:
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
-    """CPU time of this thread for `work`."""
+    """Measure the CPU time of this thread for `work`."""
     started = time.thread_time()
     work()
     return time.thread_time() - started
 
 
 def our_window(prior: Prior, candidates: int) -> Callable[[], object]:
-    """A song of `STEPS` steps, as users have it written."""
+    """Return a program that generates the bass for a song of `STEPS` steps, as users do."""
     codes = song_codes(prior, STEPS - prior.pattern.longest)
     settings = SamplingSettings(candidates=candidates)
     return lambda: generate(prior, codes, settings)
 
 
 @torch.no_grad()
-def our_steps(prior: Prior, batch: int) -> Callable[[], None]:
-    """As many steps of the incremental decoder."""
+def our_decoder(prior: Prior, batch: int) -> Callable[[], None]:
+    """Return a program that runs `STEPS` steps of the incremental decoder."""
     memory = prior.encode(torch.zeros(2, len(SOURCES), FORMAT.codebooks, STEPS, dtype=torch.long))
     decoder = IncrementalDecoder(prior, batch)
     nothing = torch.full((batch, prior.pattern.streams, 0), PAD)
@@ -119,7 +123,10 @@ def our_steps(prior: Prior, batch: int) -> Callable[[], None]:
 
 
 def library_window(config: ModelConfig, batch: int) -> Callable[[], object]:
-    """As many by x-transformers' cached generate, of the same width, depth, feed-forward and vocabulary."""
+    """Return a program that runs `STEPS` steps of x-transformers' cached `generate`.
+
+    Its model has the width, depth, feed-forward layers and vocabulary of the prior's decoder.
+    """
     decoder = Decoder(
         dim=config.dim,
         depth=config.decoder_depth,
@@ -137,42 +144,42 @@ def library_window(config: ModelConfig, batch: int) -> Callable[[], object]:
     return lambda: wrapper.generate(start, STEPS, cache_kv=True)
 
 
-def floor(prior: Prior, batch: int, gigabytes: float, gigaflops: float) -> Floor:
-    """The floor of a step in the middle of a window, of fp32 numbers."""
+def step_limit(prior: Prior, batch: int, gigabytes: float, gigaflops: float) -> StepLimit:
+    """Compute the shortest time of a step in the middle of a window, with fp32 numbers."""
     linears = [m for m in prior.decoder.modules() if isinstance(m, torch.nn.Linear)]
     weights = sum(
         m.weight.numel() for m in [*linears, prior.note_from_line, prior.note_head, prior.code_head]
     )
-    heard = prior.config.decoder_depth * 2 * prior.config.dim * STEPS // 2  # keys and values
-    numbers = weights + batch * heard
-    products = batch * (weights + heard)
-    return Floor(
+    keys_and_values = prior.config.decoder_depth * 2 * prior.config.dim * STEPS // 2
+    numbers = weights + batch * keys_and_values
+    products = batch * (weights + keys_and_values)
+    return StepLimit(
         memory=1000 * 4 * numbers / (gigabytes * 1e9),
         arithmetic=1000 * 2 * products / (gigaflops * 1e9),
     )
 
 
 def bandwidth() -> float:
-    """GB/s at which one thread reads memory: a sum over more than the caches hold."""
+    """Measure the GB/s at which one thread reads memory, with more numbers than the caches hold."""
     numbers = torch.ones(64 * 2**20)
     return 4 * numbers.numel() / min(cpu_seconds(numbers.sum) for _ in range(5)) / 1e9
 
 
 def matmul_rate() -> float:
-    """GFLOP/s of one thread in fp32."""
+    """Measure the GFLOP/s of one thread in fp32."""
     matrix = torch.ones(1024, 1024)
     return 2 * 1024**3 / min(cpu_seconds(lambda: matrix @ matrix) for _ in range(5)) / 1e9
 
 
 def song_time(prior: Prior, candidates: int) -> float:
-    """Seconds to write the bass of a song of `SONG_SECONDS`, from its codes to the bass's."""
+    """Measure the seconds to generate the bass codes for a song of `SONG_SECONDS`."""
     codes = song_codes(prior, round(SONG_SECONDS * prior.format.frame_rate))
     settings = SamplingSettings(candidates=candidates)
     return cpu_seconds(lambda: generate(prior, codes, settings))
 
 
 def song_codes(prior: Prior, frames: int) -> npt.NDArray[np.int64]:
-    """Codes of nothing in particular."""
+    """Make random codes of an accompaniment `[S, H, frames]`."""
     return np.random.default_rng(0).integers(
         0, prior.dropped, (len(SOURCES), FORMAT.codebooks, frames)
     )

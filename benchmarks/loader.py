@@ -1,11 +1,12 @@
-"""How fast training segments come: from the cache, and through musdb's own chunk reading.
+"""Measure how fast training segments are read, from the cache and by musdb.
 
     python -m benchmarks.loader [--seconds 3] [--steps 10]
 
-1. Segments per second (four sources, stereo, random position in one track) read from the cache and
-   by musdb with `chunk_start` and `chunk_duration`: from the real excerpt's `.stem.mp4`, and from
-   wav files of the excerpt repeated to a song's length. musdb reads both with the programs ffmpeg
-   and ffprobe; without them on PATH only the cache is timed. Target: the cache is 100 times as fast.
+1. Segments per second (four sources, stereo, from a random position in one track) that are read
+   from the cache, and by musdb with `chunk_start` and `chunk_duration`. The track is the real
+   excerpt's `.stem.mp4`, and wav files of the excerpt repeated to the length of a song. musdb reads
+   both with the programs ffmpeg and ffprobe; without them on PATH only the cache is timed.
+   Target: the cache is 100 times as fast.
 2. The share of a `compact` training step of stage 1 that is spent waiting for its batch.
    Target: at most 2 %.
 """
@@ -27,11 +28,12 @@ from shared.sound.files import STEM_STREAMS, read_stem, write_wav
 from shared.sources import SOURCES
 from shared.training.loader import BatchStream
 
-REPEATS = 30  # of the 6.08 s excerpt: a song of 3 minutes
+REPEATS = 30  # 30 times the excerpt of 6.08 s make a song of 3 minutes
 READS_MUSDB, READS_CACHE = 5, 500
 
 
 def main() -> None:
+    """Print the rates and the share."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a segment")
     parser.add_argument("--steps", type=int, default=10, help="training steps to time; 0 skips")
@@ -101,8 +103,8 @@ def share_of_waiting(root: Path, steps: int) -> None:
 
 
 def _write_tracks(folder: Path) -> tuple[Path, Path]:
-    """Data folders with one test track each: the excerpt's stem.mp4, and a song of it as wav."""
-    package = find_spec("stempeg")  # only located: it cannot be imported without ffmpeg
+    """Write data folders with one test track each: the excerpt's stem.mp4, and a song as wav."""
+    package = find_spec("stempeg")  # located only, because importing it needs ffmpeg
     assert package is not None
     assert package.submodule_search_locations
     (excerpt,) = Path(package.submodule_search_locations[0]).glob("data/*.stem.mp4")
@@ -120,7 +122,7 @@ def _start(song: CachedSong, length: int) -> int:
 
 
 def _rate(reads: int, read: Callable[[], object]) -> float:
-    """Reads per second, after one that warms up."""
+    """Count reads per second, after one read that warms up."""
     read()
     started = time.perf_counter()
     for _ in range(reads):

@@ -1,20 +1,45 @@
-"""Presets: TOML files read into frozen, validated dataclasses.
+"""Read presets, which are TOML files, into frozen and validated dataclasses.
 
-A configuration is a tree of frozen dataclasses. Every key is checked against the dataclass's fields and
-every value against its annotation; ranges are each dataclass's own business, in `__post_init__`.
+A configuration is a tree of frozen dataclasses. Loading checks the name of every key, the type of
+every value against the annotation of its field, and every number against the `Range` in that
+annotation. Rules that join several fields are in the `__post_init__` of their dataclass. Where code
+builds a dataclass directly, its values are trusted: only `__post_init__` runs.
 """
 
 import dataclasses
 import difflib
+import sys
 import tomllib
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from shared.errors import UserError
+from shared.errors import UserError, require
 
 C = TypeVar("C")
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """A range holds the numbers that a setting may take, from `low` to `high`, both included.
+
+    It annotates a field: `steps: Annotated[int, Range(1, 1000)] = 10`.
+    """
+
+    low: float
+    high: float
+
+    def __contains__(self, value: float) -> bool:
+        """Return whether `value` lies in the range; nan lies in none."""
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        """Word the range as error messages do."""
+        return f"from {self.low} to {self.high}"
+
+
+Fraction = Annotated[float, Range(0, 1)]
 
 
 def load_config(
@@ -24,7 +49,7 @@ def load_config(
     file: Path | None = None,
     overrides: Sequence[str] = (),
 ) -> C:
-    """Read a configuration: the preset first, then `file`, then `overrides`, later ones winning.
+    """Read a configuration: the preset first, then `file`, then `overrides`; later values win.
 
     Args:
         cls: the root dataclass.
@@ -34,15 +59,15 @@ def load_config(
         overrides: `section.key=value` strings; the value is TOML, or a bare string.
 
     Raises:
-        UserError: unknown preset or key, unreadable file, value of the wrong type or range.
+        UserError: the preset or a key is unknown, the file cannot be read, or a value has the wrong
+            type or is out of range.
     """
     values: dict[str, Any] = {}
     if preset is not None:
-        path = presets / f"{preset}.toml"
-        if not path.is_file():
-            known = ", ".join(sorted(p.stem for p in presets.glob("*.toml")))
-            raise UserError(f"there is no preset '{preset}': choose one of {known}")
-        values = _merge(values, _read_toml(path))
+        known = {path.stem: path for path in presets.glob("*.toml")}
+        if preset not in known:
+            raise UserError(f"there is no preset '{preset}': choose one of {_join(sorted(known))}")
+        values = _merge(values, _read_toml(known[preset]))
     if file is not None:
         values = _merge(values, _read_toml(file))
     for override in overrides:
@@ -51,73 +76,132 @@ def load_config(
 
 
 def config_from_dict(cls: type[C], values: Mapping[str, Any], where: str = "") -> C:
-    """Build a configuration from nested mappings, checking names and types (inverse of `config_to_dict`)."""
-    hints = typing.get_type_hints(cls)
-    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    """Build a configuration from nested mappings (inverse of `dataclasses.asdict`).
+
+    Args:
+        cls: the dataclass to build.
+        values: its fields by name; a field that is absent takes its default.
+        where: what error messages put before the names, such as "train.".
+
+    Raises:
+        UserError: a name is unknown or missing, or a value has the wrong type or is out of range.
+    """
+    hints = typing.get_type_hints(cls, include_extras=True)
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     arguments = {}
     for name, value in values.items():
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, n=1)
             hint = f"; did you mean '{where}{near[0]}'?" if near else ""
-            raise UserError(f"there is no setting '{where}{name}'{hint}")
-        arguments[name] = _coerce(value, hints[name], f"{where}{name}")
+            raise UserError(f"there is no setting {f'{where}{name}'!r}{hint}")
+        arguments[name] = _checked(value, hints[name], f"{where}{name}")
+    for name, field in fields.items():
+        optional = (field.default, field.default_factory) != (dataclasses.MISSING,) * 2
+        require(optional or name in arguments, f"the setting '{where}{name}' is missing")
     return cls(**arguments)
-
-
-def config_to_dict(config: Any) -> dict[str, Any]:
-    """A configuration as nested dicts of plain values, ready for JSON."""
-    return dataclasses.asdict(config)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
+        if path.exists() and not path.is_file():  # reading from a pipe would wait for ever
+            raise UserError(f"cannot read the configuration {path}: it is not a regular file")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise UserError(f"{path} nests too deeply: settings are written as section.key") from error
 
 
 def _parse_override(override: str) -> dict[str, Any]:
     key, separator, text = override.partition("=")
     if not separator or not all(key.split(".")):
         raise UserError(f"'{override}' is not an override: write it as section.key=value")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
+    value = _parse_value(text)
     for part in reversed(key.split(".")):
         value = {part: value}
     return value
 
 
-def _merge(base: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
+def _parse_value(text: str) -> Any:
+    """Read `text` as one TOML value; text that is no such value is a string."""
+    try:
+        document = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return document["value"] if len(document) == 1 else text
+
+
+def _merge(base: Mapping[str, Any], update: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     merged = dict(base)
     for key, value in update.items():
-        old = merged.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
+        merged[key] = value
+        if key in base:
+            sections = [isinstance(given, Mapping) for given in (base[key], value)]
+            require(
+                sections[0] == sections[1],
+                f"'{where}{key}' is given both as a section and as one value: keep only one",
+            )
+            if all(sections):
+                merged[key] = _merge(base[key], value, f"{where}{key}.")
     return merged
 
 
-def _coerce(value: Any, kind: Any, where: str) -> Any:
+def _checked(value: Any, kind: Any, where: str) -> Any:
+    """Return `value` as the type `kind`, or raise a UserError that names `where` once."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, Mapping):
-            raise UserError(f"'{where}' is a section: set its keys, as in {where}.key=value")
+            raise UserError(f"'{where}' is a section of settings and cannot be {_shown(value)}")
         return config_from_dict(typing.cast(type, kind), value, f"{where}.")
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        number = _checked(value, arguments[0], where)
+        for limits in (mark for mark in arguments[1:] if isinstance(mark, Range)):
+            require(number in limits, f"'{where}' must be {limits}, not {_shown(value)}")
+        return number
     if origin is tuple and isinstance(value, list | tuple):
-        inner = args[:1] * len(value) if args[-1] is Ellipsis else args
+        inner = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(inner) == len(value):
-            items = zip(value, inner, strict=True)
-            return tuple(_coerce(v, k, f"{where}[{i}]") for i, (v, k) in enumerate(items))
-    elif origin is typing.Literal:
-        if value in args:
-            return value
-        raise UserError(f"'{where}' must be one of {', '.join(map(str, args))}, not {value!r}")
-    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+            items = enumerate(zip(value, inner, strict=True))
+            return tuple(_checked(item, of, f"{where}[{i}]") for i, (item, of) in items)
+    elif origin is Literal and value in arguments:
+        return value
+    elif kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
+        return float(value)  # nan and infinity have failed the comparison
     elif kind in (int, bool, str) and type(value) is kind:
         return value
-    name = getattr(kind, "__name__", str(kind)) if origin is None else str(kind)
-    raise UserError(f"'{where}' must be of type {name}, not {value!r}")
+    raise UserError(f"'{where}' must be {_described(kind)}, not {_shown(value)}")
+
+
+def _described(kind: Any) -> str:
+    """Word a type for an error message."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return f"one of {_join(map(str, arguments))}"
+    if origin is tuple:
+        item = arguments[0] if typing.get_origin(arguments[0]) is None else arguments[0].__origin__
+        count = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
+        return f"a list of {count}{_TYPES[item][1]}"
+    return _TYPES[kind][0]
+
+
+_TYPES = {
+    int: ("a whole number", "whole numbers"),
+    float: ("a finite number", "finite numbers"),
+    bool: ("true or false", "values true or false"),
+    str: ("a text", "texts"),
+}
+
+
+def _shown(value: Any) -> str:
+    """Print a value of any type or size in at most 60 characters."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists too deep
+        return "what was given"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _join(names: typing.Iterable[str]) -> str:
+    return ", ".join(names)

@@ -1,4 +1,4 @@
-"""The terminal: one console for results, one for progress and errors, one style of progress bar."""
+"""Print to the terminal: results on one console, progress and errors on another."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,22 +18,28 @@ err_console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class ProgressBar:
-    """A bar that is advanced by `advance()` and annotated by `note()`."""
+    """A progress bar shows the steps that are done, and a note after them."""
 
     def __init__(self, progress: Progress, description: str, total: int, completed: int) -> None:
+        """Add a bar to rich's `progress`."""
         self._progress = progress
         self._task = progress.add_task(description, total=total, completed=completed, note="")
 
     def advance(self, amount: int = 1) -> None:
+        """Count `amount` more steps as done."""
         self._progress.advance(self._task, amount)
 
     def note(self, text: str) -> None:
+        """Show `text` after the bar."""
         self._progress.update(self._task, note=text)
 
 
 @contextmanager
 def progress(description: str, total: int, completed: int = 0) -> Iterator[ProgressBar]:
-    """Show a progress bar on stderr, with count, rate, time spent and time left; silent where stderr is no terminal."""
+    """Show a progress bar with the count, the time spent and the time left on stderr.
+
+    Nothing is shown where stderr is not a terminal.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),

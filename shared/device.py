@@ -10,18 +10,18 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 def resolve_device(device: str) -> torch.device:
-    """The torch device of `auto`, `cpu`, `cuda` or `mps`; auto takes the fastest that is there.
+    """Return the torch device of `auto`, `cpu`, `cuda` or `mps`; auto takes the fastest available.
 
     Raises:
-        UserError: an unknown device, or one that this machine or this build of torch lacks.
+        UserError: the device is unknown, or this machine or this build of torch does not have it.
     """
-    there = {
+    available = {  # from the fastest to the slowest
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if device == "auto":
-        device = next(name for name, available in there.items() if available)
-    if not there.get(device, False):
+        device = next(name for name, usable in available.items() if usable)
+    if not available.get(device, False):
         raise UserError(f"the device '{device}' is not available here: use --device auto")
     return torch.device(device)

@@ -1,21 +1,32 @@
-"""JSON files for people and programs to read."""
+"""Write JSON files for people and programs to read."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write readable JSON. Paths become strings; nan and infinities, which JSON lacks, null."""
-    path.write_text(json.dumps(_plain(content), indent=2) + "\n", encoding="utf-8")
+    """Write `jsonable(content)` as indented JSON."""
+    text = json.dumps(jsonable(content), indent=2, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
-def _plain(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """Turn `value` into what JSON can hold.
+
+    Nan and infinities, which JSON lacks, become None; numpy's numbers become Python's; tuples
+    become lists; keys and paths become strings. This holds at any depth.
+    """
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not abs(value) < float("inf"):
+        return [jsonable(item) for item in value]
+    if isinstance(value, np.generic):
+        return jsonable(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    return str(value) if isinstance(value, Path) else value

@@ -1,4 +1,4 @@
-"""Pictures, drawn without a display. Times are in seconds, levels in dB below the loudest."""
+"""Draw pictures without a display. Times are in seconds, and levels in dB below the loudest."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,22 +15,22 @@ from matplotlib.patches import Rectangle
 from shared.atomic import atomic_path
 from shared.music.notes import Note
 
-MAX_COLUMNS = 1600  # of a spectrogram; more could not be told apart on the page
-ROWS = 240
-RANGE_DB = 70
+MAX_COLUMNS = 1600  # of a spectrogram; a picture has no more pixels for them
+ROWS = 240  # of a spectrogram
+RANGE_DB = 70  # levels below the loudest that are shown
 NOTE_COLOUR = "#1f77b4"
 STYLE: dict[str, Any] = {"dpi": 120, "layout": "constrained"}
 
 
 def new_figure(rows: int, height: float, width: float = 11.0) -> tuple[Figure, list[Axes]]:
-    """A figure of so many rows on one time axis, each `height` inches tall."""
+    """Make a figure of `rows` axes, each `height` inches tall, that share their time axis."""
     figure = Figure(figsize=(width, rows * height + 0.8), **STYLE)
     FigureCanvasAgg(figure)
     return figure, list(figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG atomically."""
+    """Write a PNG, which appears whole or not at all."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
 
@@ -43,10 +43,10 @@ def save_generation_picture(
     notes: Sequence[Note],
     title: str = "",
 ) -> None:
-    """A PNG of what `generate-bass` did, in three rows on one time axis.
+    """Write a PNG of what `generate-bass` did, in three rows on one time axis.
 
-    The song without bass and the new bass as spectrograms, audio `[C, N]` both, and the note stream
-    the bass followed as a piano roll.
+    The rows are the spectrograms of the song without bass and of the new bass, both given as audio
+    `[C, N]`, and the notes of the new bass as a piano roll.
     """
     figure, (song_axis, bass_axis, notes_axis) = new_figure(rows=3, height=2.3)
     draw_spectrogram(song_axis, song, sample_rate, 40, min(16_000, sample_rate / 2), 4096)
@@ -70,9 +70,10 @@ def draw_spectrogram(
     high: float,
     n_fft: int,
 ) -> None:
-    """Audio `[C, N]` as levels over time and frequency, `low` to `high` Hz on a log axis.
+    """Draw the levels of audio `[C, N]` over time and frequency, from `low` to `high` Hz.
 
-    Windows of `n_fft` samples: the longer, the sharper in pitch and the blurrier in time.
+    The frequency axis is logarithmic. Longer windows (`n_fft` samples) resolve pitches better and
+    times worse.
     """
     mono = audio.mean(0)
     mono = np.pad(mono, (n_fft // 2, n_fft // 2 + max(0, n_fft - len(mono))))
@@ -106,15 +107,14 @@ def draw_spectrogram(
 
 
 def draw_notes(axis: Axes, notes: Sequence[Note]) -> None:
-    """A piano roll: one bar a note, a line at every C, a little air above and below."""
+    """Draw notes as a piano roll, with the names of some pitches on the axis."""
     bars = [Rectangle((n.onset, n.pitch - 0.45), n.duration, 0.9) for n in notes]
     axis.add_collection(
         PatchCollection(bars, facecolor=NOTE_COLOUR, edgecolor="white", linewidth=0.4)
     )
     pitches = [note.pitch for note in notes] or [28, 43]
-    axis.set_ylim(min(pitches) - 2, max(pitches) + 2)
     low, high = min(pitches) - 2, max(pitches) + 2
-    # C alone where the range is wide, the white keys C, E, G and A where it is narrow.
+    axis.set_ylim(low, high)
     names = {0: "C", 4: "E", 7: "G", 9: "A"}
     ticks = [pitch for pitch in range(low, high + 1) if pitch % 12 in names]
     axis.set_yticks(ticks, [f"{names[pitch % 12]}{pitch // 12 - 1}" for pitch in ticks])

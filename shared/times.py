@@ -1,4 +1,4 @@
-"""Ranges of time as people write them, `0:30-0:45`, and as the frames they cover."""
+"""Times and ranges of time as people write them, such as `0:30-0:45`, and the frames they cover."""
 
 import re
 from collections.abc import Iterable
@@ -9,42 +9,55 @@ import numpy.typing as npt
 
 from shared.errors import UserError
 
-_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
+_TIME = re.compile(r"(?:(?:(\d{1,6}):)?(\d{1,6}):)?(\d{1,6}(?:\.\d+)?)", re.ASCII)
 
 
 @dataclass(frozen=True)
 class TimeRange:
-    """From `start` until before `stop`, in s; 0 <= start < stop."""
+    """The times from `start` until before `stop`, in seconds.
+
+    Raises:
+        UserError: the range does not end after it begins, or begins before 0.
+    """
 
     start: float
     stop: float
 
+    def __post_init__(self) -> None:
+        """Check the order of the times."""
+        if not 0 <= self.start < self.stop:
+            raise UserError(
+                f"there is no time range from {self.start:g} s to {self.stop:g} s: "
+                "it must begin at 0 or later and end after that"
+            )
+
     def __str__(self) -> str:
-        return f"{_clock(self.start)}-{_clock(self.stop)}"
+        """Return the range as `parse` reads it, to the millisecond."""
+        return f"{clock(self.start)}-{clock(self.stop)}"
 
     @classmethod
     def parse(cls, text: str) -> "TimeRange":
-        """Read `30-45`, `0:30-0:45`, `0:30.5-1:02:03`.
+        """Read `30-45`, `0:30-0:45` or `0:30.5-1:02:03`.
 
         Raises:
-            UserError: it is none of these, or ends before it begins.
+            UserError: the text is none of these, or the range ends before it begins.
         """
         times = text.split("-")
         if len(times) != 2:
             raise UserError(f"'{text}' is not a time range: write it as 0:30-0:45")
         start, stop = map(parse_time, times)
         if start >= stop:
-            raise UserError(f"the time range {text} ends before it begins: swap its times")
+            raise UserError(f"the time range {text} does not end after it begins: swap its times")
         return cls(start, stop)
 
 
 def frames_within(
     ranges: Iterable[TimeRange], num_frames: int, frame_rate: float
 ) -> npt.NDArray[np.bool_]:
-    """Which frames `[num_frames]` lie in any of the ranges; frame t stands at t / frame_rate.
+    """Return which frames `[num_frames]` are in any of the ranges. Frame t is at t / frame_rate s.
 
     Raises:
-        UserError: a range begins after the last frame.
+        UserError: a range contains no frame, because it begins after the last one or is too short.
     """
     times = np.arange(num_frames) / frame_rate
     within = np.zeros(num_frames, np.bool_)
@@ -52,18 +65,18 @@ def frames_within(
         inside = (times >= each.start) & (times < each.stop)
         if not inside.any():
             raise UserError(
-                f"the time range {each} holds nothing of a song of {_clock(num_frames / frame_rate)}"
-                ": choose one within the song"
+                f"the time range {each} contains no frame of the song, whose last frame is at "
+                f"{clock(times[-1])}: choose a longer range within the song"
             )
         within |= inside
     return within
 
 
 def parse_time(text: str) -> float:
-    """`45`, `0:45`, `1:02:03.5` -> s.
+    """Read `45`, `0:45` or `1:02:03.5` as seconds.
 
     Raises:
-        UserError: it is none of these.
+        UserError: the text is none of these.
     """
     match = _TIME.fullmatch(text.strip())
     if match is None:
@@ -72,6 +85,7 @@ def parse_time(text: str) -> float:
     return 3600 * hours + 60 * minutes + seconds
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Write seconds as `parse_time` reads them, such as `1:02.5`, to the millisecond."""
     minutes, rest = divmod(round(seconds, 3), 60)
     return f"{int(minutes)}:{rest:06.3f}".rstrip("0").rstrip(".")

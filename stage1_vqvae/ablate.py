@@ -1,11 +1,10 @@
-"""What does each part of the recipe bring? Train variants from one seed and budget, and compare: what `ablate` does.
+"""Train variants of a recipe from one seed and budget, and compare them (`ablate`).
 
-The paper's own comparison (full, without STFT, without complement) comes first, then the paper's losses alone,
-then our additions, each taken away from the full recipe or put back to what is common. Every variant
-sees the same batches of the same songs, for as many steps.
+The paper's own comparison (full, without STFT, without complement) comes first, then the paper's
+losses alone, then this project's additions, each of them left out of the full recipe or replaced by
+what is common. All variants are trained on the same batches of the same songs, for as many steps.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +13,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from shared.atomic import atomic_path
+from shared.atomic import files_together
 from shared.console import err_console
 from shared.device import Device
 from shared.errors import UserError
+from shared.json_files import write_json
 from shared.metrics import code_usage, count_codes, sdr_windows
 from shared.songs.cache import CachedSong
 from shared.songs.tracks import Split
@@ -35,20 +35,25 @@ SPLIT: Split = "test"
 
 @dataclass(frozen=True)
 class Variant:
-    """A configuration to train, and what to call it."""
+    """A configuration to train, and its name."""
 
     name: str
     config: VQVAEConfig
 
     @property
     def folder(self) -> str:
-        """Its run folder's name."""
+        """The name of its run folder."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
 
 @dataclass(frozen=True)
 class VariantFigures:
-    """SDR of decoded sources, and the mean perplexity of all codebooks."""
+    """What was measured of one variant.
+
+    Attributes:
+        row: SDR of the decoded sources.
+        perplexity: the mean over all codebooks.
+    """
 
     row: SdrRow
     perplexity: float
@@ -56,7 +61,14 @@ class VariantFigures:
 
 @dataclass(frozen=True)
 class Ablation:
-    """What `ablate` measured: decoded SDR on songs not trained on, a row a variant."""
+    """What `ablate` measured on songs that were not trained on.
+
+    Attributes:
+        steps: how many steps each variant was trained for.
+        seed: the seed of every run.
+        songs: the names of the songs.
+        figures: one entry for each variant.
+    """
 
     steps: int
     seed: int
@@ -64,22 +76,22 @@ class Ablation:
     figures: tuple[VariantFigures, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; nan becomes null."""
-        content = {
+        """Return the content of `report.json`."""
+        return {
             "steps": self.steps,
             "seed": self.seed,
             "songs": self.songs,
             "variants": [f.row.as_dict() | {"perplexity": f.perplexity} for f in self.figures],
             "paper": [row.as_dict() for row in PAPER],
         }
-        return dict(json.loads(json.dumps(content), parse_constant=lambda name: None))
 
     def as_markdown(self) -> str:
-        """The comparison table."""
+        """Return the content of `report.md`."""
         perplexities = ", ".join(f"{f.row.name} {f.perplexity:.1f}" for f in self.figures)
         return (
-            f"# Ablation\n\nEvery variant: {self.steps} steps from seed {self.seed}. Decoded SDR on "
-            f"{len(self.songs)} songs of the {SPLIT} split: median over windows of 1 s, then over songs.\n\n"
+            f"# Ablation\n\nEvery variant: {self.steps} steps from seed {self.seed}. "
+            f"Decoded SDR on {len(self.songs)} songs of the {SPLIT} split: "
+            "median over windows of 1 s, then over songs.\n\n"
             f"{sdr_table([*(f.row for f in self.figures), *PAPER])}\n\n"
             "The paper's figures are on the MUSDB18 test set.\n\n"
             f"Mean perplexity of the codebooks: {perplexities}.\n"
@@ -87,9 +99,10 @@ class Ablation:
 
 
 def variants(full: VQVAEConfig) -> list[Variant]:
-    """The variants of a recipe; what the recipe does not use, or what has no effect, is not taken away.
+    """List the variants of a recipe.
 
-    Without STFT means without any term on spectra: the paper's, and our magnitude term.
+    A part that the recipe does not use, or that has no effect in it, gives no variant. "Without
+    STFT" leaves out every term on spectra: the paper's and our magnitude term.
     """
     loss, schedule, remix, train = full.loss, full.quantizer, full.remix, full.train
     paper_losses = LossConfig(complement=loss.complement)
@@ -124,7 +137,9 @@ def variants(full: VQVAEConfig) -> list[Variant]:
     distinct: list[Variant] = []
     for candidate in candidates:
         known = [variant.config for variant in distinct]
-        if _learns(candidate) and not any(_alike(candidate.config, other) for other in known):
+        if candidate.config.loss.compares_sound and not any(
+            _alike(candidate.config, other) for other in known
+        ):
             distinct.append(candidate)
     return distinct
 
@@ -139,16 +154,21 @@ def ablate(
     resume: Literal["auto", "never"] = "auto",
     device: Device = "auto",
 ) -> Ablation:
-    """Train every variant into a folder of `out`, compare them; writes `report.json` and `report.md`.
+    """Train every variant, measure all of them, and write `report.json` and `report.md`.
 
     Args:
+        data: MUSDB18, MUSDB18-HQ or any folder of songs with four stems.
+        out: the folder of the report; each variant is trained into a folder of its own in it.
         config: the full recipe, its budget and its seed.
-        only: names of the variants to train; empty: all that `variants` lists.
-        songs, seconds: so many test songs, so much from the middle of each; None: all.
-        resume: "auto" goes on where an earlier call was stopped; trained variants are only measured.
+        only: the names of the variants to train; none trains all that `variants` lists.
+        songs: how many songs of the test split to measure; None measures all.
+        seconds: how much of the middle of each; None measures the whole song.
+        resume: "auto" continues where an earlier call was stopped, and measures variants that are
+            already trained without training them again.
+        device: what to compute on.
 
     Raises:
-        UserError: unusable data, an unknown variant, a run of other settings in `out`.
+        UserError: unusable data, an unknown variant, or a run of other settings in `out`.
     """
     chosen = _chosen(variants(config), only)
     tested = songs_of(data, config.model.sample_rate, SPLIT, songs)
@@ -159,15 +179,15 @@ def ablate(
         figures.append(_measure(variant.name, path, tested, seconds, device))
     names = tuple(song.name for song in tested)
     ablation = Ablation(config.train.steps, config.train.seed, names, tuple(figures))
-    with atomic_path(out / "report.json") as temporary:
-        temporary.write_text(json.dumps(ablation.as_dict(), indent=2) + "\n", encoding="utf-8")
-    with atomic_path(out / "report.md") as temporary:
-        temporary.write_text(ablation.as_markdown(), encoding="utf-8")
+    paths = {name: out / name for name in ("report.json", "report.md")}
+    with files_together(paths) as files:
+        write_json(files["report.json"], ablation.as_dict())
+        files["report.md"].write_text(ablation.as_markdown(), encoding="utf-8")
     return ablation
 
 
 def _alike(one: VQVAEConfig, other: VQVAEConfig) -> bool:
-    """Whether both train the same: equal but for a schedule that gives the same states at every step."""
+    """Whether both train alike: their schedules may differ if every step has the same state."""
     if replace(one, quantizer=other.quantizer) != other:
         return False
     positions = (step / one.train.steps for step in range(one.train.steps))
@@ -176,17 +196,12 @@ def _alike(one: VQVAEConfig, other: VQVAEConfig) -> bool:
     )
 
 
-def _learns(variant: Variant) -> bool:
-    loss = variant.config.loss
-    return any((loss.waveform, loss.stft, loss.snr, loss.magnitude))
-
-
 def _chosen(known: Sequence[Variant], names: Sequence[str]) -> list[Variant]:
     for name in names:
         if name not in [variant.name for variant in known]:
             raise UserError(
                 f"there is no variant '{name}' of this recipe: "
-                f"choose of {', '.join(variant.name for variant in known)}"
+                f"choose from {', '.join(variant.name for variant in known)}"
             )
     return [variant for variant in known if not names or variant.name in names]
 

@@ -1,4 +1,7 @@
-"""SIR, SAR and ISR by museval, the reference implementation of BSSEval v4; an optional package, and slow."""
+"""SIR, SAR and ISR by museval, the reference implementation of BSSEval v4.
+
+museval is an optional package, and slow.
+"""
 
 import importlib.util
 from pathlib import Path
@@ -10,7 +13,9 @@ from shared.errors import UserError
 
 
 def load_museval() -> ModuleType:
-    """museval's metrics alone: the package's own import asks for the ffmpeg program.
+    """Load museval's module of metrics.
+
+    The module is loaded by itself, because importing the package needs the ffmpeg program.
 
     Raises:
         UserError: museval is not installed.
@@ -30,7 +35,17 @@ def load_museval() -> ModuleType:
 def bss_eval(
     museval: ModuleType, references: np.ndarray, estimates: np.ndarray, sample_rate: int
 ) -> dict[str, np.ndarray]:
-    """SIR, SAR and ISR by windows of 1 s, [sources, windows]; nan for sources silent throughout."""
+    """Compute SIR, SAR and ISR in windows of 1 s.
+
+    Args:
+        museval: the module that `load_museval` returned.
+        references: the true sources `[sources, 2, N]`.
+        estimates: `[sources, 2, N]`.
+        sample_rate: of both.
+
+    Returns:
+        By name `[sources, windows]`; nan for sources that are silent throughout.
+    """
     sounding = np.abs(references).max((1, 2)) > 0
     figures = museval.bss_eval(
         references[sounding].swapaxes(1, 2).astype(np.float64),

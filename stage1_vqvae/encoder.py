@@ -1,27 +1,29 @@
-"""The encoder: a stereo mixture in, numbers for every source's codebooks out, of which the quantiser makes logits."""
+"""The encoder: a stereo mixture becomes the numbers that the quantiser turns into logits."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-from stage1_vqvae.convnext import ConvNeXtStack
+from stage1_vqvae.convnext import ConvNeXtStack, StackSizes
 from stage1_vqvae.spectral import analyse, mid_side
 
-COMPRESSION = 0.4  # exponent of the magnitude; keeps quiet partials visible beside loud ones
-PHASE_HZ = 3450  # up to here the encoder is given phases; above, no code could hold them
-BANDS = 24  # of what lies above
+COMPRESSION = 0.4  # exponent of magnitudes: quiet partials remain visible beside loud ones
+PHASE_HZ = 3450  # the encoder reads phases below this; codes could not hold those above it
+BANDS = 24  # how many bands the spectrum above PHASE_HZ is divided into
 
 
 class Features(nn.Module):
-    """Padded audio [B, 2, (T + 1) * hop] to what the encoder reads of mid and side [B, T, size].
+    """Turns padded audio `[B, 2, (T + 1) * hop]` into what the encoder reads, `[B, T, size]`.
 
-    Below PHASE_HZ the compressed spectrum, real and imaginary; above it the compressed level of bands of equal ratio.
+    These are, for mid and side: below PHASE_HZ the real and imaginary parts of the compressed
+    spectrum, and above it the compressed levels of bands of equal ratio.
     """
 
-    averages: Tensor  # [bins above, bands]
+    averages: Tensor  # [bins above PHASE_HZ, bands]
 
     def __init__(self, sample_rate: int, hop: int) -> None:
+        """Divide the bins of a spectrum with `hop + 1` bins into phased ones and bands."""
         super().__init__()
         bins = hop + 1
         self.hop, self.low = hop, round(PHASE_HZ * 2 * hop / sample_rate)
@@ -33,6 +35,7 @@ class Features(nn.Module):
         self.size = 4 * self.low + 2 * members.shape[1]
 
     def forward(self, padded: Tensor) -> Tensor:
+        """Compute the features `[B, T, size]`; those of the phased bins come first."""
         spectrum = analyse(mid_side(padded), self.hop)
         phased, rest = spectrum[..., : self.low], spectrum[..., self.low :]
         compressed = phased * (phased.abs() + 1e-6) ** (COMPRESSION - 1)
@@ -42,7 +45,7 @@ class Features(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Padded audio [B, 2, (T + 1) * hop] to [B, T, *shape], each number of about `std` at the start."""
+    """Turns padded audio `[B, 2, (T + 1) * hop]` into numbers for every codebook of each source."""
 
     def __init__(
         self,
@@ -50,22 +53,28 @@ class Encoder(nn.Module):
         std: float,
         sample_rate: int,
         hop: int,
-        width: int,
-        blocks: int,
-        kernel: int,
-        expansion: int,
-        layer_scale: float,
+        sizes: StackSizes,
     ) -> None:
+        """Make an encoder with random weights.
+
+        Args:
+            shape: the output's shape in a frame: sources, codebooks, numbers per codebook.
+            std: the output's standard deviation.
+            sample_rate: of the audio.
+            hop: samples per frame.
+            sizes: of the ConvNeXt stack.
+        """
         super().__init__()
         self.shape = shape
         self.features = Features(sample_rate, hop)
-        self.project = nn.Linear(self.features.size, width)
-        self.norm = nn.LayerNorm(width)
-        self.stack = ConvNeXtStack(width, blocks, kernel, expansion, layer_scale)
-        self.readout = nn.Linear(width, math.prod(shape))
-        nn.init.normal_(self.readout.weight, std=std / width**0.5)
+        self.project = nn.Linear(self.features.size, sizes.width)
+        self.norm = nn.LayerNorm(sizes.width)
+        self.stack = ConvNeXtStack(sizes)
+        self.readout = nn.Linear(sizes.width, math.prod(shape))
+        nn.init.normal_(self.readout.weight, std=std / sizes.width**0.5)
         nn.init.zeros_(self.readout.bias)
 
     def forward(self, padded: Tensor) -> Tensor:
+        """Compute `[B, T, *shape]`."""
         hidden = self.stack(self.norm(self.project(self.features(padded))))
         return self.readout(hidden).unflatten(-1, self.shape)

@@ -1,14 +1,16 @@
-"""Measure a codec on songs with known stems: what `evaluate-vqvae` does.
+"""Measure a codec on songs whose stems are known: the function behind `evaluate-vqvae`.
 
-SDR by the conventions of BSSEval v4 (shared/metrics.py) of two kinds of estimates, which are never mixed up:
-- decoded: the decoder's own sound from the codes of the mixture, the paper's measure;
-- masked: the decoded magnitudes as a soft mask on the mixture (shared/sound/masking.py).
-Beside them, from the same run: the mixture as its own estimate (the floor), and the true magnitudes as the
-mask, the ideal ratio mask (the ceiling of masking).
+SDR, by the conventions of BSSEval v4 (shared/metrics.py), is measured of two kinds of estimates:
+- decoded: what the decoder makes of the mixture's codes, which is the paper's measure;
+- masked: the mixture, masked by the decoded magnitudes (shared/sound/masking.py).
+Two rows beside them come from the same songs: the floor takes the mixture itself as the estimate of
+every source, and the ceiling masks the mixture by the true magnitudes (the ideal ratio mask).
+
+Songs are measured one after another. Of each song only the decoded sources are held as whole
+arrays. Stems, mixture and masked estimates are read or computed in blocks.
 """
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -17,20 +19,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from shared.atomic import atomic_path
+from shared.atomic import files_together
 from shared.console import progress
 from shared.errors import UserError
-from shared.metrics import code_usage, count_codes, sdr_windows
+from shared.json_files import write_json
+from shared.metrics import SdrMeter, code_usage, count_codes, sdr_windows
 from shared.songs.cache import CachedSong, build_cache
 from shared.songs.tracks import Split
-from shared.sound.masking import mask_song
+from shared.sound.masking import BLOCK, EstimateBlock, mask_blocks, mask_song
+from shared.sound.samples import Samples
 from shared.sound.separation import CodedMixture
 from shared.sources import SOURCES
 from stage1_vqvae.bss_eval import bss_eval, load_museval
 from stage1_vqvae.codec import VQVAECodec, load_codec
 from stage1_vqvae.embedding_report import (
     EmbeddingReport,
-    collect_vectors,
+    VectorCollector,
     draw_tsne,
     embedding_report,
 )
@@ -38,13 +42,18 @@ from stage1_vqvae.quantizer import Softness, softness
 from stage1_vqvae.sdr_table import PAPER, SdrRow, decibels, sdr_table
 from stage1_vqvae.spectral import pad_to_frames
 
-SHORT_SECONDS = 10.0  # of a song, for what need not be measured on all of it
+SHORT_SECONDS = 10.0  # the part of a song on which soft and hard decoding are compared
 
 
 @dataclass(frozen=True)
 class SourceCodes:
-    """Bits per second as stored and as an ideal entropy coder of single codes would; per codebook: perplexity and
-    the share of entries that occur.
+    """What the codes of one source cost, and how well its codebooks are used.
+
+    Attributes:
+        raw_bits: bits per second as stored.
+        entropy_bits: bits per second that an ideal entropy coder of single codes would need.
+        perplexity: of each codebook.
+        usage: of each codebook, the share of its entries that occur.
     """
 
     raw_bits: float
@@ -57,10 +66,20 @@ class SourceCodes:
 class VQVAEReport:
     """What `evaluate_vqvae` measured.
 
-    rows: decoded, masked, floor, ceiling.
-    museval: SIR, SAR and ISR of decoded and masked, where asked for.
-    soft, hard: mean SDR of excerpts decoded from vectors as the end of training makes them, but for its noise, and
-        from codes. Where training ends on codes they are the same.
+    Attributes:
+        codec: the codec's fingerprint.
+        split: which split of the data was measured.
+        songs: the names of the songs.
+        seconds: their length together.
+        entries: entries of one codebook.
+        rows: SDR of decoded, masked, floor and ceiling.
+        museval: SIR, SAR and ISR of decoded and masked, if they were asked for.
+        codes: by source.
+        ends_on_codes: whether training ends in the straight-through phase. Then soft equals hard.
+        soft: mean SDR of excerpts decoded from the quantiser's vectors as they are at the end of
+            training, without the noise.
+        hard: mean SDR of the same excerpts decoded from codes.
+        embedding: how well the quantised vectors tell the sources apart.
     """
 
     codec: str
@@ -77,54 +96,52 @@ class VQVAEReport:
     embedding: EmbeddingReport
 
     def row(self, name: str) -> SdrRow:
-        """The row of that name."""
+        """Return the row of that name."""
         return next(row for row in self.rows if row.name == name)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; nan becomes null."""
-        content = asdict(self) | {
+        """Return the content of `report.json`."""
+        return asdict(self) | {
             "rows": [row.as_dict() for row in self.rows],
             "museval": [row.as_dict() for row in self.museval],
             "paper": [row.as_dict() for row in PAPER],
             "soft_minus_hard": self.soft - self.hard,
         }
-        return dict(json.loads(json.dumps(content), parse_constant=lambda name: None))
 
     def as_markdown(self) -> str:
-        """The tables that people read."""
-        lines = [
-            "# Codec evaluation",
-            "",
-            f"Codec `{self.codec}` on {len(self.songs)} songs of the {self.split} split, "
-            f"{self.seconds / 60:.1f} minutes. SDR: median over windows of 1 s, then over songs.",
-            "",
-            sdr_table([*self.rows, *PAPER]),
-            "",
-            "The paper's figures are on the MUSDB18 test set, and are of decoded sound.",
-        ]
-        if self.museval:
-            lines += ["", "By museval:", "", sdr_table(self.museval)]
-        lines += [
-            "",
-            f"| codes | bit/s | bit/s, entropy | perplexity of {self.entries} by codebook | least usage |",
-            "|---|---:|---:|---|---:|",
-        ]
-        lines += [
+        """Return the content of `report.md`."""
+        return "\n\n".join(
+            [
+                "# Codec evaluation",
+                f"Codec `{self.codec}` on {len(self.songs)} songs of the {self.split} split, "
+                f"{self.seconds / 60:.1f} minutes. SDR: median over windows of 1 s, then over "
+                "songs.",
+                sdr_table([*self.rows, *PAPER]),
+                "The paper's figures are of decoded sources, on the MUSDB18 test set.",
+                *(["By museval:", sdr_table(self.museval)] if self.museval else []),
+                self._codes_table(),
+                f"Decoded from the vectors on which training ends: {decibels(self.soft)} dB; "
+                f"from codes: {decibels(self.hard)} dB. Rounding to codes costs "
+                f"{decibels(self.soft - self.hard)} dB"
+                f"{'; training ends on codes' if self.ends_on_codes else ''}.",
+                f"Quantised vectors of single sources ({self.embedding.frames} frames, tsne.png): "
+                "the nearest neighbours in other songs name the right source for "
+                f"{self.embedding.knn_accuracy:.1%} of the frames; the silhouette is "
+                f"{self.embedding.silhouette:.3f}.\n",
+            ]
+        )
+
+    def _codes_table(self) -> str:
+        header = (
+            f"| codes | bit/s | bit/s, entropy | perplexity of {self.entries} by codebook "
+            "| least usage |\n|---|---:|---:|---|---:|"
+        )
+        rows = [
             f"| {source} | {codes.raw_bits:.0f} | {codes.entropy_bits:.0f} "
             f"| {' '.join(f'{p:.1f}' for p in codes.perplexity)} | {min(codes.usage):.0%} |"
             for source, codes in self.codes.items()
         ]
-        lines += [
-            "",
-            f"Decoded from vectors as training ends on them {decibels(self.soft)} dB, from codes "
-            f"{decibels(self.hard)} dB: {decibels(self.soft - self.hard)} dB are lost to rounding"
-            f"{'; training ends on codes' if self.ends_on_codes else ''}.",
-            "",
-            f"Quantised vectors of single sources ({self.embedding.frames} frames, tsne.png): nearest neighbours in "
-            f"other songs name the source in {self.embedding.knn_accuracy:.1%}, "
-            f"silhouette {self.embedding.silhouette:.3f}.",
-        ]
-        return "\n".join(lines) + "\n"
+        return "\n".join([header, *rows])
 
 
 def evaluate_vqvae(
@@ -137,43 +154,49 @@ def evaluate_vqvae(
     museval: bool = False,
     device: str = "cpu",
 ) -> VQVAEReport:
-    """Measure a codec on a split of a data folder; writes `report.json`, `report.md` and `tsne.png` into `out`.
+    """Measure a codec on a split of a data folder.
+
+    Writes `report.json`, `report.md` and `tsne.png`, all of them or none.
 
     Args:
-        codec_path: run folder or .safetensors file; None: the shipped codec.
-        songs: only so many songs; None: all.
-        seconds: only so much from the middle of each; None: the whole song.
-        museval: also SIR, SAR and ISR, by the museval package; over a minute for each minute of music.
+        data: MUSDB18, MUSDB18-HQ or any folder of songs with four stems.
+        codec_path: a run folder or a .safetensors file; None takes the shipped codec.
+        out: the folder of the report.
+        split: which songs to measure.
+        songs: how many of them; None measures all.
+        seconds: how much of the middle of each; None measures the whole song.
+        museval: measure SIR, SAR and ISR too, with the museval package. That takes over a minute
+            for each minute of music, and holds the whole song several times.
+        device: what to compute on.
 
     Raises:
-        UserError: unusable data or codec, an empty split, museval not installed, a place that
-            cannot be written.
+        UserError: unusable data or codec, an empty split, museval is not installed, or a place
+            that cannot be written.
     """
     codec = load_codec(codec_path, device)
     metrics = load_museval() if museval else None
     chosen = songs_of(data, codec.sample_rate, split, songs)
-    meter = _Meter(codec, metrics)
-    with (  # a folder that cannot be written is refused before the work
-        atomic_path(out / "report.json") as figures,
-        atomic_path(out / "report.md") as text,
-        atomic_path(out / "tsne.png") as picture,
-        progress("evaluating", len(chosen)) as bar,
-    ):
+    paths = {name: out / name for name in ("report.json", "report.md", "tsne.png")}
+    evaluation = _Evaluation(codec, metrics, len(chosen))
+    with files_together(paths) as files, progress("evaluating", len(chosen)) as bar:
         for song in chosen:
-            meter.measure(song.middle(seconds))
+            evaluation.measure(Excerpt(song, *song.middle_span(seconds)))
             bar.advance()
-        points = collect_vectors(codec, [song.middle(seconds) for song in chosen])
-        report = meter.report(split, tuple(s.name for s in chosen), embedding_report(points))
-        draw_tsne(points, picture)
-        figures.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
-        text.write_text(report.as_markdown(), encoding="utf-8")
+        report = evaluation.report(split, tuple(song.name for song in chosen))
+        draw_tsne(evaluation.vectors.points(), files["tsne.png"])
+        write_json(files["report.json"], report.as_dict())
+        files["report.md"].write_text(report.as_markdown(), encoding="utf-8")
     return report
 
 
 def songs_of(
     data: Path, sample_rate: int, split: Split, limit: int | None = None
 ) -> list[CachedSong]:
-    """The first songs of a split; UserError where there is none."""
+    """List the first `limit` songs of a split (None: all).
+
+    Raises:
+        UserError: the split is empty, the limit is below 1, or the data is unusable.
+    """
     if limit is not None and limit < 1:
         raise UserError(f"{limit} songs cannot be measured: ask for at least 1")
     found = build_cache(data, sample_rate=sample_rate).split(split)
@@ -182,43 +205,67 @@ def songs_of(
     return list(found)[:limit]
 
 
-class _Meter:
+@dataclass(frozen=True)
+class Excerpt:
+    """The part of a song that is measured, read from the cache piece by piece.
+
+    Attributes:
+        song: the song.
+        start: its first sample that is measured.
+        num_samples: how many samples are measured.
+    """
+
+    song: CachedSong
+    start: int
+    num_samples: int
+
+    def stems(self, start: int, stop: int) -> Samples:
+        """Read all stems in a range of the excerpt's samples, `[sources, 2, stop - start]`."""
+        return self.song.read_all(self.start + start, stop - start)
+
+    def stem(self, source: int) -> Samples:
+        """Read one whole stem `[2, num_samples]`."""
+        return self.song.read(source, self.start, self.num_samples)
+
+    def mixture(self, start: int, stop: int) -> Samples:
+        """Sum the stems in a range to the mixture `[2, stop - start]`."""
+        return self.stems(start, stop).sum(0)
+
+    def whole_mixture(self) -> Samples:
+        """Sum the stems to the mixture `[2, num_samples]` without holding all of them."""
+        mixture = np.empty((2, self.num_samples), np.float32)
+        for start, stop in self.blocks():
+            mixture[:, start:stop] = self.mixture(start, stop)
+        return mixture
+
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """Cut the excerpt into ranges of at most BLOCK samples."""
+        for start in range(0, self.num_samples, BLOCK):
+            yield start, min(start + BLOCK, self.num_samples)
+
+
+class _Evaluation:
     """Collects the figures of one song after another."""
 
-    def __init__(self, codec: VQVAECodec, museval: ModuleType | None) -> None:
+    def __init__(self, codec: VQVAECodec, museval: ModuleType | None, num_songs: int) -> None:
         self.codec = codec
         self.museval = museval
         self.scores: dict[str, list[np.ndarray]] = {}
         self.counts = np.zeros((len(SOURCES), codec.num_codebooks, codec.cardinality), np.int64)
         self.samples = 0
+        self.vectors = VectorCollector(codec, num_songs)
 
-    def measure(self, stems: np.ndarray) -> None:
-        """Add a song's stems [sources, 2, N]."""
-        mixture = stems.sum(0)
-        coded = CodedMixture.encode(mixture, self.codec)
+    def measure(self, excerpt: Excerpt) -> None:
+        """Add a song."""
+        coded = CodedMixture.encode(excerpt.whole_mixture(), self.codec)
+        self.samples += excerpt.num_samples
         self.counts += count_codes(coded.codes, self.codec.cardinality)
-        self.samples += stems.shape[-1]
-        decoded = coded.decode_each()
-        # One estimate of the whole song at a time: four would be gigabytes.
-        estimates: Mapping[str, Callable[[], np.ndarray]] = {
-            "decoded": lambda: decoded,
-            "masked": lambda: mask_song(mixture, decoded).estimates,
-            "floor": lambda: np.broadcast_to(mixture, stems.shape),
-            "ceiling": lambda: mask_song(mixture, stems).estimates,
-        }
-        for name, estimate in estimates.items():
-            samples = estimate()
-            self._add(name, sdr_windows(stems, samples, self.codec.sample_rate))
-            if self.museval is not None and name in ("decoded", "masked"):
-                for kind, windows in bss_eval(
-                    self.museval, stems, samples, self.codec.sample_rate
-                ).items():
-                    self._add(f"{name}: {kind}", windows)
-        short = stems[..., : round(SHORT_SECONDS * self.codec.sample_rate)]
-        for name, samples in zip(("soft", "hard"), soft_and_hard(self.codec, short), strict=True):
-            self._add(name, sdr_windows(short, samples, self.codec.sample_rate))
+        self._score_rows(excerpt, coded.decode_each())
+        self._score_soft_and_hard(excerpt)
+        self.vectors.add((excerpt.stem(source) for source in range(len(SOURCES))), coded.gain)
 
-    def report(self, split: str, songs: tuple[str, ...], embedding: EmbeddingReport) -> VQVAEReport:
+    def report(self, split: str, songs: tuple[str, ...]) -> VQVAEReport:
+        """Summarise the songs added."""
         rows = {name: SdrRow.of(name, scores) for name, scores in self.scores.items()}
         return VQVAEReport(
             codec=self.codec.fingerprint,
@@ -232,15 +279,60 @@ class _Meter:
             ends_on_codes=_final_state(self.codec).hard,
             soft=rows["soft"].mean,
             hard=rows["hard"].mean,
-            embedding=embedding,
+            embedding=embedding_report(self.vectors.points()),
         )
+
+    def _score_rows(self, excerpt: Excerpt, decoded: Samples) -> None:
+        def read_decoded(start: int, stop: int) -> tuple[Samples, Samples]:
+            return excerpt.mixture(start, stop), decoded[..., start:stop]
+
+        def read_stems(start: int, stop: int) -> tuple[Samples, Samples]:
+            return excerpt.mixture(start, stop), excerpt.stems(start, stop)
+
+        self._score(excerpt, "decoded", _blocks_of_sources(excerpt, decoded))
+        self._score(excerpt, "masked", mask_blocks(read_decoded, excerpt.num_samples))
+        self._score(excerpt, "floor", _blocks_of_mixture(excerpt))
+        self._score(excerpt, "ceiling", mask_blocks(read_stems, excerpt.num_samples))
+        if self.museval is not None:
+            self._score_by_museval(excerpt, "decoded", decoded)
+            self._score_by_museval(excerpt, "masked", mask_song(excerpt.whole_mixture(), decoded))
+
+    def _score(self, excerpt: Excerpt, name: str, estimates: Iterable[EstimateBlock]) -> None:
+        meter = SdrMeter(len(SOURCES), excerpt.num_samples, self.codec.sample_rate)
+        for block in estimates:
+            meter.add(block.start, excerpt.stems(block.start, block.stop), block.estimates)
+        self._add(name, meter.windows())
+
+    def _score_by_museval(self, excerpt: Excerpt, name: str, estimates: Samples) -> None:
+        assert self.museval is not None
+        stems = excerpt.stems(0, excerpt.num_samples)
+        figures = bss_eval(self.museval, stems, estimates, self.codec.sample_rate)
+        for kind, windows in figures.items():
+            self._add(f"{name}: {kind}", windows)
+
+    def _score_soft_and_hard(self, excerpt: Excerpt) -> None:
+        length = min(excerpt.num_samples, round(SHORT_SECONDS * self.codec.sample_rate))
+        stems = excerpt.stems(0, length)
+        for name, samples in zip(("soft", "hard"), soft_and_hard(self.codec, stems), strict=True):
+            self._add(name, sdr_windows(stems, samples, self.codec.sample_rate))
 
     def _add(self, name: str, windows: np.ndarray) -> None:
         self.scores.setdefault(name, []).append(windows)
 
 
+def _blocks_of_sources(excerpt: Excerpt, decoded: Samples) -> Iterator[EstimateBlock]:
+    for start, stop in excerpt.blocks():
+        yield EstimateBlock(start, decoded[..., start:stop])
+
+
+def _blocks_of_mixture(excerpt: Excerpt) -> Iterator[EstimateBlock]:
+    """Yield the mixture as the estimate of every source."""
+    for start, stop in excerpt.blocks():
+        yield EstimateBlock(start, np.stack([excerpt.mixture(start, stop)] * len(SOURCES)))
+
+
 def source_codes(codec: VQVAECodec, counts: np.ndarray) -> dict[str, SourceCodes]:
-    """From counts of codes [sources, codebooks, entries]."""
+    """Describe the codes of each source from counts of codes `[sources, codebooks, entries]`."""
     usage = code_usage(counts)
     raw = codec.num_codebooks * np.log2(codec.cardinality) * codec.frame_rate
     return {
@@ -255,8 +347,17 @@ def source_codes(codec: VQVAECodec, counts: np.ndarray) -> dict[str, SourceCodes
 
 
 @torch.inference_mode()
-def soft_and_hard(codec: VQVAECodec, stems: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every source of a short mixture [sources, 2, N], decoded from the vectors of `_final_state` and from codes."""
+def soft_and_hard(codec: VQVAECodec, stems: Samples) -> tuple[Samples, Samples]:
+    """Decode every source of a short mixture softly and hard.
+
+    Args:
+        codec: the codec.
+        stems: `[sources, 2, N]`; their sum is what is encoded.
+
+    Returns:
+        Two arrays `[sources, 2, N]`: decoded from the vectors that the quantiser makes at the end
+        of training, and decoded from codes.
+    """
     mixture = stems.sum(0)
     coded = CodedMixture.encode(mixture, codec)
     hard, state = coded.decode_each(), _final_state(codec)
@@ -268,10 +369,10 @@ def soft_and_hard(codec: VQVAECodec, stems: np.ndarray) -> tuple[np.ndarray, np.
     spectra = model.decoder(
         vectors.expand(len(SOURCES), -1, -1, -1), torch.eye(len(SOURCES), device=device)
     )
-    soft = model.decoder.synthesise(spectra, mixture.shape[-1]).cpu().numpy()
+    soft: Samples = model.decoder.synthesise(spectra, mixture.shape[-1]).cpu().numpy()
     return soft / np.float32(coded.gain), hard
 
 
 def _final_state(codec: VQVAECodec) -> Softness:
-    """The quantiser's state at the end of training, but for the noise."""
+    """Return the quantiser's state at the end of training, without the noise."""
     return replace(softness(codec.config.quantizer, 1.0), noise=0.0)

@@ -1,14 +1,13 @@
 """Write the codes of every song of a data folder: what `extract-codes` does.
 
-Per song three views (the mixture, the accompaniment without bass, every source alone) and the bass's
-notes, in one `.codes.safetensors` file; `manifest.json` lists the files and says of what format they are.
+Each song gets one `.codes.safetensors` file with three views (the mixture, the accompaniment
+without bass, and every source alone) and the notes of its bass. `manifest.json` lists the files and
+states the format that they share.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,9 +16,10 @@ from shared.codes.manifest import MANIFEST, read_manifest, write_manifest
 from shared.codes.song_codes import SUFFIX, SongCodes
 from shared.console import progress
 from shared.errors import UserError
-from shared.music.note_tracking import track_bass_notes
-from shared.music.notes import Note, notes_to_tokens
-from shared.songs.augment import Variation, vary_samples, vary_song
+from shared.music.note_tracking import TrackedNotes, track_bass_notes
+from shared.music.notes import notes_to_tokens
+from shared.music.song_facts import SongFacts, read_song_facts
+from shared.songs.augment import Variation, vary_facts, vary_samples
 from shared.songs.cache import CachedSong, build_cache
 from shared.sound.levels import accompaniment_gain
 from shared.sources import BASS, SOURCES
@@ -27,7 +27,13 @@ from shared.sources import BASS, SOURCES
 
 @dataclass(frozen=True)
 class Extraction:
-    """What `extract_codes` did: files written now, and files that were there and current."""
+    """What `extract_codes` did.
+
+    Attributes:
+        written: how many files it wrote.
+        current: how many files were there already and needed no change.
+        manifest: the path of the manifest.
+    """
 
     written: int
     current: int
@@ -42,42 +48,59 @@ def extract_codes(
 ) -> Extraction:
     """Encode every song under `data` into `out/SPLIT/NAME.codes.safetensors`.
 
-    A file is current, and left alone, if this codec made it from the same samples and song.json; songs of the
-    valid and test splits are written without variations.
+    A file is left alone if this codec made it from the same samples and the same song.json.
+
+    Args:
+        data: folder of songs.
+        codec: what encodes them.
+        out: folder for the codes.
+        variations: keys and tempi in which each training song is encoded. Songs of the valid and
+            test splits are encoded as they are.
 
     Raises:
-        UserError: unusable data, `out` holds another codec's codes, or cannot be written.
+        UserError: the data or a song.json cannot be used, or `out` holds the codes of another codec
+            or cannot be written.
     """
     cache = build_cache(data, sample_rate=codec.sample_rate)
     _refuse_other_codec(out, codec)
+    # All files are read first, so that a bad song.json does not stop the work in the middle.
+    known = {song: _facts(song) for song in cache.songs}
     work = [
-        (song, variation, _path(out, song, variation))
+        (song, variation, out / song.split / f"{song.name}{variation.suffix}{SUFFIX}")
         for song in cache.songs
         for variation in (variations if song.split == "train" else (Variation(),))
     ]
     written = 0
     with progress("extracting codes", len(work)) as bar:
         for song, variation, path in work:
-            if not _is_current(path, song, codec, variation):
-                encode_song(song, codec, variation).save(path)
+            facts = known[song]
+            facts = None if facts is None else vary_facts(facts, variation)
+            if not _is_current(path, song, codec, facts):
+                encode_song(song, codec, facts, variation).save(path)
                 written += 1
             bar.advance()
     manifest = write_manifest(out, CodeFormat.of(codec), [path for _, _, path in work])
     return Extraction(written, len(work) - written, manifest)
 
 
-def encode_song(song: CachedSong, codec: Codec, variation: Variation | None = None) -> SongCodes:
-    """All views of one song, and the notes of its bass (from song.json, else heard in the stem)."""
-    variation = variation or Variation()
+def encode_song(
+    song: CachedSong, codec: Codec, facts: SongFacts | None, variation: Variation
+) -> SongCodes:
+    """Encode all views of a variation of a song, and find the notes of its bass.
+
+    Args:
+        song: the song as it is.
+        codec: what encodes it.
+        facts: what is known of the variation. A pitch tracker finds bass notes that are not known.
+        variation: the key and the tempo.
+    """
     stems = vary_samples(song.read_all(), song.sample_rate, variation)
-    description = _description(song, variation)
     num_samples = stems.shape[-1]
     rms = np.sqrt(np.square(stems, dtype=np.float64).mean((1, 2)))
     accompaniment = stems.sum(0) - stems[BASS]
     gain = accompaniment_gain(accompaniment)
     alone = [codec.encode(stem * gain)[source] for source, stem in enumerate(stems)]
-    frames = codec.num_frames(num_samples)
-    notes, confidence = _notes(description, stems[BASS], song, frames, codec.frame_rate)
+    notes = _bass_notes(facts, stems[BASS], codec)
     return SongCodes(
         track=song.name + variation.suffix,
         split=song.split,
@@ -93,52 +116,35 @@ def encode_song(song: CachedSong, codec: Codec, variation: Variation | None = No
             "accompaniment": codec.encode(accompaniment * gain),
             "alone": np.stack(alone),
         },
-        notes=notes,
-        note_confidence=confidence,
-        song=description,
+        notes=notes.tokens,
+        note_confidence=notes.confidence,
+        song=None if facts is None else facts.to_dict(),
     )
 
 
-def _notes(
-    description: dict[str, Any] | None,
-    bass: np.ndarray,
-    song: CachedSong,
-    frames: int,
-    frame_rate: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    if description is not None and "bass_notes" in description:
-        known = [Note(n["onset"], n["duration"], n["pitch"]) for n in description["bass_notes"]]
-        return notes_to_tokens(known, frames, frame_rate), np.ones(frames, np.float32)
-    tracked = track_bass_notes(bass, song.sample_rate, frames, frame_rate)
-    return tracked.tokens, tracked.confidence
+def _bass_notes(facts: SongFacts | None, bass: np.ndarray, codec: Codec) -> TrackedNotes:
+    """Return known notes with confidence 1, or else what the pitch tracker finds in the stem."""
+    frames = codec.num_frames(bass.shape[-1])
+    if facts is None or facts.bass_notes is None:
+        return track_bass_notes(bass, codec.sample_rate, frames, codec.frame_rate)
+    tokens = notes_to_tokens(facts.bass_notes, frames, codec.frame_rate)
+    return TrackedNotes(tokens, np.ones(frames, np.float32))
 
 
-def _description(song: CachedSong, variation: Variation) -> dict[str, Any] | None:
-    """What the song's song.json says of the variation; None where there is none."""
-    if song.song_json is None:
-        return None
-    try:
-        content = json.loads(song.song_json.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {song.song_json} ({error}): mend or remove it") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{song.song_json} is not a JSON object: mend or remove it")
-    return vary_song(content, variation)
+def _facts(song: CachedSong) -> SongFacts | None:
+    return None if song.song_json is None else read_song_facts(song.song_json)
 
 
-def _path(out: Path, song: CachedSong, variation: Variation) -> Path:
-    return out / song.split / f"{song.name}{variation.suffix}{SUFFIX}"
-
-
-def _is_current(path: Path, song: CachedSong, codec: Codec, variation: Variation) -> bool:
-    """Whether the file is newer than the decoded song, of this codec, and says what song.json says."""
+def _is_current(path: Path, song: CachedSong, codec: Codec, facts: SongFacts | None) -> bool:
+    """Whether the file is newer than the decoded song, and made by this codec from these facts."""
     if not path.is_file() or path.stat().st_mtime < song.path.stat().st_mtime:
         return False
     try:
         made = SongCodes.load(path)
-    except UserError:  # damaged: write it again
+    except UserError:  # a damaged file is written again
         return False
-    return made.fingerprint == codec.fingerprint and made.song == _description(song, variation)
+    expected = None if facts is None else facts.to_dict()
+    return made.fingerprint == codec.fingerprint and made.song == expected
 
 
 def _refuse_other_codec(out: Path, codec: Codec) -> None:

@@ -1,10 +1,13 @@
-"""The loss of stage 1: waveform and STFT distances on the selection and on its complement, and terms of our own.
+"""The loss of stage 1: distances of the selection and of its complement from their targets.
 
-From the paper: L1 on the waveform, L1 on the STFT (n_fft 2048, hop 512), each on both selections, no weights.
-Ours, off in the paper preset:
-- snr: a clamped log-ratio of error to signal per example. L1 alone, from scratch, falls into silence;
-- magnitude: L1 on compressed magnitudes. The log-ratio shrinks what it cannot phase; this balances the levels;
-- usage: the KL divergence of each codebook's average assignment from uniform, which keeps codebooks alive.
+The paper has two terms, each on both selections and without weights: L1 on the waveform, and L1 on
+the STFT (n_fft 2048, hop 512). This project adds three, which the paper preset leaves off:
+- snr: a clamped log-ratio of error to signal per example. With L1 alone, a network that is trained
+  from scratch decodes silence.
+- magnitude: L1 on compressed magnitudes. The log-ratio makes parts with uncertain phase too soft,
+  and this term brings them back to their level.
+- usage: the KL divergence of each codebook's average assignment from uniform, which keeps all
+  entries in use.
 """
 
 import math
@@ -18,8 +21,9 @@ from stage1_vqvae.model import Reconstruction
 from stage1_vqvae.spectral import analyse, mid_side, pad_to_frames
 
 STFT_SIZE, STFT_HOP = 2048, 512
-SNR_FLOOR = 0.001  # an error 30 dB under the signal is good enough
-SNR_SILENCE = 3e-4  # mean square, -35 dBFS: a smaller one lets silent targets outweigh all others
+SNR_FLOOR = 0.001  # errors more than 30 dB below the signal count as 30 dB below it
+# Mean square, -35 dBFS. With a smaller value, silent targets outweigh all others.
+SNR_SILENCE = 3e-4
 
 
 def vqvae_loss(
@@ -29,12 +33,17 @@ def vqvae_loss(
     presence: Tensor,
     config: LossConfig,
 ) -> dict[str, Tensor]:
-    """The weighted sum under "loss", and every active term by its name.
+    """Compute the loss of a batch.
 
     Args:
-        output: what the model made.
-        selected, complement: target audio [B, 2, N].
-        presence: [B, sources], which sources the mixture holds.
+        output: the model's output.
+        selected: target audio `[B, 2, N]` of the selection.
+        complement: target audio `[B, 2, N]` of its complement.
+        presence: zeros and ones `[B, sources]`: which sources the mixture holds, the paper's C.
+        config: the weights of the terms.
+
+    Returns:
+        The weighted sum under "loss", and every active term, unweighted, by its name.
     """
     estimate = torch.cat((output.selected, output.complement))
     spectrum = torch.cat((output.selected_spectrum, output.complement_spectrum))
@@ -57,7 +66,10 @@ def vqvae_loss(
 
 
 def stft_distance(estimate: Tensor, target: Tensor) -> Tensor:
-    """Mean L1 distance of magnitude spectrograms (n_fft 2048, hop 512) of audio [B, 2, N]."""
+    """Compute the mean L1 distance of magnitude spectrograms of audio `[B, 2, N]`.
+
+    The STFT has n_fft 2048, hop 512 and a Hann window, and is divided by the root of n_fft.
+    """
     window = torch.hann_window(STFT_SIZE, device=target.device)
 
     def magnitudes(audio: Tensor) -> Tensor:
@@ -72,7 +84,10 @@ def stft_distance(estimate: Tensor, target: Tensor) -> Tensor:
 
 
 def negative_snr(estimate: Tensor, target: Tensor) -> Tensor:
-    """log10 of the error-to-signal ratio per example, clamped at -30 dB and for silent targets, averaged."""
+    """Average the log10 of the error-to-signal ratio of each example of audio `[B, 2, N]`.
+
+    It is bounded below at -3 (30 dB), and for silent targets by SNR_SILENCE.
+    """
     signal = target.square().mean((1, 2))
     error = (estimate - target).square().mean((1, 2))
     ratio = (error + SNR_FLOOR * signal + SNR_SILENCE) / (signal + SNR_SILENCE)
@@ -80,7 +95,12 @@ def negative_snr(estimate: Tensor, target: Tensor) -> Tensor:
 
 
 def magnitude_distance(spectrum: Tensor, target: Tensor) -> Tensor:
-    """Mean L1 distance of compressed magnitudes; `spectrum` [B, 2, T, F] is the decoder's own, of mid and side."""
+    """Compute the mean L1 distance of compressed magnitudes.
+
+    Args:
+        spectrum: the decoder's spectrum of mid and side `[B, 2, T, hop + 1]`.
+        target: audio `[B, 2, N]`.
+    """
     hop = spectrum.shape[-1] - 1
     reference = analyse(pad_to_frames(mid_side(target), hop), hop)
 
@@ -92,7 +112,12 @@ def magnitude_distance(spectrum: Tensor, target: Tensor) -> Tensor:
 
 
 def usage_divergence(logits: Tensor, presence: Tensor) -> Tensor:
-    """KL of the average assignment to uniform, in nats, over the codebooks of sources that are present."""
+    """Compute the KL divergence, in nats, of the average assignment from the uniform one.
+
+    Args:
+        logits: `[B, T, sources, codebooks, m]`.
+        presence: `[B, sources]`; an example counts only for the sources it holds.
+    """
     probabilities = logits.softmax(-1).mean(1)  # [B, S, H, m]
     weights = presence / presence.sum(0).clamp(min=1)
     average = torch.einsum("bshm,bs->shm", probabilities, weights)

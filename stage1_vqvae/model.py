@@ -1,4 +1,7 @@
-"""The source-decomposed VQ-VAE: encoder, quantiser and one decoder that is run on a selection and its complement."""
+"""The source-decomposed VQ-VAE: an encoder, a quantiser and one decoder.
+
+In training the decoder runs twice: on a selection of the sources and on its complement.
+"""
 
 from dataclasses import dataclass
 
@@ -7,17 +10,28 @@ from torch import Tensor, nn
 
 from shared.sources import SOURCES
 from stage1_vqvae.config import ModelConfig
+from stage1_vqvae.convnext import StackSizes
 from stage1_vqvae.decoder import Decoder
 from stage1_vqvae.encoder import Encoder
 from stage1_vqvae.quantizer import Quantizer, Softness
 from stage1_vqvae.spectral import pad_to_frames
 
-FREE_LOGIT_STD = 3.0  # narrower ones leave the soft mixture uniform, and the codebooks collapse
+# Standard deviation of untied logits before training. Smaller logits leave the soft mixture of
+# entries uniform, and the codebooks collapse.
+FREE_LOGIT_STD = 3.0
 
 
-@dataclass  # not frozen: Fabric rebuilds a module's outputs
+@dataclass  # not frozen, because Fabric rebuilds the outputs of a module
 class Reconstruction:
-    """What training sees: the audio [B, 2, N] and spectra [B, 2, T, F] of both selections, and the logits."""
+    """The output of the model in training.
+
+    Attributes:
+        selected: audio `[B, 2, N]` of the selection.
+        complement: audio `[B, 2, N]` of its complement.
+        selected_spectrum: `[B, 2, T, hop + 1]`, of mid and side.
+        complement_spectrum: the same of the complement.
+        logits: `[B, T, sources, codebooks, m]`.
+    """
 
     selected: Tensor
     complement: Tensor
@@ -27,12 +41,12 @@ class Reconstruction:
 
 
 class VQVAE(nn.Module):
-    """Encodes a stereo mixture into integer codes per source and decodes any selection of the sources."""
+    """Encodes a stereo mixture into codes per source, and decodes any selection of the sources."""
 
     def __init__(self, config: ModelConfig) -> None:
+        """Make a model with random weights."""
         super().__init__()
         self.hop = config.hop
-        block = (config.kernel, config.expansion, config.layer_scale)
         self.quantizer = Quantizer(
             len(SOURCES),
             config.codebooks,
@@ -46,25 +60,27 @@ class VQVAE(nn.Module):
             1.0 if config.tied_logits else FREE_LOGIT_STD,
             config.sample_rate,
             config.hop,
-            config.encoder_width,
-            config.encoder_blocks,
-            *block,
+            encoder_sizes(config),
         )
         self.decoder = Decoder(
             len(SOURCES),
             config.codebooks * config.code_size,
             config.sample_rate,
             config.hop,
-            config.decoder_width,
-            config.decoder_blocks,
-            *block,
+            decoder_sizes(config),
         )
 
     def forward(self, mixture: Tensor, selection: Tensor, softness: Softness) -> Reconstruction:
-        """Mixture [B, 2, N] and selection X [B, sources] of zeros and ones to both reconstructions."""
+        """Reconstruct a selection of the sources and its complement.
+
+        Args:
+            mixture: `[B, 2, N]`.
+            selection: zeros and ones `[B, sources]`, the paper's X.
+            softness: the state of the quantiser.
+        """
         logits = self.logits(pad_to_frames(mixture, self.hop))
         vectors = self.quantizer(logits, softness)
-        # One pass over both selections: the decoder is the same network.
+        # Both selections pass through the decoder in one batch.
         spectra = self.decoder(vectors.repeat(2, 1, 1, 1), torch.cat((selection, 1 - selection)))
         audio = self.decoder.synthesise(spectra, mixture.shape[-1])
         batch = len(mixture)
@@ -73,13 +89,35 @@ class VQVAE(nn.Module):
         )
 
     def logits(self, padded: Tensor) -> Tensor:
-        """A padded mixture to logits over the entries [B, T, sources, codebooks, m]."""
+        """Compute logits over the entries `[B, T, sources, codebooks, m]` of a padded mixture."""
         return self.quantizer.logits(self.encoder(padded).float())
 
     def encode(self, padded: Tensor) -> Tensor:
-        """A mixture padded by `pad_to_frames` [B, 2, (T + 1) * hop] to codes [B, T, sources, codebooks]."""
+        """Encode a mixture `[B, 2, (T + 1) * hop]`, padded by `pad_to_frames`.
+
+        Returns:
+            Codes `[B, T, sources, codebooks]`.
+        """
         return self.quantizer.codes(self.logits(padded))
 
     def decode(self, codes: Tensor, selection: Tensor) -> Tensor:
-        """Codes [B, T, S, H] and a selection [B, S] to a spectrum [B, 2, T, hop + 1] of mid and side."""
+        """Decode a selection `[B, sources]` of codes `[B, T, sources, codebooks]`.
+
+        Returns:
+            The spectrum of mid and side, `[B, 2, T, hop + 1]`.
+        """
         return self.decoder(self.quantizer.lookup(codes), selection)
+
+
+def encoder_sizes(config: ModelConfig) -> StackSizes:
+    """Return the sizes of the encoder's ConvNeXt stack."""
+    return _sizes(config, config.encoder_width, config.encoder_blocks)
+
+
+def decoder_sizes(config: ModelConfig) -> StackSizes:
+    """Return the sizes of the decoder's ConvNeXt stack."""
+    return _sizes(config, config.decoder_width, config.decoder_blocks)
+
+
+def _sizes(config: ModelConfig, width: int, blocks: int) -> StackSizes:
+    return StackSizes(width, blocks, config.kernel, config.expansion, config.layer_scale)

@@ -1,7 +1,7 @@
 """Training mixtures: sources drawn from different songs (the paper) or from one moment of one song.
 
-Every example is a pure function of (seed, step, index in the global batch), so that a run can start at any
-step and be shared among any number of processes.
+Every example is a pure function of (seed, step, index in the global batch), so that a run can start
+at any step and be divided among any number of processes.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,15 @@ from stage1_vqvae.config import RemixConfig
 
 @dataclass(frozen=True)
 class Remixer:
-    """Draws batches of stems with a presence mask C and a selection mask X."""
+    """Draws batches of stems with a presence mask and a selection, the paper's C and X.
+
+    Attributes:
+        songs: the songs to draw from.
+        config: how to draw.
+        sample_rate: of the songs.
+        seed: determines all examples, together with the step.
+        batch_size: over all processes.
+    """
 
     songs: Sequence[CachedSong]
     config: RemixConfig
@@ -28,11 +36,17 @@ class Remixer:
     batch_size: int
 
     def __post_init__(self) -> None:
+        """Raise UserError if there are no songs."""
         if not self.songs:
             raise UserError("the train split holds no song: put songs into a train/ folder")
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
-        """This process's examples: "stems" [b, sources, 2, N], "presence" and "selection" [b, sources]."""
+        """Draw the examples of one process at a step.
+
+        Returns:
+            "stems" `[b, sources, 2, N]`, and zeros and ones `[b, sources]` under "presence" and
+            "selection". The stems of absent sources are silent.
+        """
         examples = [
             self._example(np.random.default_rng((self.seed, step, index)))
             for index in range(rank, self.batch_size, world)
@@ -58,7 +72,7 @@ class Remixer:
                 song, start = self._moment(having, length, rng)
             stems[source] = song.read(source, start, length)
         gains = 10 ** (rng.uniform(config.gain_low_db, config.gain_high_db, len(SOURCES)) / 20)
-        if coherent:  # keep the balance of the song, move its level
+        if coherent:  # one gain changes the level of the song and keeps its balance
             gains[:] = gains[0]
         presence = (rng.random(len(SOURCES)) >= config.absent).astype(np.float32)
         if config.flip:
@@ -70,7 +84,7 @@ class Remixer:
         return np.ascontiguousarray(stems), presence, self._selection(presence, rng)
 
     def _selection(self, presence: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """X: one of the sources that sound, or each source with 1/2."""
+        """Draw one of the sources that sound, or each source with a chance of 1/2."""
         if rng.random() < self.config.single_source and presence.any():
             return np.eye(len(SOURCES), dtype=np.float32)[rng.choice(np.flatnonzero(presence))]
         return (rng.random(len(SOURCES)) < 0.5).astype(np.float32)
@@ -78,6 +92,7 @@ class Remixer:
     def _moment(
         self, songs: Sequence[CachedSong], length: int, rng: np.random.Generator
     ) -> tuple[CachedSong, int]:
+        """Draw a song, in proportion to its length, and the start of a segment in it."""
         weights = np.array([song.num_samples for song in songs], np.float64)
         song = songs[rng.choice(len(songs), p=weights / weights.sum())]
         return song, int(rng.integers(max(1, song.num_samples - length + 1)))

@@ -13,24 +13,24 @@ from shared.sources import SOURCES
 
 @dataclass(frozen=True)
 class SdrRow:
-    """SDR in dB by source; nan where no song holds the source."""
+    """SDR in dB by source; nan for a source that no song holds."""
 
     name: str
     sdr: Mapping[str, float]
 
     @property
     def mean(self) -> float:
-        """Mean over the sources that were scored."""
+        """The mean over the sources that were scored."""
         return fmean([value for value in self.sdr.values() if value == value] or [float("nan")])
 
     @classmethod
     def of(cls, name: str, scores: Sequence[np.ndarray]) -> "SdrRow":
-        """From each song's SDR windows [sources, windows]: the median of windows, then of songs."""
+        """Take the median of the SDR windows of each song `[sources, windows]`, then over songs."""
         songs = np.stack([median_sdr(windows) for windows in scores], axis=-1)
         return cls(name, dict(zip(SOURCES, median_sdr(songs).tolist(), strict=True)))
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the row as an entry of a JSON report."""
         return {"name": self.name, **self.sdr, "mean": self.mean}
 
 
@@ -47,7 +47,7 @@ PAPER = (
 
 
 def sdr_table(rows: Sequence[SdrRow]) -> str:
-    """The rows as a Markdown table, in dB."""
+    """Write the rows as a Markdown table, in dB."""
     lines = [f"| SDR, dB | {' | '.join(SOURCES)} | mean |", "|---|" + "---:|" * (len(SOURCES) + 1)]
     for row in rows:
         figures = [*(row.sdr[source] for source in SOURCES), row.mean]
@@ -56,5 +56,5 @@ def sdr_table(rows: Sequence[SdrRow]) -> str:
 
 
 def decibels(value: float) -> str:
-    """Two decimals, or a dash where there is nothing to measure."""
+    """Write a figure with two decimals, and nan as a dash."""
     return "-" if value != value else f"{value:.2f}"

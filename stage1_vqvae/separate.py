@@ -1,8 +1,8 @@
-"""Split a song into stems that sum to it, by the codec: what `separate` does.
+"""Split a song into stems that sum to it: the function behind `separate`.
 
-A song of any sample rate is coded at the codec's rate; its decoded sources return to the song's rate
-and serve there as a soft mask on the song itself (or, without a mask, as the stems). What the stems
-leave over is kept as the residual, so that stems and residual always sum to the song.
+A song of any sample rate is coded at the codec's rate. Its decoded sources are resampled to the
+song's rate and used as a soft mask on the song itself, or, without a mask, as the stems. Whatever
+the stems leave over is kept as the residual, so that stems and residual always sum to the song.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.codes.codec import Codec
+from shared.codes.codec import Codec, require_frame
 from shared.errors import UserError
 from shared.songs.tracks import mix_name
 from shared.sound.files import read_audio, write_wav
@@ -23,7 +23,13 @@ from shared.sources import SOURCES
 
 @dataclass(frozen=True, eq=False)
 class Stems:
-    """stems `[2, N]` by source and residual `[2, N]`, which sum to the song; mix: the stems together."""
+    """Stems and a residual that sum to the song; every array is `[2, N]`.
+
+    Attributes:
+        stems: by source.
+        mix: the stems together.
+        residual: the song minus the stems.
+    """
 
     stems: dict[str, Samples]
     mix: Samples
@@ -32,7 +38,13 @@ class Stems:
 
 @dataclass(frozen=True)
 class SeparatedSong:
-    """The files that `separate` left: the stems by source, their sub-mix, and the residual."""
+    """The files that `separate` wrote.
+
+    Attributes:
+        stems: by source.
+        mix: the stems together. If there is one stem only, this is its file.
+        residual: the song minus the stems.
+    """
 
     stems: dict[str, Path]
     mix: Path
@@ -42,23 +54,26 @@ class SeparatedSong:
 def separate(
     song: Path, out: Path, codec: Codec, sources: Sequence[str] = SOURCES, mask: bool = True
 ) -> SeparatedSong:
-    """Write the stems of a song, their sub-mix and the residual into the folder `out`.
+    """Write the stems of a song, their mix and the residual into the folder `out`.
 
-    Files: `NAME.SOURCE.wav` for each source, `NAME.SOURCE+SOURCE.wav` for the sub-mix (`NAME.all.wav` of all),
-    `NAME.residual.wav`; stereo float WAV of the song's own sample rate and exact length, so that
-    stems and residual sum to it without rounding.
+    The files are `NAME.SOURCE.wav` for each source, `NAME.SOURCE+SOURCE.wav` for the mix of several
+    (`NAME.all.wav` for the mix of all), and `NAME.residual.wav`. They are stereo float WAV files of
+    the song's own sample rate and exact length, so that stems and residual sum to the song without
+    rounding.
+
+    Args:
+        song: an audio file.
+        out: the folder to write to.
+        codec: what decodes the sources.
+        sources: which stems to write.
+        mask: mask the song by the decoded sources, instead of taking these as the stems.
 
     Raises:
-        UserError: a song that cannot be read or is shorter than a frame, an unknown source, a place that
-            cannot be written.
+        UserError: the song cannot be read or is shorter than a frame, a source is unknown, or the
+            folder cannot be written.
     """
     audio = read_audio(song)
-    seconds = audio.samples.shape[-1] / audio.sample_rate
-    if seconds * codec.frame_rate < 1:
-        raise UserError(
-            f"{song} lasts {1000 * seconds:.0f} ms, less than a frame "
-            f"of {1000 / codec.frame_rate:.0f} ms: give a longer song"
-        )
+    require_frame(song, audio.samples.shape[-1] / audio.sample_rate, codec)
     result = separate_samples(to_stereo(audio.samples), audio.sample_rate, codec, sources, mask)
     name = mix_name(song)
     chosen = list(result.stems)
@@ -80,40 +95,42 @@ def separate_samples(
     sources: Sequence[str] = SOURCES,
     mask: bool = True,
 ) -> Stems:
-    """The named stems of a song `[2, N]` of any sample rate, each `[2, N]` again.
+    """Separate a song `[2, N]` of any sample rate into the named stems.
 
-    Without a mask the stems and their mix are the decoder's, each a selection of its own: the
-    decoder is not linear, so this mix is not the sum of these stems.
+    Without a mask, the stems and their mix are decoded, each from its own selection of sources.
+    Because the decoder is not linear, that mix differs from the sum of the stems.
 
     Raises:
-        UserError: an unknown source, or none.
+        UserError: a source is unknown, or none is named.
     """
     chosen = _chosen(sources, codec)
-    num_samples = song.shape[-1]
     mixture = resample(song, sample_rate, codec.sample_rate)
     coded = CodedMixture.encode(mixture, codec)
 
-    def at_home(samples: Samples) -> Samples:
-        return fit_length(resample(samples, codec.sample_rate, sample_rate), num_samples)
+    def decode(names: Sequence[str]) -> Samples:
+        """Decode the named sources together, at the song's sample rate and of its length."""
+        decoded = resample(coded.decode(names), codec.sample_rate, sample_rate)
+        return fit_length(decoded, song.shape[-1])
 
     if mask:
-        # Every source takes part in the mask, the ones not asked for too.
-        decoded = np.stack([at_home(coded.decode([source])) for source in codec.sources])
-        estimates = mask_song(song, decoded).estimates
-        stems = {source: estimates[codec.sources.index(source)] for source in chosen}
-        mix = np.stack(list(stems.values())).sum(0)
-    else:
-        stems = {source: at_home(coded.decode([source])) for source in chosen}
-        mix = at_home(coded.decode(chosen))
-    return Stems(stems, mix, song - np.stack(list(stems.values())).sum(0))
+        # Every source takes part in the mask, also those that were not asked for.
+        decoded = np.empty((len(codec.sources), *song.shape), np.float32)
+        for index, source in enumerate(codec.sources):
+            decoded[index] = decode([source])
+        estimates = mask_song(song, decoded, kept=[codec.sources.index(name) for name in chosen])
+        stems = dict(zip(chosen, estimates, strict=True))
+        together = estimates.sum(0)
+        return Stems(stems, together, song - together)
+    stems = {source: decode([source]) for source in chosen}
+    return Stems(stems, decode(chosen), song - np.stack(list(stems.values())).sum(0))
 
 
 def _chosen(sources: Sequence[str], codec: Codec) -> list[str]:
-    """The sources named, once each, in the codec's order."""
+    """Return the named sources, each once, in the codec's order."""
     known = ", ".join(codec.sources)
     for source in sources:
         if source not in codec.sources:
-            raise UserError(f"there is no source '{source}': choose of {known}")
+            raise UserError(f"there is no source '{source}': choose from {known}")
     if not sources:
-        raise UserError(f"no source is named: choose of {known}")
+        raise UserError(f"no source is named: choose from {known}")
     return [source for source in codec.sources if source in sources]

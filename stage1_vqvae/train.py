@@ -1,5 +1,6 @@
-"""Training of stage 1: the task that the engine runs, and the function behind `train-vqvae`."""
+"""Training of stage 1: the task for the training loop, and the function behind `train-vqvae`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -7,34 +8,40 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from shared.config import config_to_dict
 from shared.console import err_console
 from shared.device import Device
-from shared.errors import UserError
+from shared.errors import UserError, require
 from shared.metrics import code_usage, count_codes, median_sdr, sdr_windows
 from shared.songs.cache import CachedSong, build_cache
 from shared.sources import SOURCES
 from shared.training.checkpoint import load_checkpoint, load_weights
 from shared.training.loop import Task, fit
-from stage1_vqvae.codec import VQVAECodec
+from stage1_vqvae.codec import BassRemoval, VQVAECodec
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.losses import vqvae_loss
 from stage1_vqvae.model import VQVAE
 from stage1_vqvae.quantizer import softness
 from stage1_vqvae.remix import Remixer
 
-# A codebook whose perplexity is under this share of its entries is named in a warning.
+# A codebook whose perplexity is below this share of its entries is named in a warning.
 COLLAPSE = 1 / 16
 
 
 class VQVAETask(Task):
-    """Remixed stems in, losses and per-source validation SDR out."""
+    """Trains the VQ-VAE on remixed stems, and validates it by the SDR of each source."""
 
     stage = "vqvae"
 
     def __init__(
         self, config: VQVAEConfig, train: list[CachedSong], valid: list[CachedSong]
     ) -> None:
+        """Make a model with the random weights of the seed.
+
+        Args:
+            config: all settings.
+            train: the songs to train on.
+            valid: the songs to validate on.
+        """
         self.config = config
         torch.manual_seed(config.train.seed)
         self.model = VQVAE(config.model)
@@ -50,9 +57,11 @@ class VQVAETask(Task):
         ]
 
     def make_batch(self, step: int, rank: int, world: int) -> dict[str, Tensor]:
+        """Return a batch of `Remixer`."""
         return self.remixer.batch(step, rank, world)
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Return the terms of `vqvae_loss`."""
         state = softness(self.config.quantizer, step / self.config.train.steps)
         stems, selection = batch["stems"], batch["selection"]
         output = model(stems.sum(1), selection, state)
@@ -62,7 +71,7 @@ class VQVAETask(Task):
         )
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Median SDR over 1 s windows of songs not trained on, and use of the codebooks, per source."""
+        """Measure median SDR and use of the codebooks, by source, on songs not trained on."""
         assert isinstance(model, VQVAE)
         model_config = self.config.model
         codec = VQVAECodec(model, self.config, fingerprint="in training")
@@ -77,18 +86,29 @@ class VQVAETask(Task):
         return summarise(np.stack(scores, axis=-1), counts)
 
     def headline(self, figures: dict[str, float]) -> str:
+        """Return the figures to show beside the progress bar."""
         lowest = min(figures[f"min_perplexity_{source}"] for source in SOURCES)
         return f"{super().headline(figures)}, lowest perplexity {lowest:.1f}"
 
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that a resumed run must share."""
+        return {"config": asdict(self.config)}
+
     def metadata(self) -> dict[str, Any]:
-        return {"config": config_to_dict(self.config)}
+        """Return what `load_codec` reads from the checkpoint's JSON."""
+        return {**self.identity(), "bass_removal": asdict(BassRemoval())}
 
 
 def summarise(scores: np.ndarray, counts: np.ndarray) -> dict[str, float]:
-    """Figures from SDR [sources, songs] (nan where silent) and code counts [sources, codebooks, entries].
+    """Summarise validation, and name collapsed codebooks in a warning.
 
-    Of each source: the median SDR; over its codebooks the mean perplexity, the lowest one, and the mean
-    share of the entries that occur. Names collapsed codebooks in a warning.
+    Args:
+        scores: SDR `[sources, songs]`; nan where a source is silent.
+        counts: how often each code occurs, `[sources, codebooks, entries]`.
+
+    Returns:
+        For each source its median SDR and, over its codebooks, the mean perplexity, the lowest
+        perplexity and the mean share of the entries that occur. "score" is the mean SDR.
     """
     sdr = dict(zip(SOURCES, median_sdr(scores).tolist(), strict=True))
     use = code_usage(counts)
@@ -123,16 +143,24 @@ def train_vqvae(
     device: Device = "auto",
     init_from: Path | None = None,
 ) -> Path:
-    """Train stage 1 on a folder of stems; returns the path of the best checkpoint.
+    """Train stage 1 on a folder of stems, and return the path of the best checkpoint.
 
     Args:
         data: MUSDB18, MUSDB18-HQ or any folder of songs with four stems.
-        out: run folder, see `shared.training.loop.fit` for its files.
-        init_from: a checkpoint of the same sizes to start the weights from.
+        out: the run folder; `shared.training.loop.fit` lists its files.
+        config: all settings.
+        resume: whether to continue the run in `out`.
+        device: what to compute on.
+        init_from: a checkpoint of the same sizes whose weights training starts from.
 
     Raises:
         UserError: unusable data, settings, device or checkpoint.
     """
+    require(
+        config.loss.compares_sound,
+        "every loss term that compares sound is off: give 'loss.waveform', 'loss.stft', 'loss.snr' "
+        "or 'loss.magnitude' a weight above 0",
+    )
     cache = build_cache(data, sample_rate=config.model.sample_rate)
     train, valid = list(cache.split("train")), list(cache.split("valid"))
     if not valid:

@@ -1,19 +1,19 @@
-"""From a song to a new bass line for it: the whole way of `generate-bass`.
+"""Generate a bass line for a song: everything that `generate-bass` does.
 
-    song -> take its bass out -> codes of the accompaniment -> prior -> bass codes and notes -> audio
+    song -> without its bass -> codes of the accompaniment -> prior -> codes and notes -> sound
 
-The files, for a song NAME:
+The files for a song NAME are:
 
-    NAME.bass.wav   the new bass, stereo, at the song's sample rate and of its exact length
-    NAME.mix.wav    the song with the new bass: its own bass is replaced where one was taken out,
-                    otherwise the new bass is added to the song as it is
-    NAME.mid        the line as notes
-    NAME.png        the song without bass, the new bass and its notes, over time
-    NAME.json       all that is needed to make the same again, and what was measured on the way
+    NAME.bass.wav   the new bass, stereo, with the sample rate and the exact length of the song
+    NAME.mix.wav    the song with the new bass, which replaces the song's own bass where that was
+                    removed, and is added to the song as it is otherwise
+    NAME.mid        the notes of the new bass
+    NAME.png        the song without bass, the new bass, and its notes, over time
+    NAME.json       what is needed to generate the same again, and what was measured on the way
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,19 +23,19 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.atomic import files_together
-from shared.codes.codec import Codec
+from shared.codes.codec import Codec, require_frame
 from shared.codes.song_codes import require_fingerprint
-from shared.errors import UserError
 from shared.json_files import write_json
 from shared.music.midi import write_midi
 from shared.music.notes import Note, tokens_to_notes
 from shared.plots import save_generation_picture
-from shared.songs.tracks import STEM_MP4, song_name
+from shared.songs.tracks import mix_name
 from shared.sound.files import read_audio, write_wav
-from shared.sound.samples import fit_length, resample, to_stereo
+from shared.sound.samples import Samples, fit_length, resample, rms, to_stereo, unclipped
+from stage2_prior.accompaniment import PreparedSong, prepare_song
 from stage2_prior.balance import balance_gain
+from stage2_prior.bass_sound import bass_sound
 from stage2_prior.edits import Edits, GivenBass, given_bass
-from stage2_prior.listen import HeardSong, Samples, listen, rms, sound_of
 from stage2_prior.model import Prior
 from stage2_prior.sampling import GeneratedBass, SamplingSettings, generate
 
@@ -47,15 +47,17 @@ ENDINGS = {
     "json": "json",
 }
 SILENCE = 1e-5  # RMS, -100 dBFS
-INFILL_CANDIDATES = 4  # at least: only among several can the bass after a gap choose
+INFILL_CANDIDATES = 4  # What follows a gap has an influence only by choosing among candidates.
 
 
 @dataclass(frozen=True)
 class ArrangeOptions:
     """What to do with the song.
 
-    remove_bass: take the song's own bass out first; None where it has one (listen.py).
-    edits: what of the new line is fixed.
+    Attributes:
+        remove_bass: whether to remove the song's own bass first; None removes it if the song has
+            one (accompaniment.py).
+        edits: what the user fixes of the new line.
     """
 
     remove_bass: bool | None = None
@@ -66,16 +68,43 @@ class ArrangeOptions:
 class Arrangement:
     """What `generate_bass` leaves.
 
-    files: by kind: bass, mix, midi, picture, json.
-    notes: the new line.
-    timings: s, per step.
-    figures: the content of NAME.json.
+    Attributes:
+        files: the files by kind: bass, mix, midi, picture and json.
+        notes: the notes of the new line.
+        timings: seconds that each step took.
+        figures: the content of NAME.json.
     """
 
     files: dict[str, Path]
     notes: tuple[Note, ...]
     timings: dict[str, float]
     figures: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class _Song:
+    """A song `[2, N]` at its own sample rate, and `mixture`, the same at the codec's."""
+
+    path: Path
+    stereo: Samples
+    sample_rate: int
+    mixture: Samples
+
+
+@dataclass(frozen=True, eq=False)
+class _Mix:
+    """Sound at the song's sample rate `[2, N]`: the song without its bass, the new bass, and both.
+
+    `balance` is what the decoded bass was multiplied by.
+    """
+
+    rest: Samples
+    bass: Samples
+    balance: float
+
+    @property
+    def whole(self) -> Samples:
+        return self.rest + self.bass
 
 
 def generate_bass(
@@ -86,96 +115,69 @@ def generate_bass(
     settings: SamplingSettings,
     options: ArrangeOptions | None = None,
 ) -> Arrangement:
-    """Write a new bass line for a song, and its files into the folder `out`, all or none.
+    """Generate a bass line for a song, and write its files into the folder `out`, all or none.
 
-    The bass is as loud as the prior writes it against the accompaniment, within the range of balance.py where
-    no other bass sets the level. Where it or the mix would clip, that file is scaled as a whole.
-    NAME.json says by how much.
-    Where the song's own bass is kept, it is its sound that is heard, not its codes decoded; and where
-    it is kept after a gap, at least `INFILL_CANDIDATES` are written for the gap.
+    The level of the bass is brought into the prior's range (balance.py), unless the sound of a bass
+    is given for a part of the line; that sets the level then. A bass or a mix that would clip is
+    scaled as a whole. NAME.json says by how much.
+
+    Where the song's own bass is kept, its own sound is used and not its decoded codes. Where it is
+    kept after a gap, at least `INFILL_CANDIDATES` lines are generated to choose from.
 
     Raises:
-        UserError: a song that cannot be read or is shorter than a frame, edits that do not fit it,
-            a place that cannot be written, a prior of another codec.
+        UserError: the song cannot be read or is shorter than a frame, an edit does not fit it, a
+            file cannot be written, or the prior was trained on the codes of another codec.
     """
     options = options or ArrangeOptions()
     require_fingerprint(prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
     watch = _Stopwatch()
     with watch("read"):
-        audio = read_audio(song)
-        stereo = to_stereo(audio.samples)
-        mixture = resample(stereo, audio.sample_rate, codec.sample_rate)
-    if mixture.shape[-1] < codec.hop:
-        raise UserError(
-            f"{song} lasts {1000 * mixture.shape[-1] / codec.sample_rate:.0f} ms, less than a frame "
-            f"of {1000 / codec.frame_rate:.0f} ms: give a longer song"
-        )
-    name = _name(song)
-    paths = {kind: out / f"{name}.{end}" for kind, end in ENDINGS.items()}
+        read = _read(song, codec)
+    paths = {kind: out / f"{mix_name(song)}.{ending}" for kind, ending in ENDINGS.items()}
     with files_together(paths) as files:
         with watch("take bass out"):
-            heard = listen(mixture, codec, options.remove_bass)
+            prepared = prepare_song(read.mixture, codec, options.remove_bass)
         with watch("encode"):
-            accompaniment = codec.encode(heard.accompaniment * np.float32(heard.gain))
-            given = given_bass(options.edits, heard, codec)
-        if given.follows_a_gap:
-            settings = replace(settings, candidates=max(settings.candidates, INFILL_CANDIDATES))
+            codes = codec.encode(prepared.accompaniment * np.float32(prepared.gain))
+            given = given_bass(options.edits, prepared, codec)
         with watch("write bass"):
-            line = _write_line(prior, accompaniment, settings, given)
+            settings = _with_enough_candidates(settings, given)
+            line = _write_line(prior, codes, settings, given)
         with watch("decode"):
-            bass = _sound(line, heard, codec, options.edits)
-            # A line that goes on from a given one has its level.
-            balance = 1.0 if given.has_sound else balance_gain(bass, line.notes, heard.gain)
-            bass *= np.float32(balance)
-            bass = fit_length(
-                resample(bass, codec.sample_rate, audio.sample_rate), stereo.shape[-1]
-            )
-            rest = stereo
-            if heard.bass is not None:
-                own = resample(heard.bass, codec.sample_rate, audio.sample_rate)
-                rest = stereo - fit_length(own, stereo.shape[-1])
+            bass = _decode(line, prepared, codec, options.edits)
+            mix = _mix(read, prepared, bass, _balance(bass, line, prepared, given, prior), codec)
+        notes = tuple(tokens_to_notes(line.notes, codec.frame_rate))
         with watch("write files"):
-            notes = tokens_to_notes(line.notes, codec.frame_rate)
-            mix = rest + bass
-            bass_scale = _write_unclipped(files["bass"], bass, audio.sample_rate)
-            mix_scale = _write_unclipped(files["mix"], mix, audio.sample_rate)
+            scales = _save_sound(files, mix, read.sample_rate)
             write_midi(files["midi"], notes)
-            save_generation_picture(files["picture"], rest, bass, audio.sample_rate, notes, name)
+            save_generation_picture(
+                files["picture"], mix.rest, mix.bass, read.sample_rate, notes, mix_name(song)
+            )
         figures = {
-            "song": song,
-            "sample_rate": audio.sample_rate,
-            "samples": stereo.shape[-1],
-            "seconds": stereo.shape[-1] / audio.sample_rate,
-            "silent": rms(stereo) < SILENCE,
-            "bass_removed": heard.bass is not None,
-            "encoder_gain": heard.gain,
-            "balance": balance,
-            "bass_scale": bass_scale,
-            "mix_scale": mix_scale,
-            "rms_db": {
-                "song": _decibels(stereo),
-                "accompaniment": _decibels(rest),
-                "bass": _decibels(bass),
-                "removed_bass": None if heard.bass is None else _decibels(heard.bass),
-            },
-            "notes": len(notes),
-            "log_prob": {
-                "given_song": line.log_prob_conditional,
-                "given_none": line.log_prob_unconditional,
-            },
-            "seed": settings.seed,
-            "settings": asdict(settings),
-            "options": asdict(options),
+            **_sound_figures(read, prepared, mix, scales),
+            **_line_figures(line, notes, settings, options),
             "checkpoints": {"codec": codec.fingerprint, "prior": prior.fingerprint},
             "timings": watch.seconds,
             "files": {kind: path.name for kind, path in paths.items()},
         }
         write_json(files["json"], figures)
-    return Arrangement(paths, tuple(notes), watch.seconds, figures)
+    return Arrangement(paths, notes, watch.seconds, figures)
 
 
-def _name(song: Path) -> str:
-    return song_name(song) if song.name.endswith(STEM_MP4) else song.stem
+def _read(path: Path, codec: Codec) -> _Song:
+    """Read a song, and bring it to the codec's sample rate."""
+    audio = read_audio(path)
+    stereo = to_stereo(audio.samples)
+    require_frame(path, stereo.shape[-1] / audio.sample_rate, codec)
+    mixture = resample(stereo, audio.sample_rate, codec.sample_rate)
+    return _Song(path, stereo, audio.sample_rate, mixture)
+
+
+def _with_enough_candidates(settings: SamplingSettings, given: GivenBass) -> SamplingSettings:
+    """Raise the number of candidates where a bass that is given after a gap chooses among them."""
+    if not given.follows_a_gap:
+        return settings
+    return replace(settings, candidates=max(settings.candidates, INFILL_CANDIDATES))
 
 
 def _write_line(
@@ -184,7 +186,7 @@ def _write_line(
     settings: SamplingSettings,
     given: GivenBass,
 ) -> GeneratedBass:
-    """Sample, and cut off what lies ahead of the song."""
+    """Sample the line for an accompaniment `[S, H, T]`, and cut off what precedes the song."""
     lead = ((0, 0), (0, 0), (given.lead, 0))
     line = generate(
         prior,
@@ -196,34 +198,102 @@ def _write_line(
     return replace(line, codes=line.codes[:, given.lead :], notes=line.notes[given.lead :])
 
 
-def _sound(line: GeneratedBass, song: HeardSong, codec: Codec, edits: Edits) -> Samples:
-    """The line `[2, N]` at the codec's rate and the song's own level."""
+def _decode(line: GeneratedBass, song: PreparedSong, codec: Codec, edits: Edits) -> Samples:
+    """Return the sound of the line `[2, N]` at the codec's sample rate and the song's own level.
+
+    Where the song's own bass is kept, its sound is faded in and out within one frame.
+    """
     length = song.accompaniment.shape[-1]
-    bass = sound_of(line.codes, line.notes, length, song.gain, codec)
+    bass = bass_sound(line.codes, line.notes, length, song.gain, codec)
     kept = edits.kept_frames(line.codes.shape[1], codec.frame_rate)
     if song.bass is None or not kept.any():
         return bass
-    # From frame to frame: fades of one hop.
     own = np.interp(np.arange(length) / codec.hop, np.arange(len(kept)), kept).astype(np.float32)
     return own * song.bass + (1 - own) * bass
 
 
-def _write_unclipped(path: Path, samples: Samples, sample_rate: int) -> float:
-    """Write, scaled as a whole where it would clip; returns the scale."""
-    peak = float(np.abs(samples).max())
-    scale = 1.0 if peak <= 1 else 1 / peak
-    write_wav(path, samples * np.float32(scale), sample_rate)
-    return scale
+def _balance(
+    bass: Samples, line: GeneratedBass, song: PreparedSong, given: GivenBass, prior: Prior
+) -> float:
+    """Return what to multiply the bass by. A line that continues a given sound has its level."""
+    if given.has_sound:
+        return 1.0
+    return balance_gain(bass, line.notes, song.gain, prior.balance)
+
+
+def _mix(song: _Song, prepared: PreparedSong, bass: Samples, balance: float, codec: Codec) -> _Mix:
+    """Bring the bass to the song's sample rate, and put it in place of the song's own bass."""
+
+    def at_rate_of_song(samples: Samples) -> Samples:
+        resampled = resample(samples, codec.sample_rate, song.sample_rate)
+        return fit_length(resampled, song.stereo.shape[-1])
+
+    removed = None if prepared.bass is None else at_rate_of_song(prepared.bass)
+    rest = song.stereo if removed is None else song.stereo - removed
+    return _Mix(rest, at_rate_of_song(bass * np.float32(balance)), balance)
+
+
+def _save_sound(files: Mapping[str, Path], mix: _Mix, sample_rate: int) -> dict[str, float]:
+    """Write the bass and the mix, and return the scales that keep them from clipping."""
+    scales = {}
+    for kind, samples in (("bass", mix.bass), ("mix", mix.whole)):
+        scaled, scales[kind] = unclipped(samples)
+        write_wav(files[kind], scaled, sample_rate)
+    return scales
+
+
+def _sound_figures(
+    song: _Song, prepared: PreparedSong, mix: _Mix, scales: Mapping[str, float]
+) -> dict[str, Any]:
+    """Describe the song and the levels, for NAME.json."""
+    length = song.stereo.shape[-1]
+    return {
+        "song": song.path,
+        "sample_rate": song.sample_rate,
+        "samples": length,
+        "seconds": length / song.sample_rate,
+        "silent": rms(song.stereo) < SILENCE,
+        "bass_removed": prepared.bass is not None,
+        "encoder_gain": prepared.gain,
+        "balance": mix.balance,
+        "bass_scale": scales["bass"],
+        "mix_scale": scales["mix"],
+        "rms_db": {
+            "song": _decibels(song.stereo),
+            "accompaniment": _decibels(mix.rest),
+            "bass": _decibels(mix.bass),
+            "removed_bass": None if prepared.bass is None else _decibels(prepared.bass),
+        },
+    }
+
+
+def _line_figures(
+    line: GeneratedBass,
+    notes: tuple[Note, ...],
+    settings: SamplingSettings,
+    options: ArrangeOptions,
+) -> dict[str, Any]:
+    """Describe the line and how it was sampled, for NAME.json."""
+    return {
+        "notes": len(notes),
+        "log_prob": {
+            "given_song": line.log_prob_conditional,
+            "given_none": line.log_prob_unconditional,
+        },
+        "seed": settings.seed,
+        "settings": asdict(settings),
+        "options": asdict(options),
+    }
 
 
 def _decibels(samples: Samples) -> float | None:
-    """RMS in dBFS; None for silence."""
+    """Return the RMS in dBFS; None for silence."""
     level = rms(samples)
     return round(20 * float(np.log10(level)), 2) if level > 0 else None
 
 
 class _Stopwatch:
-    """Seconds per named step."""
+    """The seconds that each named step took."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

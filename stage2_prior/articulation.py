@@ -1,8 +1,8 @@
-"""Attacks where the note stream has them.
+"""Shape the attacks of a bass line as its note tokens say.
 
-A codec's frames are longer than an attack, and what it decodes of a note rises up to a frame ahead of
-it, on top of the note before. The notes know better: just ahead of each attack the line dips, and is
-back at its level when the note begins.
+A frame of a codec is longer than an attack, and the decoded sound of a note begins to rise up to a
+frame too early, over the end of the note before. The note tokens know where a note starts. The line
+is therefore made softer just before each attack, and returns to its level when the note starts.
 """
 
 import numpy as np
@@ -10,21 +10,33 @@ import numpy.typing as npt
 
 from shared.music.notes import NoteVocabulary
 
-# The dip's course: seconds from the attack, and gain.
-COURSE = (-0.045, -0.008, -0.004, 0.004)
-GAIN = (1.0, 0.15, 0.15, 1.0)
+# The gain around an attack: seconds relative to the attack, and the gain at each of them.
+DIP_SECONDS = (-0.045, -0.008, -0.004, 0.004)
+DIP_GAIN = (1.0, 0.15, 0.15, 1.0)
 
 
 def articulate(
     samples: npt.NDArray[np.float32], notes: npt.NDArray[np.integer], sample_rate: int, hop: int
 ) -> npt.NDArray[np.float32]:
-    """A line `[C, N]` with a dip before each attack of its note tokens `[T]`, frame t at sample t * hop."""
+    """Make a line softer just before each of its attacks.
+
+    Args:
+        samples: the line `[C, N]`.
+        notes: its note tokens `[T]`, negative where they are not known. Frame t begins at the
+            sample t * hop.
+        sample_rate: samples per second.
+        hop: samples per frame.
+
+    Returns:
+        The line `[C, N]`.
+    """
     length = samples.shape[-1]
-    first, last = (round(seconds * sample_rate) for seconds in (COURSE[0], COURSE[-1]))
+    first, last = (round(seconds * sample_rate) for seconds in (DIP_SECONDS[0], DIP_SECONDS[-1]))
     around = np.arange(first, last + 1)
-    dip = np.interp(around / sample_rate, COURSE, GAIN).astype(np.float32)
+    dip = np.interp(around / sample_rate, DIP_SECONDS, DIP_GAIN).astype(np.float32)
     gain = np.ones(length, np.float32)
-    for attack in np.flatnonzero(NoteVocabulary.onsets(notes)) * hop:
+    attacks = (np.asarray(notes) >= 0) & NoteVocabulary.onsets(notes)
+    for attack in np.flatnonzero(attacks) * hop:
         places = attack + around
         inside = (places >= 0) & (places < length)
         gain[places[inside]] = np.minimum(gain[places[inside]], dip[inside])

@@ -1,4 +1,4 @@
-"""A mean over songs and how far to trust it."""
+"""Means over songs, with bootstrap intervals."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,9 +11,13 @@ COVERAGE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over songs, the bounds of its 95 % bootstrap interval, and how many songs had a value.
+    """A mean over songs with its 95 % bootstrap interval. All three are nan without any value.
 
-    All are nan where none had.
+    Attributes:
+        mean: the mean.
+        low: the lower bound of the interval.
+        high: the upper bound.
+        songs: the number of songs that had a value.
     """
 
     mean: float
@@ -22,6 +26,7 @@ class Estimate:
     songs: int
 
     def __str__(self) -> str:
+        """Write the estimate as `mean [low, high]`, or as `-` without any value."""
         if not self.songs:
             return "-"
         decimals = 1 if abs(self.mean) >= 10 else 2
@@ -30,7 +35,12 @@ class Estimate:
 
 
 def bootstrap_mean(values: Iterable[float], seed: int = 0) -> Estimate:
-    """The mean of one value a song, nan left out, with Efron's percentile interval over songs."""
+    """Average one value for each song, with Efron's percentile interval.
+
+    Args:
+        values: one value for each song; nan where a song has none.
+        seed: of the resampling.
+    """
     array = np.fromiter(values, np.float64)
     array = array[~np.isnan(array)]
     if not len(array):

@@ -1,12 +1,13 @@
-"""Chords that the user asks for, and what they leave to the note stream.
+"""Chords that the user asks for, and the notes that they allow.
 
-They are given as symbols, `Am F C G`, repeated to the song's end, two, four or eight beats each; the
-beats are heard by librosa, and the length and the place are those at which the chords fit best what
-sounds. Or exactly, as a file of lines `time symbol`, each chord lasting until the next:
+Chords are given as symbols such as `Am F C G`, which are repeated until the end of the song. Each
+lasts two, four or eight beats, which librosa tracks. Of all lengths and positions, the one that
+fits the chroma of the song best is taken. Or chords are given exactly, as a file with lines of a
+time and a symbol. Each of its chords lasts until the next one:
 
     0:00    Am
     0:02.5  F/A
-    5.0     N        no chord: the prior is free
+    5.0     N        no chord: all notes are allowed
 """
 
 import itertools
@@ -21,21 +22,42 @@ from shared.music.chord import Chord, parse_chord
 from shared.music.notes import NoteVocabulary
 from shared.times import parse_time
 
-BEATS_A_CHORD = (4, 2, 8)  # the earlier wins a tie
+BEATS_A_CHORD = (4, 2, 8)  # of lengths that fit equally well, the first is taken
 NO_CHORD = "N"
 
 
 def read_chord_file(path: Path, duration: float) -> tuple[Chord, ...]:
-    """Chords of a file of lines `time symbol`, the last until `duration` (s).
+    """Read chords from a file with lines of a time and a symbol.
+
+    Args:
+        path: the file.
+        duration: the length of the song in seconds, until which the last chord lasts.
 
     Raises:
-        UserError: a line is not of this form, times do not rise, or nothing lies in the song.
+        UserError: the file cannot be read, a line has another form, the times do not rise, or no
+            chord begins within the song.
     """
+    events = _read_events(path)
+    ends = [*(start for start, _ in events[1:]), duration]
+    chords = tuple(
+        Chord(start, min(end, duration), *chord)
+        for (start, chord), end in zip(events, ends, strict=True)
+        if chord is not None and start < duration
+    )
+    if not chords:
+        raise UserError(
+            f"{path} names no chord within the {duration:.1f} s of the song: check its times"
+        )
+    return chords
+
+
+def _read_events(path: Path) -> list[tuple[float, tuple[int, str, int] | None]]:
+    """Read the times and the parsed symbols of a chord file; None where no chord sounds."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the chord file {path} ({error})") from error
-    events: list[tuple[float, str]] = []
+        raise UserError(f"cannot read the chord file {path} ({error}): give a text file") from error
+    events: list[tuple[float, tuple[int, str, int] | None]] = []
     for number, line in enumerate(lines, 1):
         fields = line.split()
         if not fields or fields[0].startswith("#"):
@@ -43,28 +65,29 @@ def read_chord_file(path: Path, duration: float) -> tuple[Chord, ...]:
         where = f"line {number} of {path}"
         if len(fields) != 2:
             raise UserError(f"{where} is not a time and a chord: write it as '0:02.5 Am'")
-        time = parse_time(fields[0])
+        try:
+            time = parse_time(fields[0])
+            chord = None if fields[1] == NO_CHORD else parse_chord(fields[1])
+        except UserError as error:
+            raise UserError(f"in {where}, {error}") from error
         if events and time <= events[-1][0]:
             raise UserError(f"{where} is not later than the line before it: sort the chords")
-        events.append((time, fields[1]))
-    ends = [*(time for time, _ in events[1:]), duration]
-    chords = tuple(
-        Chord(start, min(end, duration), *parse_chord(symbol))
-        for (start, symbol), end in zip(events, ends, strict=True)
-        if symbol != NO_CHORD and start < duration
-    )
-    if not chords:
-        raise UserError(f"{path} names no chord within the song's {duration:.1f} s")
-    return chords
+        events.append((time, chord))
+    return events
 
 
 def place_chords(
     symbols: Sequence[str], accompaniment: npt.NDArray[np.float32], sample_rate: int
 ) -> tuple[Chord, ...]:
-    """Lay a chord sequence over the song that sounds in `accompaniment [2, N]`, over and over.
+    """Repeat a sequence of chords over a song, at the length and position that fit it best.
+
+    Args:
+        symbols: the chord symbols.
+        accompaniment: the song without its bass `[2, N]`.
+        sample_rate: samples per second.
 
     Raises:
-        UserError: an unknown symbol, none at all, or a song in which no beat is heard.
+        UserError: a symbol is not known, there is none, or no beats were found in the song.
     """
     if not symbols:
         raise UserError('there are no chords: write some, as in "Am F C G"')
@@ -73,7 +96,8 @@ def place_chords(
     duration = accompaniment.shape[-1] / sample_rate
     if len(beats) < 2 * min(BEATS_A_CHORD):
         raise UserError(
-            "no beat is heard in the song to lay the chords on: give a file of lines 'time chord'"
+            "no beats were found in the song to place the chords on: give a chord file instead, "
+            "with lines such as '0:02.5 Am'"
         )
     templates = np.stack([_template(*chord) for chord in known])
     fit = templates @ chroma  # [chords, beats]
@@ -85,7 +109,7 @@ def place_chords(
     placings = [(length, phase) for length in BEATS_A_CHORD for phase in range(length * len(known))]
     best = max(placings, key=lambda placing: round(fit[chord_at(*placing), index].mean(), 3))
     per_beat = chord_at(*best)
-    # Also a single chord, or one twice in a row, is struck at each of its bars.
+    # A chord that is repeated starts anew each time, so that its root is played each time.
     starts = np.flatnonzero((index == 0) | ((index - best[1]) % best[0] == 0))
     edges = [0.0, *beats[starts[1:]].tolist(), duration]
     return tuple(
@@ -98,26 +122,25 @@ def place_chords(
 def allowed_notes(
     chords: Sequence[Chord], num_frames: int, frame_rate: float
 ) -> npt.NDArray[np.bool_]:
-    """Which note tokens each frame may have `[num_frames, 97]`.
+    """Return the note tokens that each frame may have `[num_frames, 97]`.
 
-    Where a chord begins its bass is struck, in any octave; until the next only tones of the chord
-    and rests are left. Where there is no chord, all tokens are.
+    In the first frame of a chord, its bass note must start, in any octave. In the other frames of
+    the chord, its tones and rests are allowed. Where there is no chord, every token is allowed.
     """
-    tokens = np.arange(NoteVocabulary.size)
-    pitch_classes, onsets = NoteVocabulary.pitches(tokens) % 12, NoteVocabulary.onsets(tokens)
-    rest = tokens == NoteVocabulary.REST
+    pitch_classes, is_onset = NoteVocabulary.PITCH_CLASSES, NoteVocabulary.IS_ONSET
+    is_rest = np.arange(NoteVocabulary.size) == NoteVocabulary.REST
     allowed = np.ones((num_frames, NoteVocabulary.size), np.bool_)
     for chord in chords:
         start, end = round(chord.start * frame_rate), round(chord.end * frame_rate)
-        allowed[start:end] = rest | np.isin(pitch_classes, chord.pitch_classes)
-        allowed[start : start + 1] = onsets & ~rest & (pitch_classes == chord.bass)
+        allowed[start:end] = is_rest | np.isin(pitch_classes, chord.pitch_classes)
+        allowed[start : start + 1] = is_onset & (pitch_classes == chord.bass)
     return allowed
 
 
 def _beats_and_chroma(
     accompaniment: npt.NDArray[np.float32], sample_rate: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Times of the beats `[B]` in s, and what sounds until the next as chroma `[12, B]`."""
+    """Track the beats; return their times in seconds `[B]`, and the chroma after each `[12, B]`."""
     import librosa
 
     mono = librosa.resample(accompaniment.mean(0), orig_sr=sample_rate, target_sr=22050)
@@ -131,7 +154,7 @@ def _beats_and_chroma(
 
 
 def _template(root: int, quality: str, bass: int) -> npt.NDArray[np.float64]:
-    """Chroma of a chord `[12]`, of sum 0 so that chords of many tones have no advantage."""
+    """Return the chroma of a chord `[12]`. Its sum is 0, so that many tones are no advantage."""
     template = np.zeros(12)
     template[list(Chord(0, 1, root, quality, bass).pitch_classes)] = 1
     return (template - template.mean()) / template.sum()

@@ -1,77 +1,84 @@
-"""Settings of the prior: what it is, how it is trained, what it is fed."""
+"""Define the configuration of stage 2: the prior's network, its data, and its training."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
+from shared.config import Fraction, Range
 from shared.errors import require
 from shared.training.settings import TrainSettings
 
 PRESETS = Path(__file__).parent / "presets"
 
+Depth = Annotated[int, Range(1, 64)]
+Dropout = Annotated[float, Range(0, 0.95)]
+MeanShare = Annotated[float, Range(0, 0.5)]  # shares are drawn from 0 to twice their mean
+Weight = Annotated[float, Range(0, 1000)]
+
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Size and layout of the Transformer."""
+    """State the sizes of the Transformer."""
 
-    dim: int = 256
-    heads: int = 4
-    encoder_depth: int = 4
-    decoder_depth: int = 6
-    feedforward: int = 3  # inner width of a feed-forward layer, in units of `dim`
-    dropout: float = 0.1
-    embedding_dropout: float = 0.15  # on the encoder's input, against learning songs by heart
-    window_seconds: float = 12.0  # the longest stretch of music read at once
-    delays: tuple[int, ...] = ()  # per stream, note first; empty: 0, then two codebooks a step
+    dim: Annotated[int, Range(8, 8192)] = 256
+    # A single head has no output matrix in x-transformers, and sampling needs one.
+    heads: Annotated[int, Range(2, 256)] = 4
+    encoder_depth: Depth = 4
+    decoder_depth: Depth = 6
+    feedforward: Annotated[int, Range(1, 64)] = 3  # inner width of such a layer, in units of `dim`
+    dropout: Dropout = 0.1
+    embedding_dropout: Dropout = 0.15  # on the encoder's input; keeps it from memorising songs
+    window_seconds: Annotated[float, Range(1, 600)] = 12.0  # the longest stretch read at once
+    # Of each stream, note first; () stands for 0, then one more after every two codebooks.
+    delays: tuple[Annotated[int, Range(0, 64)], ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("dim", "heads", "encoder_depth", "decoder_depth", "feedforward"):
-            require(getattr(self, name) >= 1, f"'model.{name}' must be at least 1")
-        require(self.dim % self.heads == 0, "'model.dim' must be a multiple of 'model.heads'")
+        """Raise UserError for sizes that do not go together."""
         require(
-            self.dim // self.heads % 4 == 0, "'model.dim' / 'model.heads' must be a multiple of 4"
+            self.dim % (4 * self.heads) == 0,
+            f"'model.dim' must be a multiple of 4 times 'model.heads', and {self.dim} is no "
+            f"multiple of {4 * self.heads}",
         )
-        for name in ("dropout", "embedding_dropout"):
-            require(0 <= getattr(self, name) < 1, f"'model.{name}' must be in [0, 1)")
-        require(self.window_seconds > 0, "'model.window_seconds' must be above 0")
+        require(
+            not self.delays or self.delays[0] == 0,
+            "'model.delays' must begin with 0, the delay of the note",
+        )
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What is hidden from the model in training, and what each part of the loss weighs.
+    """State what is hidden from the model in training, and the weight of each part of the loss.
 
     The next-code loss spends nearly all its bits on timbre and phase, and a decoder that may trust
     its own history ignores the song. Hence the weights of the notes, and the hidden history.
     """
 
-    drop_source: float = 0.15  # chance that one source of the accompaniment is dropped
-    drop_all: float = 0.1  # chance that all are: the unconditional half of guidance
-    mask_song: float = 0.1  # mean share of the accompaniment's codes hidden one by one
-    mask_tokens: float = 0.15  # mean share of history tokens hidden one by one
-    mask_span: float = 0.5  # chance that a stretch of history is hidden in all streams
-    mask_span_seconds: float = 4.0  # the longest such stretch
-    mask_notes: float = 0.15  # chance that all notes are hidden, as for note guidance
-    note_weight: float = 4.0  # against 1 for the mean over the codes of a frame
-    encoder_note_weight: float = 2.0
-    encoder_root_weight: float = 1.0  # the chord's root, where it is known
-    listen_only: bool = False  # train the encoder alone: a start for a whole run's --init-from
-    rest_share: float = 0.4  # the most that frames without bass may take of the loss
-    valid_windows: int = 48
+    drop_source: Fraction = 0.15  # chance that one source of the accompaniment is dropped
+    drop_all: Fraction = 0.1  # chance that all are: the unconditional half of guidance
+    mask_song: MeanShare = 0.1  # mean share of the accompaniment's codes hidden one by one
+    mask_tokens: MeanShare = 0.15  # mean share of history tokens hidden one by one
+    mask_span: Fraction = 0.5  # chance that a stretch of history is hidden in all streams
+    mask_span_seconds: Annotated[float, Range(0.01, 600)] = 4.0  # the longest such stretch
+    mask_notes: Fraction = 0.15  # chance that all notes are hidden, as for note guidance
+    note_weight: Weight = 4.0  # against 1 for the mean over the codes of a frame
+    encoder_note_weight: Weight = 2.0
+    encoder_root_weight: Weight = 1.0  # of the chord's root, where it is known
+    encoder_only: bool = False  # train the encoder alone, for a later run's --init-from
+    rest_share: Fraction = 0.4  # the largest share of the loss that frames without bass may have
+    valid_windows: Annotated[int, Range(1, 100_000)] = 48
 
     def __post_init__(self) -> None:
-        for name in ("drop_source", "drop_all", "mask_span", "mask_notes", "rest_share"):
-            require(0 <= getattr(self, name) <= 1, f"'data.{name}' must be in [0, 1]")
-        for name in ("mask_song", "mask_tokens"):
-            require(0 <= getattr(self, name) <= 0.5, f"'data.{name}' must be in [0, 0.5]")
-        require(self.mask_span_seconds > 0, "'data.mask_span_seconds' must be above 0")
-        require(self.note_weight >= 0, "'data.note_weight' must not be negative")
-        for name in ("encoder_note_weight", "encoder_root_weight"):
-            require(getattr(self, name) >= 0, f"'data.{name}' must not be negative")
-        require(self.valid_windows >= 1, "'data.valid_windows' must be at least 1")
+        """Raise UserError where the encoder is trained alone, but on nothing."""
+        require(
+            not self.encoder_only or self.encoder_note_weight + self.encoder_root_weight > 0,
+            "'data.encoder_only' needs a weight above 0 for 'data.encoder_note_weight' or "
+            "'data.encoder_root_weight'",
+        )
 
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """The whole configuration of a `train-prior` run; presets lie in `PRESETS`."""
+    """Hold the whole configuration of a `train-prior` run."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainSettings = field(default_factory=TrainSettings)

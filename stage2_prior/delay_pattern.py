@@ -1,8 +1,9 @@
-"""Streams of tokens, each with its own delay, so that one causal step predicts several of them.
+"""Delay each stream of tokens by its own number of steps, so that one causal model predicts all.
 
-After Copet et al., *Simple and Controllable Music Generation* (2023): at step s the model predicts
-the token of frame s - delays[k] of each stream k. A stream with a longer delay sees, within its own
-frame, the tokens of those with a shorter one.
+The pattern is that of Copet et al., *Simple and Controllable Music Generation* (2023). At step s
+the model predicts the token of frame s - delays[k] of each stream k. When it predicts a stream with
+a longer delay, it has therefore already seen the tokens of the same frame in the streams with
+shorter delays. An example with one stream of notes and two of codes:
 
     delays (0, 1, 1)   step   0   1   2   3
     note               frame  0   1   2   -
@@ -18,39 +19,52 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class DelayPattern:
-    """A delay in steps per stream. `revert(apply(x, fill)) == x` for all x and fill."""
+    """The delays of the streams, in steps. `revert(apply(x, fill)) == x` for all x and fill.
+
+    Raises:
+        ValueError: there is no stream, or the smallest delay is not 0.
+    """
 
     delays: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        """Check the delays."""
         if not self.delays or min(self.delays) != 0:
-            raise ValueError(f"delays {self.delays}: there must be some, and the least must be 0")
+            raise ValueError(f"the smallest of the delays {self.delays} must be 0")
 
     @classmethod
     def note_then_pairs(cls, codebooks: int) -> "DelayPattern":
-        """The note leads; then two codebooks a step."""
+        """Begin with the note, and continue with two codebooks in each step."""
         return cls((0, *(1 + h // 2 for h in range(codebooks))))
 
     @property
     def streams(self) -> int:
-        """Number of streams K."""
+        """The number of streams K."""
         return len(self.delays)
 
     @property
     def longest(self) -> int:
-        """Steps that are needed beyond the number of frames."""
+        """The number of steps that follow after the last frame of the stream without a delay."""
         return max(self.delays)
 
     def steps(self, frames: int) -> int:
-        """Steps that hold so many frames."""
+        """Return the number of steps for a number of frames."""
         return frames + self.longest
 
     def frames_of(self, stream: int, frames: int) -> slice:
-        """The steps at which a stream's `frames` frames lie."""
+        """Return the steps of the `frames` frames of a stream."""
         return slice(self.delays[stream], self.delays[stream] + frames)
 
     def apply(self, tokens: Tensor, fill: int) -> Tensor:
-        """Frames `[..., K, F]` -> steps `[..., K, steps(F)]`; `fill` where there is no frame."""
+        """Delay tokens.
+
+        Args:
+            tokens: tokens by frame `[..., K, F]`.
+            fill: the token of steps without a frame.
+
+        Returns:
+            Tokens by step `[..., K, steps(F)]`.
+        """
         frames = tokens.shape[-1]
         delayed = tokens.new_full((*tokens.shape[:-1], self.steps(frames)), fill)
         for k in range(self.streams):
@@ -58,11 +72,11 @@ class DelayPattern:
         return delayed
 
     def revert(self, delayed: Tensor) -> Tensor:
-        """Steps `[..., K, S]` -> frames `[..., K, S - longest]`."""
+        """Turn tokens by step `[..., K, S]` into tokens by frame `[..., K, S - longest]`."""
         frames = delayed.shape[-1] - self.longest
         streams = [delayed[..., k, self.frames_of(k, frames)] for k in range(self.streams)]
         return torch.stack(streams, dim=-2)
 
     def valid(self, frames: int) -> Tensor:
-        """Boolean `[K, steps(frames)]`: where a stream has a frame."""
+        """Return the steps at which each stream has a frame: boolean `[K, steps(frames)]`."""
         return self.apply(torch.ones(self.streams, frames, dtype=torch.bool), fill=False)

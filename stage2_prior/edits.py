@@ -1,4 +1,4 @@
-"""What the user fixes of the new bass line, as tokens that the prior must keep to."""
+"""What the user determines of the new bass line, as tokens that sampling keeps."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,24 +14,28 @@ from shared.music.note_tracking import track_bass_notes
 from shared.music.notes import NoteVocabulary, notes_to_tokens
 from shared.sound.files import read_audio
 from shared.sound.levels import TARGET_RMS
-from shared.sound.samples import resample, to_stereo
+from shared.sound.samples import Samples, resample, rms, to_stereo
 from shared.sources import BASS
 from shared.times import TimeRange, frames_within
+from stage2_prior.accompaniment import PreparedSong
 from stage2_prior.chord_line import allowed_notes, place_chords, read_chord_file
-from stage2_prior.listen import HeardSong, Samples, rms
 from stage2_prior.sampling import FREE
 
 
 @dataclass(frozen=True)
 class Edits:
-    """What is fixed of a bass line.
+    """What the user determines of a bass line.
 
-    prompt: a recording of a bass alone, which becomes the beginning of the line.
-    style: one that the line goes on from, without being heard.
-    keep: ranges in which the song's own bass stays.
-    redo: ranges outside of which it stays.
-    midi: a MIDI file whose notes are played.
-    chords: symbols such as "Am F C G", or the path of a chord file (chord_line.py).
+    Attributes:
+        prompt: a recording of a bass alone that becomes the beginning of the line.
+        style: a recording of a bass alone that the line continues, but that is not part of it.
+        keep: time ranges in which the song's own bass stays.
+        redo: time ranges outside of which the song's own bass stays.
+        midi: a MIDI file whose notes the line has.
+        chords: chord symbols such as "Am F C G", or the path of a chord file (chord_line.py).
+
+    Raises:
+        UserError: two of the edits exclude each other.
     """
 
     prompt: Path | None = None
@@ -42,6 +46,7 @@ class Edits:
     chords: str | None = None
 
     def __post_init__(self) -> None:
+        """Check that no two edits exclude each other."""
         require(not (self.keep and self.redo), "keep and redo exclude each other: give one of them")
         require(
             self.midi is None or self.chords is None,
@@ -49,7 +54,11 @@ class Edits:
         )
 
     def kept_frames(self, num_frames: int, frame_rate: float) -> npt.NDArray[np.bool_]:
-        """Where the song's own bass stays `[num_frames]`; UserError for a range beyond the song."""
+        """Return the frames in which the song's own bass stays `[num_frames]`.
+
+        Raises:
+            UserError: a time range is beyond the end of the song.
+        """
         if self.redo:
             return ~frames_within(self.redo, num_frames, frame_rate)
         return frames_within(self.keep, num_frames, frame_rate)
@@ -57,10 +66,12 @@ class Edits:
 
 @dataclass(frozen=True, eq=False)
 class GivenBass:
-    """What the prior must keep to, over `lead` frames ahead of the song and the song's own T.
+    """What sampling must keep, in the T frames of a song and in `lead` frames before it.
 
-    tokens: note and codes `[1 + H, lead + T]`, FREE where the prior is to choose.
-    allowed_notes: `[lead + T, 97]`, the note tokens to choose among.
+    Attributes:
+        tokens: note tokens and codes `[1 + H, lead + T]`; FREE where they are to be sampled.
+        allowed_notes: for each frame the note tokens that may be sampled `[lead + T, 97]`.
+        lead: the number of frames before the song, which are cut off afterwards.
     """
 
     tokens: npt.NDArray[np.int64]
@@ -69,22 +80,30 @@ class GivenBass:
 
     @property
     def has_sound(self) -> bool:
-        """Whether the sound of a bass is given anywhere."""
+        """Whether codes, and not just notes, are given in any frame."""
         return bool((self.tokens[1:] != FREE).any())
 
     @property
     def follows_a_gap(self) -> bool:
-        """Whether the sound of a bass is given after a frame in which it is not."""
+        """Whether codes are given after a frame in which they are not."""
         free = (self.tokens[1:] == FREE).any(0)
         return bool(free.any()) and not free[free.argmax() :].all()
 
 
-def given_bass(edits: Edits, song: HeardSong, codec: Codec) -> GivenBass:
-    """Read what the user gives. Where several fix a frame, the song's own bass has precedence, then
-    the prompt, then the notes of the MIDI file.
+def given_bass(edits: Edits, song: PreparedSong, codec: Codec) -> GivenBass:
+    """Read what the user gives.
+
+    Where several edits determine a frame, the song's own bass has precedence, then the prompt, then
+    the notes of the MIDI file.
+
+    Args:
+        edits: what the user gives.
+        song: the song, with its bass if it was taken out.
+        codec: the codec of the prior.
 
     Raises:
-        UserError: a file that cannot be read, a range beyond the song, no bass in it to keep.
+        UserError: a file cannot be read, a time range is beyond the end of the song, or the song
+            has no bass to keep.
     """
     length = song.accompaniment.shape[-1]
     num_frames, frame_rate = codec.num_frames(length), codec.frame_rate
@@ -96,8 +115,8 @@ def given_bass(edits: Edits, song: HeardSong, codec: Codec) -> GivenBass:
     if edits.midi is not None:
         tokens[0] = notes_to_tokens(read_midi(edits.midi), num_frames, frame_rate)
     if edits.prompt is not None:
-        riff = bass_tokens(_read_riff(edits.prompt, codec.sample_rate)[:, :length], codec)
-        tokens[:, : riff.shape[1]] = riff
+        prompt = bass_tokens(_read_recording(edits.prompt, codec.sample_rate)[:, :length], codec)
+        tokens[:, : prompt.shape[1]] = prompt
     kept = edits.kept_frames(num_frames, frame_rate)
     if kept.any():
         if song.bass is None:
@@ -108,31 +127,40 @@ def given_bass(edits: Edits, song: HeardSong, codec: Codec) -> GivenBass:
         tokens[:, kept] = own[:, kept]
     if edits.style is None:
         return GivenBass(tokens, allowed, lead=0)
-    riff = bass_tokens(_read_riff(edits.style, codec.sample_rate), codec)
-    lead = riff.shape[1]
+    style = bass_tokens(_read_recording(edits.style, codec.sample_rate), codec)
+    lead = style.shape[1]
     return GivenBass(
-        np.concatenate((riff, tokens), axis=1),
+        np.concatenate((style, tokens), axis=1),
         np.pad(allowed, ((lead, 0), (0, 0)), constant_values=True),
         lead,
     )
 
 
 def bass_tokens(samples: Samples, codec: Codec) -> npt.NDArray[np.int64]:
-    """A bass alone `[2, N]`, at the codec's rate and the prior's level, as note and codes `[1 + H, T]`."""
+    """Turn the recording of a bass alone into note tokens and codes `[1 + H, T]`.
+
+    Args:
+        samples: the recording `[2, N]`, at the codec's sample rate and at the level at which songs
+            are encoded.
+        codec: the codec.
+    """
     codes = codec.encode(samples)[BASS]
     notes = track_bass_notes(samples, codec.sample_rate, codes.shape[1], codec.frame_rate).tokens
     return np.concatenate((notes[None], codes)).astype(np.int64)
 
 
-def _read_chords(chords: str, song: HeardSong, sample_rate: int) -> tuple[Chord, ...]:
+def _read_chords(chords: str, song: PreparedSong, sample_rate: int) -> tuple[Chord, ...]:
     duration = song.accompaniment.shape[-1] / sample_rate
     if Path(chords).suffix or Path(chords).is_file():  # no symbol has a dot
         return read_chord_file(Path(chords), duration)
     return place_chords(chords.replace("|", " ").split(), song.accompaniment, sample_rate)
 
 
-def _read_riff(path: Path, sample_rate: int) -> Samples:
-    """A bass at the accompaniment's own level; how loud it was recorded says nothing."""
+def _read_recording(path: Path, sample_rate: int) -> Samples:
+    """Read the recording of a bass, and scale it to the level at which songs are encoded.
+
+    Its own level depends on how it was recorded, and does not matter.
+    """
     audio = read_audio(path)
     samples = resample(to_stereo(audio.samples), audio.sample_rate, sample_rate)
     level = rms(samples)

@@ -1,8 +1,8 @@
-"""A Frechet distance between sets of sounds, on an embedding that needs no trained network.
+"""Measure the Frechet distance between sets of sounds, with an embedding that needs no training.
 
-The embedding of a second of audio is its mean log-mel spectrum: 32 bands up to 8 kHz, in dB, not
-below 80 dB under the loudest band of the clip. It measures timbre and register, not music, and is to be
-named wherever the figure stands.
+The embedding of a second of audio is its mean log-mel spectrum: 32 bands up to 8 kHz, in dB, at
+most 80 dB below the loudest band of the clip. It measures timbre and register, not music. Frechet
+distances with other embeddings are not comparable, so reports name this one.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ RANGE_DB = 80.0
 
 
 def embed(audio: npt.NDArray[np.float32], sample_rate: int) -> npt.NDArray[np.float64]:
-    """Audio `[C, N]` -> an embedding for each whole second `[seconds, BANDS]`."""
+    """Return an embedding for each whole second of audio `[C, N]`, as `[seconds, BANDS]`."""
     import librosa
 
     mel = librosa.feature.melspectrogram(
@@ -31,15 +31,20 @@ def embed(audio: npt.NDArray[np.float32], sample_rate: int) -> npt.NDArray[np.fl
 def frechet_distance(
     first: Sequence[npt.NDArray[np.float64]], second: Sequence[npt.NDArray[np.float64]]
 ) -> float:
-    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2) of two sets of embeddings, each `[n, D]`.
+    """Return |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2), of means m and covariances C.
 
-    nan for fewer than two embeddings.
+    Args:
+        first: embeddings, each `[n, D]`. They are pooled.
+        second: other embeddings.
+
+    Returns:
+        The distance; nan where a set has fewer than two embeddings.
     """
     a, b = np.concatenate(first), np.concatenate(second)
     if min(len(a), len(b)) < 2:
         return float("nan")
     covariance_a, covariance_b = np.cov(a.T), np.cov(b.T)
-    # The product's eigenvalues are real and not negative, but for rounding.
+    # The eigenvalues of the product are real and not negative, apart from rounding errors.
     roots = np.sqrt(np.linalg.eigvals(covariance_a @ covariance_b).astype(complex)).real.sum()
     trace = np.trace(covariance_a) + np.trace(covariance_b) - 2 * roots
     return float(np.square(a.mean(0) - b.mean(0)).sum() + max(0.0, trace))

@@ -1,9 +1,9 @@
-"""The prior's decoder one step at a time, on the same weights: what x-transformers computes, only faster.
+"""Run the prior's decoder one step at a time, faster than x-transformers and with equal results.
 
-Keys and values have their place from the start, so that a step copies none of the earlier ones; only
-its attention weights grow with the position. The gain of each layer norm is folded into the matrix
-behind it, and the scale of attention into that of the queries. Only a plain pre-norm decoder, as
-`Prior` builds it, can be run; another one is refused.
+Keys and values of all steps are allocated in advance, so that no step copies those of earlier
+steps. The gain of each layer norm is folded into the matrix that follows it, and the scale of the
+attention into the matrix of the queries. Only a plain pre-norm decoder, as `Prior` builds it, can
+be run.
 """
 
 from dataclasses import dataclass
@@ -12,40 +12,49 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from x_transformers.x_transformers import Attention, FeedForward
 
 from stage2_prior.model import PAD, SPECIAL, Prior
+from stage2_prior.x_transformers_guard import Attention, FeedForward
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """Weights of an attention and a feed-forward layer, norms folded in."""
+    """The weights of an attention layer and a feed-forward layer, with the norms folded in."""
 
     query_key_value: Tensor  # [D, 3 D]
     attention_out: Tensor  # [D, D]
     inner: Tensor  # [D, W]
     inner_bias: Tensor
-    outer: Tensor  # [D, W], as it was: better for the long sums of this one
+    outer: Tensor  # [D, W], not transposed: that is faster for a matrix with so many inputs
     outer_bias: Tensor
 
 
 class StepLogits(NamedTuple):
-    """note `[V, B, 97]`: of each of B sequences, given each of V versions of the song; codes `[B, H m]`."""
+    """The logits of one step, for B sequences and V versions of the accompaniment.
+
+    Attributes:
+        note: `[V, B, 97]`.
+        codes: `[B, H m]`. They do not depend on the accompaniment.
+    """
 
     note: Tensor
     codes: Tensor
 
 
 class IncrementalDecoder:
-    """`Prior.forward`, a step at a time, for a fixed batch and a window's length.
-
-    Args:
-        prior: the model; its weights as they are now are copied.
-        batch: sequences decoded together.
-    """
+    """Computes `Prior.forward` step by step, for a fixed batch and at most one window."""
 
     @torch.inference_mode()
     def __init__(self, prior: Prior, batch: int) -> None:
+        """Copy the weights of a model, so that later changes to it have no effect.
+
+        Args:
+            prior: the model.
+            batch: the number of sequences that are decoded together.
+
+        Raises:
+            TypeError: the decoder of the model is not a plain pre-norm Transformer.
+        """
         self.prior, self.dim, self.heads = prior, prior.config.dim, prior.config.heads
         self.head_dim = self.dim // self.heads
         steps = prior.pattern.steps(prior.window)
@@ -53,7 +62,7 @@ class IncrementalDecoder:
         self.layers = [
             _fold(blocks[i], blocks[i + 1], self.head_dim) for i in range(0, len(blocks), 2)
         ]
-        # What is made of the decoder's output, in one product: the line's part of the note, and the codes.
+        # One product turns the decoder's output into the line's part of the note, and the codes.
         out = torch.cat((prior.note_from_line.weight, prior.code_head.weight))
         self.out = _matrix(out * _gain(prior.decoder.final_norm))
         self.out_bias = torch.cat((prior.note_from_line.bias, prior.code_head.bias))
@@ -68,26 +77,31 @@ class IncrementalDecoder:
 
     @torch.inference_mode()
     def start(self, memory: Tensor, tokens: Tensor) -> StepLogits:
-        """Begin a window whose first p steps are known; logits of step p.
+        """Begin a window whose first p steps are known, and return the logits of step p.
 
         Args:
-            memory: the encoder's output for the window, V versions of it `[V, F, D]`.
-            tokens: of the known steps `[B, K, p]`; p may be 0.
+            memory: the encoder's output for V versions of the accompaniment `[V, F, D]`.
+            tokens: the tokens of the known steps `[B, K, p]`; p may be 0.
         """
-        beyond = self.prior.pattern.longest  # steps that have no note any more
-        song = F.pad(memory, (0, 0, 0, beyond))
-        self.song, self.heard = self.prior.note_from_song(song), self.prior.encoder_note_head(song)
+        after = self.prior.pattern.longest  # steps after the last note
+        song = F.pad(memory, (0, 0, 0, after))
+        self.from_song = self.prior.note_from_song(song)
+        self.encoder_notes = self.prior.encoder_note_head(song)
         self.position = 0
         history = F.pad(tokens, (1, 0), value=PAD)
         return self._advance(self.prior.embed_history(history))
 
     @torch.inference_mode()
     def step(self, tokens: Tensor) -> StepLogits:
-        """Logits of the next step, given the tokens `[B, K]` of the one before it."""
+        """Return the logits of the next step, given the tokens `[B, K]` of the one before it."""
         return self._advance(self.prior.history(tokens + SPECIAL)[:, None])
 
     def _advance(self, x: Tensor) -> StepLogits:
-        """Run n steps, `x [B, n, D]` their history's embeddings; logits of the last."""
+        """Run n steps and return the logits of the last.
+
+        Args:
+            x: for each step the embedding of the step before it `[B, n, D]`.
+        """
         batch, n, dim = x.shape
         start, stop = self.position, self.position + n
         x = x.flatten(0, 1)
@@ -101,29 +115,31 @@ class IncrementalDecoder:
             cache[1, :, :, start:stop] = by_head[:, :, 2].transpose(1, 2)
             keys, values = cache[:, :, :, :stop]
             if n > 1:
-                heard = F.scaled_dot_product_attention(
+                attended = F.scaled_dot_product_attention(
                     query, keys, values, is_causal=True, scale=1.0
                 )
             else:  # for one query, plain products take two thirds of the time
-                heard = (query @ keys.transpose(-2, -1)).softmax(-1) @ values
-            heard = heard.transpose(1, 2).reshape(batch * n, dim)
-            x = torch.addmm(x, heard, layer.attention_out)
+                attended = (query @ keys.transpose(-2, -1)).softmax(-1) @ values
+            attended = attended.transpose(1, 2).reshape(batch * n, dim)
+            x = torch.addmm(x, attended, layer.attention_out)
             inner = torch.addmm(layer.inner_bias, F.layer_norm(x, (dim,)), layer.inner)
             x = x + F.linear(F.gelu(inner), layer.outer, layer.outer_bias)
         self.position = stop
         last = x.view(batch, n, dim)[:, -1]
-        made = torch.addmm(self.out_bias, F.layer_norm(last, (dim,)), self.out)
-        line, codes = made.tensor_split([dim], dim=-1)
-        joined = F.gelu(line + self.song[:, stop - 1, None])
-        note = self.prior.note_head(joined) + self.heard[:, stop - 1, None]
+        out = torch.addmm(self.out_bias, F.layer_norm(last, (dim,)), self.out)
+        line, codes = out.tensor_split([dim], dim=-1)
+        joined = F.gelu(line + self.from_song[:, stop - 1, None])
+        note = self.prior.note_head(joined) + self.encoder_notes[:, stop - 1, None]
         return StepLogits(note, codes)
 
 
 def _gain(norm: Any) -> Tensor:
+    """Return what x-transformers' layer norm multiplies by."""
     return norm.gamma + float(norm.unit_offset)
 
 
 def _fold(attention_block: Any, feed_block: Any, head_dim: int) -> _Layer:
+    """Take the weights of two blocks of an x-transformers decoder, and fold their norms in."""
     (attention_norm, *rest), attention, _ = attention_block
     (feed_norm, *others), feed, _ = feed_block
     plain = isinstance(attention, Attention) and isinstance(feed, FeedForward)
@@ -143,5 +159,8 @@ def _fold(attention_block: Any, feed_block: Any, head_dim: int) -> _Layer:
 
 
 def _matrix(weight: Tensor) -> Tensor:
-    """A linear layer's weight as `[in, out]`: for one or two rows, two to three times as fast."""
+    """Transpose the weight of a linear layer to `[in, out]`, which is two to three times as fast.
+
+    This holds for products with one or two rows.
+    """
     return weight.detach().t().contiguous()

@@ -1,10 +1,13 @@
-"""The prior: a bidirectional encoder hears the accompaniment, a causal decoder writes the bass.
+"""The prior: a bidirectional encoder reads the accompaniment, a causal decoder predicts the bass.
 
-Both are x-transformers' own. A frame of bass is K = 1 + H streams: a note token (shared/music/notes.py),
-then H bass codes, in a delay pattern. The song decides the notes, and the codes sing them: the
-encoder's output meets the decoder's only where a note is chosen, so that the decoder cannot learn by
-heart which sounds go with which song. The note is predicted twice, by the encoder alone and by both,
-and the two are multiplied as distributions: whatever the history says, the song keeps its say.
+Both are Transformers of x-transformers. A frame of bass is K = 1 + H streams in a delay pattern
+(delay_pattern.py): a note token (shared/music/notes.py), then one code for each of the H codebooks.
+
+The accompaniment decides the notes, and the notes decide the codes. The encoder's output is
+therefore added to the decoder's output only where a note is predicted, so that the decoder cannot
+memorise which sounds go with which song. The logits of the note are the sum of the encoder's own
+logits and of logits that depend on both. As distributions the two are multiplied, so a confident
+encoder has its effect whatever the history of the line is.
 """
 
 from collections.abc import Sequence
@@ -15,28 +18,33 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from x_transformers import Decoder, Encoder
 
 from shared.codes.codec import CodeFormat
-from shared.config import config_from_dict
 from shared.device import resolve_device
 from shared.errors import require
 from shared.music.notes import NoteVocabulary
 from shared.training.checkpoint import load_checkpoint, load_weights
+from stage2_prior.balance import BalanceRange
 from stage2_prior.config import ModelConfig
 from stage2_prior.delay_pattern import DelayPattern
+from stage2_prior.sampling_defaults import SamplingDefaults
+from stage2_prior.x_transformers_guard import Decoder, Encoder
 
 SHIPPED = Path(__file__).parent / "weights" / "compact.safetensors"
-MASK, PAD = -1, -2  # history tokens: hidden, and no such frame
-SPECIAL = 2
+MASK, PAD = -1, -2  # tokens of the history: a hidden token, and a frame that does not exist
+SPECIAL = 2  # the number of such tokens
 PITCH_CLASSES = 12
 
 
-class HeardLogits(NamedTuple):
-    """What the encoder alone makes of the accompaniment, by frames: the bass's note `[B, F, 97]`, and the chord's
-    root `[B, F, 12]`, which is asked for in training only.
+class EncoderLogits(NamedTuple):
+    """What the encoder alone predicts from the accompaniment, for each frame.
 
-    Not a frozen dataclass as elsewhere, because Fabric takes a model's outputs apart.
+    This is a NamedTuple because Lightning Fabric takes the outputs of a model apart, and does not
+    know dataclasses that are frozen.
+
+    Attributes:
+        note: logits of the note of the bass `[B, F, 97]`.
+        root: logits of the root of the chord `[B, F, 12]`, which only training uses.
     """
 
     note: Tensor
@@ -44,38 +52,78 @@ class HeardLogits(NamedTuple):
 
 
 class PriorLogits(NamedTuple):
-    """note `[B, F, 97]`; codes `[B, F, H, m]`; heard: without the history. All by frames."""
+    """What the prior predicts, for each frame.
+
+    Attributes:
+        note: logits of the note `[B, F, 97]`.
+        codes: logits of the codes `[B, F, H, m]`.
+        encoder: what the encoder predicts without the history of the line.
+    """
 
     note: Tensor
     codes: Tensor
-    heard: HeardLogits
+    encoder: EncoderLogits
 
 
 class SummedEmbedding(nn.Embedding):
-    """A table per stream; their vectors are summed. Tokens `[..., K]` -> `[..., D]`."""
+    """One embedding table for each stream. The vectors of all streams are summed."""
 
     offsets: Tensor
 
     def __init__(self, sizes: Sequence[int], dim: int) -> None:
+        """Make the tables.
+
+        Args:
+            sizes: the number of tokens of each of the K streams.
+            dim: the length D of a vector.
+        """
         super().__init__(sum(sizes), dim)
         nn.init.normal_(self.weight, std=len(sizes) ** -0.5)
         offsets = torch.tensor([0, *sizes[:-1]]).cumsum(0)
         self.register_buffer("offsets", offsets, persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Embed tokens `[..., K]` as vectors `[..., D]`."""
         rows = (tokens + self.offsets).flatten(0, -2)
         return F.embedding_bag(rows, self.weight, mode="sum").unflatten(0, tokens.shape[:-1])
 
 
 class Prior(nn.Module):
-    """p(note and codes of the bass | codes of the accompaniment).
+    """The distribution of the notes and codes of the bass, given the codes of the accompaniment.
 
-    format: of the codes; its fingerprint is the codec's. fingerprint: names the checkpoint.
+    Attributes:
+        config: size and layout of the Transformers.
+        format: the format of the codes. Its fingerprint is the codec's.
+        fingerprint: the fingerprint of the prior's own weights.
+        sampling: the settings that sampling starts from.
+        balance: the range of levels that generated lines are brought into.
+        sizes: the number of tokens of each stream.
+        pattern: the delays of the streams.
     """
 
-    def __init__(self, config: ModelConfig, format: CodeFormat, fingerprint: str) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        format: CodeFormat,
+        fingerprint: str,
+        sampling: SamplingDefaults | None = None,
+        balance: BalanceRange | None = None,
+    ) -> None:
+        """Build a model with random weights.
+
+        Args:
+            config: see the attributes.
+            format: see the attributes.
+            fingerprint: see the attributes.
+            sampling: see the attributes; the fallback values by default.
+            balance: see the attributes; the fallback values by default.
+
+        Raises:
+            UserError: the delays in the configuration do not fit the codes.
+        """
         super().__init__()
         self.config, self.format, self.fingerprint = config, format, fingerprint
+        self.sampling, self.balance = sampling or SamplingDefaults(), balance or BalanceRange()
         codes, m = format.codebooks, format.cardinality
         self.sizes = (NoteVocabulary.size, *(m for _ in range(codes)))
         self.pattern = (
@@ -83,13 +131,13 @@ class Prior(nn.Module):
         )
         require(
             self.pattern.streams == 1 + codes and self.pattern.delays[0] == 0,
-            f"'model.delays' must be {1 + codes} numbers, one a stream, and 0 for the note",
+            f"'model.delays' must be {1 + codes} numbers, one for each stream, and 0 for the note",
         )
         shared: dict[str, Any] = {
             "dim": config.dim,
             "heads": config.heads,
             "attn_dim_head": config.dim // config.heads,
-            "attn_flash": True,  # without dropout, with which no CPU has a fused kernel
+            "attn_flash": True,  # and no attention dropout, which no fused CPU kernel supports
             "ff_mult": config.feedforward,
             "ff_dropout": config.dropout,
             "rotary_pos_emb": True,
@@ -108,66 +156,85 @@ class Prior(nn.Module):
         self.note_head = nn.Linear(config.dim, NoteVocabulary.size)
         self.code_head = nn.Linear(config.dim, codes * m)
         for rotary in (self.encoder.rotary_pos_emb, self.decoder.rotary_pos_emb):
-            # Constants: kept out of checkpoints, where half precision would shift all positions.
+            # The frequencies are constants. They stay out of checkpoints, because in half
+            # precision they would shift all positions.
             rotary.register_buffer("inv_freq", rotary.inv_freq, persistent=False)
 
     @property
     def window(self) -> int:
-        """The most frames read at once."""
+        """The largest number of frames that the model reads at once."""
         return round(self.config.window_seconds * self.format.frame_rate)
 
     @property
     def dropped(self) -> int:
-        """The code that stands, in all codebooks, for a source that is not given."""
+        """The code that replaces all codes of a source that is not given."""
         return self.format.cardinality
 
     def encode(self, accompaniment: Tensor) -> Tensor:
-        """The accompaniment's codes `[B, S, H, F]`, or `dropped` -> what it says `[B, F, D]`."""
+        """Run the encoder.
+
+        Args:
+            accompaniment: codes `[B, S, H, F]`; `dropped` where a source is not given.
+
+        Returns:
+            The encoder's output `[B, F, D]`.
+        """
         tokens = accompaniment.flatten(1, 2).transpose(1, 2)
         return self.encoder(self.embedding_dropout(self.accompaniment(tokens)))
 
-    def hear(self, memory: Tensor) -> HeardLogits:
-        """Name notes and chords from the encoder's output `[B, F, D]`."""
-        return HeardLogits(self.encoder_note_head(memory), self.encoder_root_head(memory))
+    def encoder_logits(self, memory: Tensor) -> EncoderLogits:
+        """Predict notes and chord roots from the encoder's output `[B, F, D]` alone."""
+        return EncoderLogits(self.encoder_note_head(memory), self.encoder_root_head(memory))
 
-    def listening_parts(self) -> tuple[nn.Module, ...]:
-        """What `hear` depends on."""
+    def encoder_parts(self) -> tuple[nn.Module, ...]:
+        """Return the modules whose weights `encoder_logits` depends on."""
         return (self.accompaniment, self.encoder, self.encoder_note_head, self.encoder_root_head)
 
     def embed_history(self, tokens: Tensor) -> Tensor:
-        """Tokens `[B, K, n]`, MASK and PAD among them -> `[B, n, D]`."""
+        """Embed tokens `[B, K, n]`, which may include MASK and PAD, as vectors `[B, n, D]`."""
         return self.history(tokens.transpose(1, 2) + SPECIAL)
 
     def decode(self, history: Tensor) -> Tensor:
-        """What the line so far says about the next step, for each of n steps `[B, n, D]`.
+        """Run the decoder.
 
-        history: tokens `[B, K, n]` of the step before each step, so that column 0 is PAD.
+        Args:
+            history: for each of n steps the tokens of the step before it `[B, K, n]`, so that the
+                first column is PAD.
+
+        Returns:
+            The decoder's output at each step `[B, n, D]`.
         """
         return self.decoder(self.embed_history(history))
 
     def note_logits(self, line: Tensor, song: Tensor) -> Tensor:
-        """Logits `[..., 97]` of a frame's note.
+        """Predict the note of a frame.
 
         Args:
-            line: the decoder's output at the step of the same number as the frame `[..., D]`.
+            line: the decoder's output at the step with the number of the frame `[..., D]`.
             song: the encoder's output at the frame `[..., D]`.
+
+        Returns:
+            Logits `[..., 97]`.
         """
         joined = F.gelu(self.note_from_line(line) + self.note_from_song(song))
         return self.note_head(joined) + self.encoder_note_head(song)
 
     def forward(
         self, accompaniment: Tensor, tokens: Tensor | None = None
-    ) -> PriorLogits | HeardLogits:
-        """Predict every frame from the accompaniment and the frames before it.
+    ) -> PriorLogits | EncoderLogits:
+        """Predict every frame from the accompaniment and from the frames before it.
 
         Args:
             accompaniment: codes `[B, S, H, F]`; `dropped` where a source is not given.
-            tokens: note and codes `[B, K, F]`; MASK where hidden, PAD where there is no frame. Without them
-                the encoder alone runs, and only what it hears is returned.
+            tokens: notes and codes of the bass `[B, K, F]`; MASK where a token is hidden, PAD where
+                there is no frame. Without them only the encoder runs.
+
+        Returns:
+            All logits, or without `tokens` those of the encoder alone.
         """
         memory = self.encode(accompaniment)
         if tokens is None:
-            return self.hear(memory)
+            return self.encoder_logits(memory)
         frames = tokens.shape[-1]
         line = self.decode(before(self.pattern.apply(tokens, PAD)))
         codes = self.code_head(line).unflatten(-1, (self.format.codebooks, -1))
@@ -177,31 +244,42 @@ class Prior(nn.Module):
         return PriorLogits(
             note=self.note_logits(line[:, :frames], memory),
             codes=torch.stack(by_frame, dim=2),
-            heard=self.hear(memory),
+            encoder=self.encoder_logits(memory),
         )
 
 
 def before(delayed: Tensor) -> Tensor:
-    """Tokens of the steps `[B, K, n]` -> of the step before each, PAD before the first."""
+    """Shift the tokens of steps `[B, K, n]` by one step, with PAD before the first."""
     return F.pad(delayed[..., :-1], (1, 0), value=PAD)
 
 
 def prior_metadata(model: Prior) -> dict[str, Any]:
-    """What a checkpoint's JSON must hold for `load_prior`."""
-    return {"model": asdict(model.config), "codes": asdict(model.format)}
+    """Return the entries for the JSON of a checkpoint that `load_prior` needs."""
+    return {
+        "model": asdict(model.config),
+        "codes": asdict(model.format),
+        "sampling": asdict(model.sampling),
+        "balance": asdict(model.balance),
+    }
 
 
 def load_prior(path: Path | None = None, device: str = "cpu") -> Prior:
-    """The prior of a run folder or .safetensors file, ready to sample; without one, the prior that ships.
+    """Load a prior that is ready to sample.
+
+    Args:
+        path: a run folder or a .safetensors file; the prior that ships with the project if None.
+        device: the device to load it to.
 
     Raises:
-        UserError: no such checkpoint, of another stage, damaged.
+        UserError: the checkpoint is missing, damaged, or of another stage.
     """
     checkpoint = load_checkpoint(SHIPPED if path is None else path, "prior")
     model = Prior(
-        config_from_dict(ModelConfig, checkpoint.meta["model"]),
-        config_from_dict(CodeFormat, checkpoint.meta["codes"]),
+        checkpoint.read("model", ModelConfig),
+        checkpoint.read("codes", CodeFormat),
         checkpoint.meta["fingerprint"],
+        checkpoint.read("sampling", SamplingDefaults, optional=True),
+        checkpoint.read("balance", BalanceRange, optional=True),
     )
     load_weights(model, checkpoint)
     return model.eval().requires_grad_(False).to(resolve_device(device))

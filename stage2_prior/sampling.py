@@ -1,15 +1,20 @@
-"""Sampling: from the codes of an accompaniment to the notes and codes of a bass line.
+"""Sample the notes and codes of a bass line for the codes of an accompaniment.
 
-The delayed tokens of the whole song are one grid, filled column by column; what the user gives
-is in it from the start and is never overwritten. Windows are views of that grid: when one ends, the next
-is begun with the columns already there, just as training windows begin within a song. Two guidances compare
-logits: notes with the song and without it, codes with their notes and without them.
+The delayed tokens of the whole song are one grid, which is filled column by column. Tokens that the
+user gives are in the grid from the start and are never overwritten. The model reads a limited
+window, so a long song is sampled in several windows of the grid. A later window begins with columns
+that are already filled, just as windows in training begin in the middle of a song.
+
+Guidance compares the logits that the model has with and without a condition, as in classifier-free
+guidance: notes with and without the accompaniment, and codes with and without their notes.
 """
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,57 +23,76 @@ from torch import Tensor
 
 from shared.errors import require
 from shared.music.notes import NoteVocabulary
+from stage2_prior.delay_pattern import DelayPattern
+from stage2_prior.drawing import draw
 from stage2_prior.incremental import IncrementalDecoder, StepLogits
 from stage2_prior.model import MASK, PAD, Prior
+from stage2_prior.sampling_defaults import SamplingDefaults
+from stage2_prior.scoring import log_prob
 
-CONTEXT = 0.3  # share of a window that a later window starts with, already written
-LOOKAHEAD = 0.125  # share of a window that the encoder hears beyond the last frame written
-AFTERMATH_SECONDS = 2.0  # of given bass after the last gap, by which candidates are judged too
-FREE = -1  # a token that is to be drawn
+CONTEXT = 0.3  # share of a window that is already filled when a later window begins
+LOOKAHEAD = 0.125  # share of a window that the encoder reads after the last frame sampled in it
+RANKED_SECONDS = 2.0  # how much of the given bass after the last gap ranks the candidates
+FREE = -1  # a token that is to be sampled
 NOTES = NoteVocabulary.size
 
 
 @dataclass(frozen=True)
-class SamplingSettings:
-    """How to draw.
+class SamplingSettings(SamplingDefaults):
+    """How to sample a line.
 
-    guidance: how strongly the song decides the notes; 1: as learned, 0: not at all. source_guidance: the same
-        of single sources, on top.
-    note_guidance: how strongly the notes decide the codes.
+    Attributes:
+        source_guidance: guidance by single sources of the accompaniment in addition to `guidance`,
+            on the same scale; 1 adds nothing.
+        seed: the seed of the random numbers.
+        candidates: how many lines to sample. The one that fits the song best is returned.
+
+    Raises:
+        UserError: a value is out of range.
     """
 
-    temperature: float = 0.7
-    note_temperature: float = 0.7
-    top_k: int = 0  # 0: all
-    top_p: float = 1.0
-    min_p: float = 0.02  # of the likeliest token's probability
-    guidance: float = 3.0
-    note_guidance: float = 2.0
     source_guidance: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
     candidates: int = 1
 
     def __post_init__(self) -> None:
-        require(self.temperature >= 0, "the temperature must not be negative")
-        require(self.note_temperature >= 0, "the note temperature must not be negative")
-        require(self.top_k >= 0, "top-k must not be negative (0 keeps all)")
-        require(0 < self.top_p <= 1, "top-p must be above 0 and at most 1")
-        require(0 <= self.min_p < 1, "min-p must be at least 0 and below 1")
-        require(self.guidance >= 0, "the guidance must not be negative (1: as learned)")
-        require(self.note_guidance >= 0, "the note guidance must not be negative (1: as learned)")
-        require(self.candidates >= 1, "there must be at least 1 candidate")
-        require(self.seed >= 0, "the seed must not be negative")
+        """Check the ranges."""
+        super().__post_init__()
+        for source, scale in self.source_guidance.items():
+            require(
+                math.isfinite(scale),
+                f"the guidance by {source} is {scale}, but it must be a finite number",
+            )
+        require(self.seed >= 0, f"the seed is {self.seed}, but it must be at least 0")
+        require(self.candidates >= 1, f"there are {self.candidates} candidates, but 1 is the least")
+
+    @classmethod
+    def of(cls, prior: Prior, **given: Any) -> "SamplingSettings":
+        """Take the settings that were tuned for a prior, and replace those that are given.
+
+        Args:
+            prior: the prior, whose checkpoint holds the tuned settings.
+            **given: settings by name; those that are None keep the tuned value.
+
+        Raises:
+            UserError: a value is out of range.
+        """
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return cls(**(asdict(prior.sampling) | chosen))
 
 
 @dataclass(frozen=True, eq=False)
 class GeneratedBass:
     """The best candidate.
 
-    codes: `[H, T]`. notes: tokens `[T]`.
-    log_prob_conditional, log_prob_unconditional: nats, of all tokens from the first drawn on, given
-        the song and given no song. Their difference, which only the notes make, ranked the candidates,
-        together with the likelihood of what was given after a gap.
-    seconds: time it took.
+    Attributes:
+        codes: the codes of the bass `[H, T]`.
+        notes: its note tokens `[T]`.
+        log_prob_conditional: log-probability in nats of all tokens from the first sampled one on,
+            given the accompaniment.
+        log_prob_unconditional: the same without the accompaniment. Only the notes make the two
+            differ.
+        seconds: how long it took.
     """
 
     codes: npt.NDArray[np.uint16]
@@ -87,21 +111,24 @@ def generate(
     fixed: npt.NDArray[np.integer] | None = None,
     allowed_notes: npt.NDArray[np.bool_] | None = None,
 ) -> GeneratedBass:
-    """Write a bass line.
+    """Sample a bass line.
 
-    The model reads forwards. Of a gap's two sides, the left one leads into what is drawn; the right
-    one chooses among the candidates: by how likely its codes are after each, for two seconds after
-    the last gap.
+    Candidates are ranked by how much the accompaniment raises their log-probability. Where the
+    given bass goes on after a gap, the log-probability of its codes counts too: the model reads
+    only forwards, so this is how what follows a gap has an influence on what fills it. At most two
+    seconds after the last gap count.
 
     Args:
         model: a prior in eval mode.
-        accompaniment: codes `[S, H, T]`; `model.dropped` in all codebooks where a source is not to
-            be heard.
-        fixed: note tokens and codes `[1 + H, T]` that are given, FREE where one is to be drawn.
-        allowed_notes: `[T, 97]`, the tokens among which to draw a note.
+        accompaniment: codes `[S, H, T]`; `model.dropped` in all codebooks of a source that the
+            model must not see.
+        settings: how to sample.
+        fixed: note tokens and codes `[1 + H, T]` that are given; FREE where a token is to be
+            sampled. Everything is free by default.
+        allowed_notes: for each frame the note tokens that may be sampled `[T, 97]`; all by default.
 
     Raises:
-        UserError: arrays or settings that do not fit the model.
+        UserError: an array or a setting does not fit the model.
     """
     started = time.monotonic()
     _check_accompaniment(model, accompaniment)
@@ -111,7 +138,7 @@ def generate(
     allowed_notes = np.ones((shape[1], NOTES), np.bool_) if allowed_notes is None else allowed_notes
     require(
         allowed_notes.shape == (shape[1], NOTES) and bool(allowed_notes.any(1).all()),
-        f"the allowed notes must be [{shape[1]}, {NOTES}], at least one in each frame",
+        f"the allowed notes must be [{shape[1]}, {NOTES}], with at least one note in each frame",
     )
     device = model.code_head.weight.device
     sampler = _Sampler(model, settings, torch.from_numpy(allowed_notes).to(device))
@@ -134,8 +161,8 @@ def _check_accompaniment(model: Prior, accompaniment: npt.NDArray[np.integer]) -
     expected = (len(model.format.sources), model.format.codebooks)
     require(
         accompaniment.ndim == 3 and accompaniment.shape[:2] == expected,
-        f"the accompaniment's codes have the shape {list(accompaniment.shape)}, but the prior reads "
-        f"[{expected[0]}, {expected[1]}, frames]: use its own codec",
+        f"the accompaniment's codes have the shape {list(accompaniment.shape)}, but the prior "
+        f"reads [{expected[0]}, {expected[1]}, frames]: use its own codec",
     )
     require(accompaniment.shape[2] > 0, "the accompaniment has no frames: give a longer song")
     require(
@@ -156,10 +183,55 @@ def _check_fixed(model: Prior, fixed: npt.NDArray[np.integer], shape: tuple[int,
     )
 
 
+@dataclass(frozen=True)
+class SongWindow:
+    """A part of a song that the model reads at once.
+
+    Attributes:
+        start: the first frame that the encoder reads.
+        first: the first step that is sampled.
+        stop: the step after the last one that is sampled.
+    """
+
+    start: int
+    first: int
+    stop: int
+
+
+def plan_windows(
+    first: int, stop: int, frames: int, window: int, pattern: DelayPattern
+) -> Iterator[SongWindow]:
+    """Cover the steps from `first` until before `stop` of a song with windows.
+
+    Every window but the last ends LOOKAHEAD before the last frame that its encoder reads. Every
+    window but the first begins with CONTEXT of steps that are already filled.
+
+    Args:
+        first: the first step to sample.
+        stop: the step after the last one to sample.
+        frames: the number of frames of the song.
+        window: the largest number of frames that the model reads at once.
+        pattern: the delays of the streams.
+    """
+    length = min(window, frames)
+    context, lookahead = int(window * CONTEXT), int(window * LOOKAHEAD)
+    while first < stop:
+        start = max(0, min(first - context, frames - length))
+        is_last = start + length == frames
+        end = min(stop, start + (pattern.steps(length) if is_last else length - lookahead))
+        yield SongWindow(start, first, end)
+        first = end
+
+
 @dataclass(frozen=True, eq=False)
 class _Filled:
-    """The candidates' grids `[C, K, steps(T)]`; log-probabilities `[2, C]`, given no song and given the song;
-    and of the codes that were given after the first drawn token `[C]`.
+    """The candidates, of which there are C.
+
+    Attributes:
+        grids: delayed tokens `[C, K, steps(T)]`.
+        log_probs: log-probabilities without and with the accompaniment `[2, C]`.
+        given_codes: log-probabilities of the codes that are given after the first sampled token
+            `[C]`.
     """
 
     grids: Tensor
@@ -168,90 +240,100 @@ class _Filled:
 
     @property
     def rank(self) -> Tensor:
-        """What the best candidate has most of `[C]`."""
+        """The figure by which the best candidate is chosen `[C]`; higher is better."""
         return self.log_probs[1] - self.log_probs[0] + self.given_codes
+
+
+class _Guidance:
+    """The versions of the accompaniment under which notes are predicted, and their weights.
+
+    The versions are: no accompaniment, all of it, and all but one source for each source with a
+    guidance of its own. The logits of all versions are summed with the weights.
+    """
+
+    def __init__(self, settings: SamplingSettings, sources: Sequence[str]) -> None:
+        unknown = set(settings.source_guidance) - set(sources)
+        require(
+            not unknown,
+            f"there is no source '{', '.join(sorted(unknown))}': choose from {', '.join(sources)}",
+        )
+        given = [[True] * len(sources)]
+        weights = [1 - settings.guidance, settings.guidance]
+        for source, scale in settings.source_guidance.items():
+            given.append([name != source for name in sources])
+            weights.append(1 - scale)
+            weights[1] += scale - 1
+        self.given = torch.tensor(given)[:, :, None, None]  # [V - 1, S, 1, 1], without the first
+        self.weights = torch.tensor(weights, dtype=torch.float32)  # [V]
 
 
 class _Sampler:
     """Fills the grid.
 
-    Notes are drawn under several variants of the song. A batch holds the candidates, and under note guidance all
-    of them once more, with their notes hidden.
+    The decoder runs a batch of the candidates. Under note guidance the batch holds each candidate
+    twice, the second time with its notes hidden.
     """
 
     def __init__(self, model: Prior, settings: SamplingSettings, allowed_notes: Tensor) -> None:
         self.model, self.settings = model, settings
         device = allowed_notes.device
         self.generator = torch.Generator(device).manual_seed(settings.seed)
-        self.forbidden = torch.nn.functional.pad(  # beyond the song nothing is chosen
+        self.forbidden = torch.nn.functional.pad(  # the steps after the song have no note
             ~allowed_notes, (0, 0, 0, model.pattern.longest), value=False
         )
-        sources = model.format.sources
-        unknown = set(settings.source_guidance) - set(sources)
-        require(
-            not unknown,
-            f"there is no source '{', '.join(sorted(unknown))}': choose from {', '.join(sources)}",
-        )
-        # Variants: no song, the whole song, and the song without each guided source.
-        heard = [[True] * len(sources)]
-        weights = [1 - settings.guidance, settings.guidance]
-        for source, scale in settings.source_guidance.items():
-            heard.append([name != source for name in sources])
-            weights.append(1 - scale)
-            weights[1] += scale - 1
-        self.heard = torch.tensor(heard, device=device)[:, :, None, None]
-        self.weights = torch.tensor(weights, dtype=torch.float32, device=device)
+        guidance = _Guidance(settings, model.format.sources)
+        self.given, self.weights = guidance.given.to(device), guidance.weights.to(device)
         self.hides_notes = settings.note_guidance != 1
         self.decoder = IncrementalDecoder(model, settings.candidates * (1 + self.hides_notes))
 
     def fill(self, codes: Tensor, fixed: Tensor) -> _Filled:
-        """Draw what is free.
+        """Sample every token that is free.
 
         Args:
-            codes: accompaniment `[S, H, T]`.
-            fixed: tokens `[K, T]`, FREE where to draw.
+            codes: codes of the accompaniment `[S, H, T]`.
+            fixed: tokens of the bass `[K, T]`; FREE where one is to be sampled.
         """
-        pattern, window = self.model.pattern, self.model.window
-        frames = codes.shape[-1]
-        length = min(window, frames)
-        context, lookahead = int(window * CONTEXT), int(window * LOOKAHEAD)
+        pattern, frames = self.model.pattern, codes.shape[-1]
         grid = pattern.apply(fixed, PAD)
         free = grid == FREE
         grids = grid.expand(self.settings.candidates, -1, -1).clone()
         log_probs = torch.zeros(2, self.settings.candidates, device=grid.device)
         filled = _Filled(grids, log_probs, torch.zeros_like(log_probs[0]))
-        drawn = free.any(0).nonzero()
-        if not len(drawn):
+        steps = free.any(0).nonzero().flatten().tolist()
+        if not steps:
             return filled
-        step = int(drawn[0])
-        aftermath = round(AFTERMATH_SECONDS * self.model.format.frame_rate)
-        end = min(pattern.steps(frames), int(drawn[-1]) + 1 + aftermath)
+        length = min(self.model.window, frames)
         silence = self.model.encode(torch.full_like(codes[None, ..., :length], self.model.dropped))
-        while step < end:
-            start = max(0, min(step - context, frames - length))
-            last = start + length == frames
-            stop = min(end, start + (pattern.steps(length) if last else length - lookahead))
-            part = codes[..., start : start + length]
-            logits = [self._begin(silence, part, grids[..., start:step])]
-            with one_thread():
-                for now in range(step, stop):
-                    self._draw(logits[-1], grids, free, now)
-                    if now + 1 < stop:
-                        logits.append(self.decoder.step(self._batch(grids[:, :, now])))
-            self._score(filled, logits, free[:, step:stop], slice(step, stop))
-            step = stop
+        ranked = round(RANKED_SECONDS * self.model.format.frame_rate)
+        stop = min(pattern.steps(frames), steps[-1] + 1 + ranked)
+        for window in plan_windows(steps[0], stop, frames, self.model.window, pattern):
+            part = codes[..., window.start : window.start + length]
+            memory = self.model.encode(part.where(self.given, self.model.dropped))
+            self._fill_window(window, torch.cat((silence, memory)), free, filled)
         return filled
 
-    def _begin(self, silence: Tensor, codes: Tensor, columns: Tensor) -> StepLogits:
-        """Logits of the first step not yet written of a window of the song."""
-        memory = self.model.encode(codes.where(self.heard, self.model.dropped))
-        # As in training, nothing is known of the frames before the window.
-        inside = self.model.pattern.valid(codes.shape[-1])[:, : columns.shape[-1]]
+    def _fill_window(
+        self, window: SongWindow, memory: Tensor, free: Tensor, filled: _Filled
+    ) -> None:
+        """Fill the steps of a window, whose accompaniment the encoder has read as `memory`."""
+        steps = slice(window.first, window.stop)
+        logits = [self._begin(memory, filled.grids[..., window.start : window.first])]
+        with one_thread():
+            for step in range(window.first, window.stop):
+                self._draw(logits[-1], filled.grids, free, step)
+                if step + 1 < window.stop:
+                    logits.append(self.decoder.step(self._batch(filled.grids[:, :, step])))
+        self._score(filled, logits, free[:, steps], steps)
+
+    def _begin(self, memory: Tensor, columns: Tensor) -> StepLogits:
+        """Read the columns of a window that are already filled; return the next step's logits."""
+        # As in training, the model knows nothing about the frames before the window.
+        inside = self.model.pattern.valid(memory.shape[1])[:, : columns.shape[-1]]
         tokens = columns.where(inside.to(columns.device), PAD)
-        return self.decoder.start(torch.cat((silence, memory)), self._batch(tokens))
+        return self.decoder.start(memory, self._batch(tokens))
 
     def _batch(self, tokens: Tensor) -> Tensor:
-        """Candidates `[C, K, ...]` -> what the decoder reads."""
+        """Make the decoder's batch from the tokens of the candidates `[C, K, ...]`."""
         if not self.hides_notes:
             return tokens
         hidden = tokens.clone()
@@ -259,70 +341,38 @@ class _Sampler:
         return torch.cat((tokens, hidden))
 
     def _draw(self, logits: StepLogits, grids: Tensor, free: Tensor, step: int) -> None:
-        """Write column `step` of the grids."""
-        notes = torch.einsum("v,vcn->cn", self.weights, logits.note[:, : len(grids)])
+        """Draw the free tokens of one column of the grids."""
+        settings, count = self.settings, len(grids)
+        notes = torch.einsum("v,vcn->cn", self.weights, logits.note[:, :count])
         notes.masked_fill_(self.forbidden[step], -torch.inf)
-        drawn_note = self._pick(notes, self.settings.note_temperature)
-        codes = logits.codes[: len(grids)]
+        drawn_note = draw(notes, settings.note_temperature, settings, self.generator)
+        codes = logits.codes[:count]
         if self.hides_notes:
-            codes = logits.codes[len(grids) :].lerp(codes, self.settings.note_guidance)
+            codes = logits.codes[count:].lerp(codes, settings.note_guidance)
         codes = codes.unflatten(-1, (self.model.format.codebooks, -1))
-        drawn_codes = self._pick(codes, self.settings.temperature)
+        drawn_codes = draw(codes, settings.temperature, settings, self.generator)
         drawn = torch.cat((drawn_note[:, None], drawn_codes), dim=1)
         grids[:, :, step] = drawn.where(free[:, step], grids[:, :, step])
 
     def _score(
         self, filled: _Filled, logits: Sequence[StepLogits], free: Tensor, steps: slice
     ) -> None:
-        """Add what the tokens of some steps are worth."""
+        """Add the log-probabilities of the tokens of some steps."""
         columns = filled.grids[..., steps]  # [C, K, n]
         count = len(columns)
         notes = torch.stack([each.note[:2, :count] for each in logits], dim=2)  # [2, C, n, 97]
         codes = torch.stack([each.codes[:count] for each in logits], dim=1)  # [C, n, H m]
-        filled.log_probs.add_(_log_prob(notes, columns[:, 0].expand(2, -1, -1)).sum(-1))
+        filled.log_probs.add_(log_prob(notes, columns[:, 0].expand(2, -1, -1)).sum(-1))
         streams = codes.split(self.model.format.cardinality, dim=-1)
         for stream, tokens, drawn in zip(streams, columns[:, 1:].unbind(1), free[1:], strict=True):
-            log_prob = _log_prob(stream, tokens)
-            filled.log_probs.add_(log_prob.sum(-1))
-            filled.given_codes.add_((log_prob * ~drawn).sum(-1))
-
-    def _pick(self, logits: Tensor, temperature: float) -> Tensor:
-        """Draw from the last axis, after temperature, top-k, top-p and min-p."""
-        if temperature == 0:
-            return logits.argmax(-1)
-        logits = truncated(
-            logits / temperature, self.settings.top_k, self.settings.top_p, self.settings.min_p
-        )
-        # The largest of logit plus Gumbel noise is a draw from the softmax.
-        noise = torch.empty_like(logits).exponential_(generator=self.generator).log_()
-        return (logits - noise).argmax(-1)
-
-
-def _log_prob(logits: Tensor, tokens: Tensor) -> Tensor:
-    """Of tokens `[..., n]` by logits `[..., n, m]`; 0 where there is no token, but a negative number."""
-    log_prob = logits.log_softmax(-1).gather(-1, tokens.clamp_min(0)[..., None])[..., 0]
-    return log_prob * (tokens >= 0)
-
-
-def truncated(logits: Tensor, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Tensor:
-    """Logits `[..., n]`, minus infinity for the tokens that are cut off; the likeliest always stays."""
-    if 0 < top_k < logits.shape[-1]:
-        least = logits.topk(top_k, dim=-1).values[..., -1:]
-        logits = logits.masked_fill(logits < least, -torch.inf)
-    if top_p < 1:
-        ordered, order = logits.sort(dim=-1, descending=True)
-        probability = ordered.softmax(-1)
-        cut = probability.cumsum(-1) - probability >= top_p  # enough lies before it
-        logits = logits.masked_fill(cut.gather(-1, order.argsort(-1)), -torch.inf)
-    if min_p > 0:
-        least = logits.amax(-1, keepdim=True) + float(np.log(min_p))
-        logits = logits.masked_fill(logits < least, -torch.inf)
-    return logits
+            of_tokens = log_prob(stream, tokens)
+            filled.log_probs.add_(of_tokens.sum(-1))
+            filled.given_codes.add_((of_tokens * ~drawn).sum(-1))
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Single steps are too small to share among threads: two are slower than one."""
+    """Run torch on one thread: a single step is so small that a second thread slows it down."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

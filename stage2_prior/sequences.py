@@ -1,8 +1,8 @@
-"""Songs' codes in memory, and training batches cut from them.
+"""Hold the codes of songs in memory, and cut training batches from them.
 
-Item i of the batch of a step depends on (seed, step, i) only: neither the number of processes nor
-resuming changes what is trained on. All of training's chance lies here, but for the model's own
-dropout.
+Item i of the batch of a step depends only on (seed, step, i), so neither the number of processes
+nor resuming changes the training data. All random choices of training are made here, apart from the
+dropout inside the model.
 """
 
 from collections.abc import Sequence
@@ -29,11 +29,15 @@ Integers = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 @dataclass(frozen=True, eq=False)
 class SongTokens:
-    """What stage 2 needs of a song.
+    """The part of a song's codes that stage 2 needs.
 
-    accompaniment: codes `[S, H, T]`. tokens: the note, then the bass codes `[1 + H, T]`.
-    confidence: how far to trust each note `[T]`, 0 where it is unknown.
-    root: the chord's root, a pitch class `[T]`; UNKNOWN where nobody wrote the chords down.
+    Attributes:
+        track: the name of the song.
+        split: "train", "valid" or "test".
+        accompaniment: codes of the song without its bass `[S, H, T]`.
+        tokens: note tokens, then codes of the bass `[1 + H, T]`.
+        confidence: how reliable each note is `[T]`, from 0 to 1; 0 where it is not known.
+        root: the pitch class of the chord's root `[T]`; UNKNOWN where no chord is known.
     """
 
     track: str
@@ -45,7 +49,7 @@ class SongTokens:
 
     @classmethod
     def of(cls, song: SongCodes) -> "SongTokens":
-        """Take them from a codes file."""
+        """Select them from the content of a codes file."""
         accompaniment, bass = song.view("accompaniment"), song.view("alone")[BASS]
         small = np.dtype("u1" if max(accompaniment.max(), bass.max()) < 256 else "u2")
         notes, confidence = song.notes, song.note_confidence
@@ -54,36 +58,36 @@ class SongTokens:
             confidence = np.zeros(song.num_frames, np.float32)
         tokens = np.concatenate((notes[None], bass)).astype(small)
         root = np.full(song.num_frames, UNKNOWN, np.int8)
-        for chord in (song.song or {}).get("chords", ()):
-            if chord.get("root") is None:  # no chord, or one that nobody could name
-                continue
-            start, end = (round(chord[edge] * song.frame_rate) for edge in ("start", "end"))
-            root[start:end] = chord["root"]
+        for chord in song.facts.chords:
+            if chord.root is not None:
+                start, end = (round(t * song.frame_rate) for t in (chord.start, chord.end))
+                root[start:end] = chord.root
         return cls(song.track, song.split, accompaniment.astype(small), tokens, confidence, root)
 
     @property
     def frames(self) -> int:
-        """Length T."""
+        """The number of frames T."""
         return int(self.tokens.shape[1])
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """All songs of a codes folder, and the format they share."""
+    """All songs of a folder of codes, and the format that they share."""
 
     songs: tuple[SongTokens, ...]
     format: CodeFormat
 
     def split(self, name: str) -> tuple[SongTokens, ...]:
-        """The songs of "train", "valid" or "test"."""
+        """Return the songs of the split "train", "valid" or "test"."""
         return tuple(song for song in self.songs if song.split == name)
 
 
 def load_corpus(folder: Path) -> Corpus:
-    """Read every song that a codes folder's manifest lists.
+    """Read every song that the manifest of a folder of codes lists.
 
     Raises:
-        UserError: no manifest or a damaged one, no songs, or one that is not as the manifest says.
+        UserError: the manifest is missing or damaged, it lists no songs, or a song is missing,
+            damaged, empty, or of another format than the manifest says.
     """
     manifest = read_manifest(folder)
     require(bool(manifest.files), f"{folder} holds no songs: extract codes of a folder with some")
@@ -104,7 +108,7 @@ def load_corpus(folder: Path) -> Corpus:
 
 @dataclass(frozen=True)
 class Window:
-    """`frames` frames of a song from `start` on."""
+    """A window of `frames` frames of a song, from frame `start` on."""
 
     song: SongTokens
     start: int
@@ -112,24 +116,24 @@ class Window:
 
     @property
     def length(self) -> int:
-        """Frames that the song has here; the rest is padding."""
+        """The number of frames before the end of the song; the others are padding."""
         return min(self.frames, self.song.frames - self.start)
 
     def accompaniment(self, dropped: int) -> npt.NDArray[np.int64]:
-        """`[S, H, frames]`, `dropped` after the song's end."""
+        """Return the codes of the accompaniment `[S, H, frames]`, `dropped` after the song."""
         return self._cut(self.song.accompaniment, dropped)
 
     def tokens(self, fill: int) -> npt.NDArray[np.int64]:
-        """`[1 + H, frames]`, `fill` after the song's end."""
+        """Return the tokens of the bass `[1 + H, frames]`, `fill` after the song."""
         return self._cut(self.song.tokens, fill)
 
     def confidence(self) -> npt.NDArray[np.float32]:
-        """`[frames]`, 0 after the song's end."""
+        """Return how reliable each note is `[frames]`, 0 after the song."""
         part = self.song.confidence[self.start : self.start + self.length]
         return np.pad(part, (0, self.frames - self.length))
 
     def root(self) -> npt.NDArray[np.int64]:
-        """`[frames]`, UNKNOWN after the song's end."""
+        """Return the roots of the chords `[frames]`, UNKNOWN after the song."""
         return self._cut(self.song.root, UNKNOWN)
 
     def _cut(self, values: Integers | npt.NDArray[np.int8], fill: int) -> npt.NDArray[np.int64]:
@@ -139,7 +143,7 @@ class Window:
 
 
 class TrainingSequences:
-    """Random windows of the training songs, with parts of song and history hidden."""
+    """Random windows of songs, in which parts of the accompaniment and the history are hidden."""
 
     def __init__(
         self,
@@ -149,20 +153,35 @@ class TrainingSequences:
         frame_rate: float,
         data: DataConfig,
     ) -> None:
+        """Prepare to cut windows.
+
+        Args:
+            songs: the training songs.
+            frames: the length of a window.
+            dropped: the code of a source that is not given.
+            frame_rate: frames per second.
+            data: how much to hide, and how to weigh.
+        """
         self.songs, self.frames, self.dropped, self.data = songs, frames, dropped, data
         self.longest_span = max(1, round(data.mask_span_seconds * frame_rate))
         self.ends = np.cumsum([song.frames for song in songs])
         self.rest_weight = rest_weight(songs, data.rest_share)
 
     def batch(self, seed: int, step: int, items: range) -> dict[str, Tensor]:
-        """Items of the batch of a step.
+        """Make some items of the batch of a step.
+
+        Args:
+            seed: the seed of the run.
+            step: the step.
+            items: the numbers of the items within the batch.
 
         Returns:
-            accompaniment `[B, S, H, F]`, history and target `[B, 1 + H, F]`, root `[B, F]` int64;
-            note_weight and code_weight `[B, F]` float32, 0 where there is nothing to learn.
+            `accompaniment` `[B, S, H, F]`, `history` and `target` `[B, 1 + H, F]`, and `root`
+            `[B, F]`, all int64; `note_weight` and `code_weight` `[B, F]`, float32, which are 0
+            where there is nothing to learn.
         """
-        made = [self._item(np.random.default_rng((seed, step, i))) for i in items]
-        return {key: torch.from_numpy(np.stack([item[key] for item in made])) for key in made[0]}
+        batch = [self._item(np.random.default_rng((seed, step, i))) for i in items]
+        return {key: torch.from_numpy(np.stack([item[key] for item in batch])) for key in batch[0]}
 
     def _item(self, chance: np.random.Generator) -> dict[str, np.ndarray]:
         window = self._window(chance)
@@ -181,7 +200,7 @@ class TrainingSequences:
         }
 
     def _window(self, chance: np.random.Generator) -> Window:
-        """Every frame of the corpus is about as likely as any other."""
+        """Choose a window so that all frames of all songs are about equally likely."""
         song = self.songs[np.searchsorted(self.ends, chance.integers(self.ends[-1]), side="right")]
         start = chance.integers(max(1, song.frames - self.frames + 1))
         return Window(song, int(start), self.frames)
@@ -189,7 +208,8 @@ class TrainingSequences:
     def _hide_song(
         self, accompaniment: npt.NDArray[np.int64], chance: np.random.Generator
     ) -> npt.NDArray[np.int64]:
-        # A rate per item, from none to twice the mean: the model must also know intact codes.
+        # The rate differs from item to item, from 0 to twice the mean, because the model must also
+        # learn from codes of which none are hidden.
         rate = chance.random() * 2 * self.data.mask_song
         accompaniment[chance.random(accompaniment.shape) < rate] = self.dropped
         hidden = chance.random(len(accompaniment)) < self.data.drop_source
@@ -203,7 +223,7 @@ class TrainingSequences:
         unknown: npt.NDArray[np.bool_],
         chance: np.random.Generator,
     ) -> npt.NDArray[np.int64]:
-        # Again a rate per item: the model must also know an intact history.
+        # Again the rate differs from item to item.
         rate = chance.random() * 2 * self.data.mask_tokens
         hidden = chance.random(tokens.shape) < rate
         if chance.random() < self.data.mask_span:
@@ -214,7 +234,11 @@ class TrainingSequences:
 
 
 def rest_weight(songs: Sequence[SongTokens], share: float) -> float:
-    """Weight of a frame without bass that makes such frames at most `share` of all weight."""
+    """Return the weight of a frame without bass, relative to a frame with bass.
+
+    It is 1, or less if frames without bass would otherwise have more than `share` of all weight.
+    Only frames whose note is known are counted.
+    """
     known = sum(int((song.confidence > 0).sum()) for song in songs)
     rests = sum(
         int(((song.tokens[0] == NoteVocabulary.REST) & (song.confidence > 0)).sum())
@@ -226,7 +250,14 @@ def rest_weight(songs: Sequence[SongTokens], share: float) -> float:
 
 
 def whole_windows(songs: Sequence[SongTokens], frames: int, at_most: int) -> list[Window]:
-    """Consecutive windows that fill the songs; where there are too many, an even choice of them."""
+    """Cut songs into consecutive windows.
+
+    Args:
+        songs: the songs.
+        frames: the length of a window. A shorter song makes one window with padding; otherwise the
+            frames that do not fill a window are left out.
+        at_most: the largest number of windows. If there are more, they are thinned out evenly.
+    """
     windows = [
         Window(song, start, frames)
         for song in songs

@@ -1,36 +1,40 @@
-"""Training of the prior: what is minimised, and how it is judged on songs not trained on.
+"""Train the prior, and judge it on songs that it was not trained on.
 
-The figure that counts is in bits per second of music, because most bits of a code stream describe
-timbre and phase: what the song decides shows as the difference between its own accompaniment,
-another song's, and none.
+The figure that counts is in bits per second of music. Most bits of a stream of codes describe
+timbre and phase, so what the song decides shows as the difference between its own accompaniment,
+that of another song, and none.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shared.codes.codec import CodeFormat
-from shared.config import config_from_dict, config_to_dict
 from shared.console import err_console
 from shared.device import Device
 from shared.errors import require
-from shared.music.notes import NoteVocabulary
 from shared.training.checkpoint import Checkpoint, load_checkpoint, load_weights
 from shared.training.loop import Task, fit
 from stage2_prior.config import ModelConfig, PriorConfig
-from stage2_prior.model import (
-    MASK,
-    PAD,
-    HeardLogits,
-    Prior,
-    PriorLogits,
-    prior_metadata,
+from stage2_prior.likelihood import (
+    EncoderAccuracy,
+    Likelihood,
+    measure_encoder,
+    measure_likelihood,
+)
+from stage2_prior.model import EncoderLogits, Prior, prior_metadata
+from stage2_prior.scoring import (
+    encoder_figures,
+    nats_of,
+    note_accuracy,
+    token_nats,
+    weighted_mean,
 )
 from stage2_prior.sequences import (
     UNKNOWN,
@@ -50,14 +54,20 @@ def train_prior(
     device: Device = "auto",
     init_from: Path | None = None,
 ) -> Path:
-    """Train a prior on a folder of codes; returns the path of the best checkpoint.
+    """Train a prior on a folder of codes; return the path of the best checkpoint.
 
     Args:
-        init_from: a prior's checkpoint whose weights to start from, of the same codes and sizes.
+        codes: a folder that `extract-codes` wrote.
+        out: the folder of the run.
+        config: the settings.
+        resume: whether to continue a run in `out`.
+        device: where to compute.
+        init_from: a checkpoint of a prior to take the first weights from. It must have been trained
+            on codes of the same format, and have weights of the same sizes.
 
     Raises:
-        UserError: no usable codes, a run in `out` that this one does not continue, or a checkpoint that
-            does not fit.
+        UserError: there are no usable codes, `out` holds a run that this one does not continue, or
+            the checkpoint does not fit.
     """
     return fit(
         PriorTask(load_corpus(codes), config, init_from),
@@ -69,19 +79,29 @@ def train_prior(
 
 
 class PriorTask(Task):
-    """The prior as the engine sees it."""
+    """The training of the prior, as the training loop runs it."""
 
     stage = "prior"
 
     def __init__(self, corpus: Corpus, config: PriorConfig, init_from: Path | None = None) -> None:
+        """Build the model, and choose the windows to validate on.
+
+        Args:
+            corpus: the songs.
+            config: the settings.
+            init_from: see `train_prior`.
+
+        Raises:
+            UserError: no song is for training, or the checkpoint does not fit.
+        """
         self.config = config
         torch.manual_seed(config.train.seed)
         self.model: Prior = Prior(config.model, corpus.format, fingerprint="in training")
         if init_from is not None:
             _start_from(self.model, load_checkpoint(init_from, "prior"))
-        if config.data.listen_only:
+        if config.data.encoder_only:
             self.model.requires_grad_(False)
-            for part in self.model.listening_parts():
+            for part in self.model.encoder_parts():
                 part.requires_grad_(True)
         songs, valid = corpus.split("train"), corpus.split("valid")
         require(bool(songs), "none of the codes belong to the split 'train': add training songs")
@@ -95,20 +115,22 @@ class PriorTask(Task):
         )
 
     def make_batch(self, step: int, rank: int, world: int) -> dict[str, Tensor]:
+        """Cut and hide parts of random windows."""
         items = range(rank, self.config.train.batch_size, world)
         return self.sequences.batch(self.config.train.seed, step, items)
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        if self.config.data.listen_only:
-            return self._listening(model(batch["accompaniment"]), batch)
+        """Compute the loss: cross-entropies of codes and notes, and those of the encoder alone."""
+        if self.config.data.encoder_only:
+            return self._encoder_loss(model(batch["accompaniment"]), batch)
         logits = model(batch["accompaniment"], batch["history"])
         nats = token_nats(logits, batch["target"])
         codes = weighted_mean(nats.codes.mean(-1), batch["code_weight"])
         note = weighted_mean(nats.note, batch["note_weight"])
-        heard = self._listening(logits.heard, batch)
+        encoder = self._encoder_loss(logits.encoder, batch)
         return {
-            **heard,
-            "loss": codes + self.config.data.note_weight * note + heard["loss"],
+            **encoder,
+            "loss": codes + self.config.data.note_weight * note + encoder["loss"],
             "code_bits": codes.detach() / math.log(2),
             "note_bits": note.detach() / math.log(2),
             "note_accuracy": note_accuracy(
@@ -116,99 +138,71 @@ class PriorTask(Task):
             ),
         }
 
-    def _listening(self, heard: HeardLogits, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The encoder's share of the loss."""
+    def _encoder_loss(self, logits: EncoderLogits, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Compute the part of the loss that depends on the encoder alone, and its figures."""
         data, notes, weight = self.config.data, batch["target"][:, 0], batch["note_weight"]
-        note = weighted_mean(nats_of(heard.note, notes), weight)
-        root = weighted_mean(
-            nats_of(heard.root, batch["root"].clamp_min(0)), (batch["root"] != UNKNOWN).float()
-        )
+        with_root = batch["root"] != UNKNOWN
+        note = weighted_mean(nats_of(logits.note, notes), weight)
+        root = weighted_mean(nats_of(logits.root, batch["root"].clamp_min(0)), with_root.float())
+        figures = encoder_figures(logits, notes, batch["root"], weight > 0)
         return {
             "loss": data.encoder_note_weight * note + data.encoder_root_weight * root,
             "encoder_note_bits": note.detach() / math.log(2),
             "encoder_root_bits": root.detach() / math.log(2),
-            **heard_figures(heard, notes, batch["root"], weight > 0),
+            **{f"encoder_{name}": value for name, value in figures.items()},
         }
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        device = next(model.parameters()).device
-        totals: dict[str, Tensor] = {}
-        for index, window in enumerate(self.valid_windows):
-            for name, value in self._window_figures(model, window, index, device).items():
-                totals[name] = totals.get(name, torch.zeros((), device=device)) + value
-        frames, with_root = totals.pop("frames"), totals.pop("with_root")
-        totals["encoder_root"] *= frames / with_root  # nan where no chord is known
-        rate = self.model.format.frame_rate
-        mean = {name: float(total / frames) for name, total in totals.items()}
-        heard = {name: mean[name] for name in HEARD if not math.isnan(mean[name])}
-        if self.config.data.listen_only:
-            # Not the likelihood: it is best long before the encoder hears best.
-            return {"score": mean["encoder_pitch_class"] + mean["onset_f1"], **heard}
-        return {
-            "score": -rate * mean["conditional"],
-            **{f"bits_per_second_{name}": rate * mean[name] for name in CONDITIONS if name in mean},
-            "bits_per_code": mean["codes"] / self.model.format.codebooks,
-            "note_bits_per_second": rate * mean["notes"],
-            "note_accuracy": mean["note_accuracy"],
-            **heard,
-        }
+        """Measure the likelihood of the validation songs, or the encoder if it trains alone."""
+        windows, format = self.valid_windows, self.model.format
+        if self.config.data.encoder_only:
+            encoder = [measure_encoder(model, format, [window]) for window in windows]
+            figures = _encoder_metrics(encoder)
+            # The likelihood of the notes would be best long before the encoder is most accurate.
+            score = figures["encoder_pitch_class"] + figures["encoder_onset_f1"]
+            return {"score": score, **figures}
+        measured = []
+        for index, window in enumerate(windows):
+            other = another_song(windows, index)
+            others = [] if other is None else [other]
+            measured.append(measure_likelihood(model, format, [window], others))
+        figures = _likelihood_metrics(measured)
+        return {"score": -figures["bits_per_second_conditional"], **figures}
 
-    def _window_figures(
-        self, model: nn.Module, window: Window, index: int, device: torch.device
-    ) -> dict[str, Tensor]:
-        """Sums over a window's frames: bits under each condition, and what the notes are like."""
-        accompaniment = torch.from_numpy(window.accompaniment(self.model.dropped))[None].to(device)
-        target = torch.from_numpy(window.tokens(fill=0))[None].to(device)
-        history = torch.from_numpy(window.tokens(fill=PAD))[None].to(device)
-        root = torch.from_numpy(window.root())[None].to(device)
-        inside = (history[:, 0] != PAD).float()
-        known = torch.from_numpy(window.confidence() > 0)[None].to(device)
-        figures = {"frames": inside.sum(), "with_root": (root != UNKNOWN).sum()}
-
-        def add_heard(heard: HeardLogits) -> None:
-            of_heard = heard_figures(heard, target[:, 0], root, known)
-            figures.update({name: value * inside.sum() for name, value in of_heard.items()})
-            figures["encoder_root"] = (of_heard["encoder_root"] * figures["with_root"]).nan_to_num()
-
-        if self.config.data.listen_only:
-            add_heard(model(accompaniment))
-            return figures
-        history[:, 0] = history[:, 0].where(known | (inside == 0), MASK)
-        conditions = {
-            "conditional": accompaniment,
-            "unconditional": torch.full_like(accompaniment, self.model.dropped),
-        }
-        other = another_song(self.valid_windows, index)
-        if other is not None:
-            codes = torch.from_numpy(other.accompaniment(self.model.dropped))
-            conditions["shuffled"] = codes[None].to(device)
-        for name, codes in conditions.items():
-            logits = model(codes, history)
-            nats = token_nats(logits, target)
-            code_bits = (nats.codes.sum(-1) * inside).sum() / math.log(2)
-            note_bits = (nats.note * known).sum() / math.log(2)
-            figures[name] = code_bits + note_bits
-            if name == "conditional":
-                add_heard(logits.heard)
-                accuracy = note_accuracy(logits.note, target[:, 0], known)
-                figures |= {"codes": code_bits, "notes": note_bits}
-                figures["note_accuracy"] = accuracy * inside.sum()
-        return figures
+    def identity(self) -> dict[str, Any]:
+        """Return the settings and the format of the codes, which a resumed run must share."""
+        return {"config": asdict(self.config), "codes": asdict(self.model.format)}
 
     def metadata(self) -> dict[str, Any]:
-        return {**prior_metadata(self.model), "config": config_to_dict(self.config)}
+        """Return what the JSON of a checkpoint holds about the model and its training."""
+        return {**prior_metadata(self.model), "config": asdict(self.config)}
+
+
+def another_song(windows: Sequence[Window], index: int) -> Window | None:
+    """Return a window of another song than window `index` is of, or None if there is none.
+
+    It is the next one after window `index`, cyclically.
+    """
+    for offset in range(1, len(windows)):
+        other = windows[(index + offset) % len(windows)]
+        if other.song is not windows[index].song:
+            return other
+    return None
 
 
 def _start_from(model: Prior, checkpoint: Checkpoint) -> None:
-    """Take a checkpoint's weights; UserError where they mean something else, or do not fit."""
-    codes = config_from_dict(CodeFormat, checkpoint.meta["codes"])
+    """Copy the weights of a checkpoint into `model`.
+
+    Raises:
+        UserError: the weights have other sizes, or would mean something else in this model.
+    """
     require(
-        codes == model.format,
+        checkpoint.read("codes", CodeFormat) == model.format,
         f"the prior {checkpoint.path} was trained on codes of another codec or format: "
         "extract codes with its codec, or start without it",
     )
-    config = config_from_dict(ModelConfig, checkpoint.meta["model"])
-    for name in ("heads", "delays"):  # the sizes of the weights do not tell
+    config = checkpoint.read("model", ModelConfig)
+    for name in ("heads", "delays"):  # they do not show in the sizes of the weights
         require(
             getattr(config, name) == getattr(model.config, name),
             f"the prior {checkpoint.path} has another 'model.{name}': give the same",
@@ -216,79 +210,34 @@ def _start_from(model: Prior, checkpoint: Checkpoint) -> None:
     load_weights(model, checkpoint)
 
 
-CONDITIONS = ("conditional", "unconditional", "shuffled")
-HEARD = ("encoder_pitch_class", "encoder_root", "onset_f1")
+def _likelihood_metrics(parts: Sequence[Likelihood]) -> dict[str, float]:
+    """Average the figures of some windows over their frames."""
+    frames = [part.frames for part in parts]
 
+    def mean_bits(condition: str, figure: str) -> float:
+        return _mean([getattr(part.bits[condition], figure) for part in parts], frames)
 
-@dataclass(frozen=True)
-class TokenNats:
-    """Negative log-likelihoods: note `[B, F]`, codes `[B, F, H]`."""
-
-    note: Tensor
-    codes: Tensor
-
-
-def token_nats(logits: PriorLogits, target: Tensor) -> TokenNats:
-    """How improbable each token of `target [B, 1 + H, F]` is."""
-    return TokenNats(
-        note=nats_of(logits.note, target[:, 0]),
-        codes=nats_of(logits.codes, target[:, 1:].transpose(1, 2)),
-    )
-
-
-def nats_of(logits: Tensor, tokens: Tensor) -> Tensor:
-    """How improbable `tokens` of any shape are by `logits` of that shape and one axis more."""
-    flat = F.cross_entropy(logits.float().flatten(0, -2), tokens.flatten(), reduction="none")
-    return flat.view(tokens.shape)
-
-
-def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Mean of `values` by `weight`; 0 where nothing weighs."""
-    return (values * weight).sum() / weight.sum().clamp_min(1e-6)
-
-
-@torch.no_grad()
-def note_accuracy(logits: Tensor, notes: Tensor, known: Tensor) -> Tensor:
-    """Share of the sounding frames of `known [B, F]` whose likeliest note is the true one."""
-    sounding = known & (notes != NoteVocabulary.REST)
-    return weighted_mean((logits.argmax(-1) == notes).float(), sounding.float())
-
-
-@torch.no_grad()
-def heard_figures(
-    heard: HeardLogits, notes: Tensor, root: Tensor, known: Tensor
-) -> dict[str, Tensor]:
-    """What the encoder alone hears, over the frames `known [B, F]`; see each comment."""
-    rest = NoteVocabulary.REST
-    sounding = (known & (notes != rest)).float()
-    # Right pitch class where the bass sounds.
-    guess = heard.note.argmax(-1)
-    same_class = (guess != rest) & (((guess - 1) // 2 - (notes - 1) // 2) % 12 == 0)
-    # F1 of onsets, a frame's error (23 ms) allowed.
-    onset_tokens = torch.arange(NoteVocabulary.size, device=notes.device)
-    onset_tokens = (onset_tokens != rest) & (onset_tokens % 2 == 0)
-    found = known & (heard.note.float().softmax(-1)[..., onset_tokens].sum(-1) > 0.5)
-    true = known & (notes != rest) & (notes % 2 == 0)
-    hits = (found & widen(true)).sum() + (true & widen(found)).sum()
-    # The chord's root, where it is known; nan where it nowhere is.
-    with_root = root != UNKNOWN
-    same_root = with_root & (heard.root.argmax(-1) == root)
     return {
-        "encoder_pitch_class": weighted_mean(same_class.float(), sounding),
-        "encoder_root": same_root.sum() / with_root.sum(),
-        "onset_f1": hits / (found.sum() + true.sum()).clamp_min(1),
+        **{f"bits_per_second_{each}": mean_bits(each, "per_second") for each in parts[0].bits},
+        "bits_per_code": mean_bits("conditional", "per_code"),
+        "note_bits_per_second": mean_bits("conditional", "note_per_second"),
+        "note_accuracy": _mean([part.note_accuracy for part in parts], frames),
+        **_encoder_metrics([part.encoder for part in parts]),
     }
 
 
-def widen(frames: Tensor) -> Tensor:
-    """Booleans `[B, F]`, true also beside each true frame."""
-    return F.max_pool1d(frames.float(), 3, stride=1, padding=1) > 0
+def _encoder_metrics(parts: Sequence[EncoderAccuracy]) -> dict[str, float]:
+    """Average the figures of some windows over their frames; the root only where it is known."""
+    frames = [part.frames for part in parts]
+    rooted = [part for part in parts if part.frames_with_root]
+    root = _mean([part.root for part in rooted], [part.frames_with_root for part in rooted])
+    return {
+        "encoder_pitch_class": _mean([part.pitch_class for part in parts], frames),
+        **({"encoder_root": root} if rooted else {}),
+        "encoder_onset_f1": _mean([part.onset_f1 for part in parts], frames),
+    }
 
 
-def another_song(windows: Sequence[Window], index: int) -> Window | None:
-    """The next window, cyclically, of a song other than that of window `index`; None if none is."""
-    for offset in range(1, len(windows)):
-        other = windows[(index + offset) % len(windows)]
-        if other.song is not windows[index].song:
-            return other
-    return None
+def _mean(values: Sequence[float], weights: Sequence[int]) -> float:
+    """Return the weighted mean, which is nan for no values."""
+    return float(np.average(values, weights=weights)) if values else math.nan

@@ -1,7 +1,8 @@
 """Small, deterministic inputs that several test files share."""
 
 import hashlib
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -69,6 +70,20 @@ def stem_mp4() -> Path:
 def musdb_config() -> Path:
     """musdb's own list of splits and streams."""
     return _package_folder("musdb") / "configs" / "mus.yaml"
+
+
+@pytest.fixture
+def deadline() -> Iterator[None]:
+    """Fail a test that takes 10 seconds, such as one that waits for a pipe."""
+
+    def expire(number: int, frame: object) -> None:
+        pytest.fail("the test waits for ever")
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def _package_folder(name: str) -> Path:

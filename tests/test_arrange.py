@@ -1,10 +1,12 @@
-"""The whole way from a song to its new bass, with untrained tiny models: what is written, how long, how loud."""
+"""`generate-bass` with untrained tiny models: what is written, and the value of every sample."""
 
 import json
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import soundfile
 import torch
@@ -14,24 +16,28 @@ from shared.config import load_config
 from shared.errors import UserError
 from shared.music.midi import read_midi, write_midi
 from shared.music.notes import Note, NoteVocabulary, notes_to_tokens
+from shared.sound.files import read_audio
 from shared.sound.levels import TARGET_RMS
+from shared.sound.samples import Samples, fit_length, resample, rms, to_stereo
+from shared.sources import BASS
 from shared.times import TimeRange
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.model import VQVAE
+from stage2_prior.accompaniment import PreparedSong, prepare_song
 from stage2_prior.arrange import (
     INFILL_CANDIDATES,
     Arrangement,
     ArrangeOptions,
     generate_bass,
 )
-from stage2_prior.balance import LOUDEST_DB, SOFTEST_DB
+from stage2_prior.balance import balance_gain
+from stage2_prior.bass_sound import bass_sound
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.edits import Edits, GivenBass
-from stage2_prior.listen import rms
 from stage2_prior.model import Prior
-from stage2_prior.sampling import FREE, SamplingSettings
+from stage2_prior.sampling import FREE, GeneratedBass, SamplingSettings
 
 RATE = 44100
 SECONDS = 3.0
@@ -70,6 +76,80 @@ def read(path: Path) -> np.ndarray:
     return soundfile.read(path, dtype="float64", always_2d=True)[0]
 
 
+@dataclass
+class Pictures:
+    """What was asked of `save_generation_picture`, which draws nothing here because it is slow."""
+
+    calls: list[tuple[Samples, Samples, int, list[Note], str]]
+
+    def __call__(
+        self,
+        path: Path,
+        song: Samples,
+        bass: Samples,
+        sample_rate: int,
+        notes: Sequence[Note],
+        title: str,
+    ) -> None:
+        self.calls.append((song, bass, sample_rate, list(notes), title))
+
+
+@pytest.fixture(autouse=True)
+def pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Pictures:
+    recorded = Pictures([])
+    if request.node.name != "test_the_files":
+        monkeypatch.setattr("stage2_prior.arrange.save_generation_picture", recorded)
+    return recorded
+
+
+@dataclass
+class FixedLine:
+    """Takes the place of `generate`: returns the same line for every song, and records the input.
+
+    The line is longer than any song here, and is cut to the song and to what precedes it.
+    """
+
+    codec: VQVAECodec
+    accompaniment: npt.NDArray[np.integer] | None = None
+    fixed: npt.NDArray[np.integer] | None = None
+    settings: SamplingSettings | None = None
+
+    def __post_init__(self) -> None:
+        random = np.random.default_rng(0)
+        shape = (self.codec.num_codebooks, 400)
+        self.codes = random.integers(0, self.codec.cardinality, shape).astype(np.uint16)
+        line = [Note(0.35 * n, 0.3, 30 + 2 * n) for n in range(20)]
+        self.notes = notes_to_tokens(line, 400, self.codec.frame_rate)
+
+    def __call__(
+        self,
+        prior: Prior,
+        accompaniment: npt.NDArray[np.integer],
+        settings: SamplingSettings,
+        *,
+        fixed: npt.NDArray[np.integer],
+        allowed_notes: npt.NDArray[np.bool_],
+    ) -> GeneratedBass:
+        self.accompaniment, self.fixed, self.settings = accompaniment, fixed, settings
+        frames = accompaniment.shape[2]
+        assert allowed_notes.shape == (frames, NoteVocabulary.size)
+        return GeneratedBass(self.codes[:, :frames], self.notes[:frames], -1.5, -2.5, 0.0)
+
+    def sound(self, song: PreparedSong, lead: int = 0) -> Samples:
+        """The line at the codec's sample rate and the song's level, without what precedes it."""
+        length = song.accompaniment.shape[1]
+        part = slice(lead, lead + self.codec.num_frames(length))
+        codes, notes = self.codes[:, part], self.notes[part]
+        return bass_sound(codes, notes, length, song.gain, self.codec)
+
+
+@pytest.fixture
+def line(codec: VQVAECodec, monkeypatch: pytest.MonkeyPatch) -> FixedLine:
+    fixed = FixedLine(codec)
+    monkeypatch.setattr("stage2_prior.arrange.generate", fixed)
+    return fixed
+
+
 def compose(song: Path, out: Path, codec: VQVAECodec, prior: Prior, **edits: object) -> Arrangement:
     options = ArrangeOptions(remove_bass=True, edits=Edits(**edits))  # type: ignore[arg-type]
     return generate_bass(song, out, codec, prior, QUICK, options)
@@ -100,7 +180,7 @@ def test_the_bass_lies_a_little_below_the_song_unless_its_level_is_given(
     sounding = np.mean(tokens != NoteVocabulary.REST)
     bass = rms(read(made.files["bass"])) / report["bass_scale"] / np.sqrt(sounding)
     decibels = 20 * np.log10(bass * report["encoder_gain"] / TARGET_RMS)
-    assert SOFTEST_DB - 0.3 < decibels < LOUDEST_DB + 0.3
+    assert prior.balance.softest_db - 0.3 < decibels < prior.balance.loudest_db + 0.3
     assert report["balance"] != 1
     kept = compose(song, tmp_path / "kept", codec, prior, redo=(TimeRange(1.0, 2.0),))
     assert kept.figures["balance"] == 1
@@ -117,6 +197,7 @@ def test_any_song_comes_back_at_its_rate_and_length(
     end: str,
     codec: VQVAECodec,
     prior: Prior,
+    line: FixedLine,
     tmp_path: Path,
 ) -> None:
     path = tmp_path / f"song.{end}"
@@ -128,18 +209,158 @@ def test_any_song_comes_back_at_its_rate_and_length(
         assert (info.samplerate, info.channels, info.frames) == (rate, 2, samples)
 
 
-def test_the_mix_is_the_song_without_its_bass_and_the_new_one(
-    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+def prepared(song: Path, codec: VQVAECodec, remove_bass: bool = True) -> PreparedSong:
+    audio = read_audio(song)
+    mixture = resample(to_stereo(audio.samples), audio.sample_rate, codec.sample_rate)
+    return prepare_song(mixture, codec, remove_bass)
+
+
+@pytest.mark.parametrize("rate", [RATE, 32000])
+def test_the_mix_has_the_new_bass_in_place_of_the_songs(
+    rate: int, codec: VQVAECodec, prior: Prior, line: FixedLine, pictures: Pictures, tmp_path: Path
+) -> None:
+    """Everything of a run, computed again from its parts."""
+    path = tmp_path / "two tones.wav"
+    soundfile.write(path, tone(82, 2.0, rate) + tone(440, 2.0, rate), rate, subtype="FLOAT")
+    made = compose(path, tmp_path / "out", codec, prior)
+    song = prepared(path, codec)
+    assert song.bass is not None
+
+    def at_home(samples: Samples) -> Samples:
+        return fit_length(resample(samples, codec.sample_rate, rate), 2 * rate)
+
+    sound = line.sound(song)
+    balance = balance_gain(
+        sound, line.notes[: codec.num_frames(2 * RATE)], song.gain, prior.balance
+    )
+    bass = at_home(balance * sound)
+    stereo = read_audio(path).samples
+    rest = stereo - at_home(song.bass)
+    figures = made.figures
+    assert figures["bass_scale"] == pytest.approx(min(1, 1 / np.abs(bass).max()))
+    assert figures["mix_scale"] == pytest.approx(min(1, 1 / np.abs(rest + bass).max()))
+    for kind, samples in (("bass", bass), ("mix", rest + bass)):
+        written = read(made.files[kind]).T
+        np.testing.assert_allclose(written, figures[f"{kind}_scale"] * samples, atol=1e-4)
+
+    expected = codec.encode(song.accompaniment * np.float32(song.gain))
+    np.testing.assert_array_equal(line.accompaniment, expected)
+    assert line.fixed is not None
+    assert (line.fixed == FREE).all()
+    ((drawn_song, drawn_bass, drawn_rate, drawn_notes, title),) = pictures.calls
+    np.testing.assert_allclose(drawn_song, rest, atol=1e-6)
+    np.testing.assert_allclose(drawn_bass, bass, atol=1e-6)
+    assert (drawn_rate, drawn_notes, title) == (rate, list(made.notes), "two tones")
+    assert [note.pitch for note in made.notes] == [30, 32, 34, 36, 38, 40]
+
+    assert {name: figures[name] for name in ("song", "sample_rate", "samples", "seconds")} == {
+        "song": path,
+        "sample_rate": rate,
+        "samples": 2 * rate,
+        "seconds": 2.0,
+    }
+    assert figures["encoder_gain"] == song.gain
+    assert figures["balance"] == pytest.approx(balance)
+    levels = {"song": stereo, "accompaniment": rest, "bass": bass, "removed_bass": song.bass}
+    assert figures["rms_db"] == pytest.approx(
+        {name: 20 * np.log10(rms(samples)) for name, samples in levels.items()}, abs=0.011
+    )
+    assert figures["notes"] == 6
+    assert figures["log_prob"] == {"given_song": -1.5, "given_none": -2.5}
+
+
+def test_a_bass_that_is_left_in_stays_in_the_mix(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
 ) -> None:
     added = generate_bass(song, tmp_path, codec, prior, QUICK, ArrangeOptions(remove_bass=False))
     scales = added.figures["mix_scale"], added.figures["bass_scale"]
     mix, bass = read(added.files["mix"]), read(added.files["bass"])
     np.testing.assert_allclose(mix / scales[0], read(song) + bass / scales[1], atol=2e-4)
     assert not added.figures["bass_removed"]
+    assert added.figures["rms_db"]["removed_bass"] is None
     assert np.abs(mix).max() <= 1
 
 
-def test_a_loud_song_does_not_clip(codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
+def test_a_bass_that_would_clip_is_scaled_as_a_whole(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    loud = tmp_path / "loud.wav"
+    soundfile.write(loud, 30 * (tone(82) + tone(440)), RATE, subtype="FLOAT")
+    quiet = compose(song, tmp_path / "quiet", codec, prior)
+    made = compose(loud, tmp_path / "loud", codec, prior)
+    assert quiet.figures["bass_scale"] == 1
+    assert made.figures["bass_scale"] < 0.5
+    bass, expected = read(made.files["bass"]), read(quiet.files["bass"])
+    assert np.abs(bass).max() == pytest.approx(1, abs=1e-3)
+    np.testing.assert_allclose(bass, expected / np.abs(expected).max(), atol=2e-3)
+
+
+def test_the_songs_own_bass_is_faded_in_and_out_within_a_frame(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    made = compose(song, tmp_path, codec, prior, keep=(TimeRange(1.0, 2.0),))
+    parts = prepared(song, codec)
+    assert parts.bass is not None
+    frames = np.arange(round(SECONDS * RATE)) / codec.hop
+    first, last = np.ceil(codec.frame_rate), np.ceil(2 * codec.frame_rate) - 1
+    own = np.clip(np.minimum(frames - (first - 1), last + 1 - frames), 0, 1)
+    expected = own * parts.bass + (1 - own) * line.sound(parts)
+    written = read(made.files["bass"]).T / made.figures["bass_scale"]
+    np.testing.assert_allclose(written, expected, atol=1e-4)
+    assert made.figures["balance"] == 1  # the song's own bass sets the level
+    assert line.settings is not None
+    assert line.settings.candidates == INFILL_CANDIDATES
+
+
+def test_what_precedes_the_song_is_cut_off(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    riff = tmp_path / "riff.wav"
+    soundfile.write(riff, tone(110, 1.0), RATE)
+    made = compose(song, tmp_path, codec, prior, style=riff)
+    lead, frames = codec.num_frames(RATE), codec.num_frames(round(SECONDS * RATE))
+    assert line.accompaniment is not None
+    assert line.fixed is not None
+    assert line.accompaniment.shape[2] == lead + frames
+    assert (line.accompaniment[..., :lead] == prior.dropped).all()
+    assert (line.accompaniment[..., lead:] < prior.dropped).all()
+    assert (line.fixed[:, :lead] != FREE).all()
+    assert (line.fixed[:, lead:] == FREE).all()
+    parts = prepared(song, codec)
+    written = read(made.files["bass"]).T / made.figures["bass_scale"]
+    np.testing.assert_allclose(written, line.sound(parts, lead), atol=1e-4)
+    notes = notes_to_tokens(made.notes, frames, codec.frame_rate)
+    voiced = line.notes[lead : lead + frames] != NoteVocabulary.REST
+    np.testing.assert_array_equal(notes != NoteVocabulary.REST, voiced)
+
+
+def test_a_prompt_is_encoded_at_one_level_however_loud_it_is(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    riff = tone(110, 1.0).astype(np.float32)
+    expected = codec.encode(riff.T * np.float32(TARGET_RMS / rms(riff)))[BASS]
+    for loudness in (1.0, 0.01):
+        path = tmp_path / "riff.wav"
+        soundfile.write(path, loudness * riff, RATE, subtype="FLOAT")
+        compose(song, tmp_path / "out", codec, prior, prompt=path)
+        assert line.fixed is not None
+        frames = expected.shape[1]
+        np.testing.assert_array_equal(line.fixed[1:, :frames], expected)
+        assert (line.fixed[:, frames:] == FREE).all()
+
+
+def test_the_name_is_the_songs_without_its_ending(
+    codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    path = tmp_path / "A - B.stem.mp4"
+    soundfile.write(path, tone(300, 0.2), RATE, format="WAV")
+    made = generate_bass(path, tmp_path / "out", codec, prior, QUICK)
+    assert made.files["mix"].name == "A - B.mix.wav"
+
+
+def test_a_loud_song_does_not_clip(
+    codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
     path = tmp_path / "loud.wav"
     soundfile.write(path, 6 * tone(300, 1.0), RATE, subtype="FLOAT")
     made = generate_bass(path, tmp_path, codec, prior, QUICK, ArrangeOptions(remove_bass=False))
@@ -240,7 +461,7 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(
     soundfile.write(short, np.zeros((codec.hop - 1, 2)), RATE)
     with pytest.raises(UserError, match="less than a frame"):
         compose(short, out, codec, prior)
-    with pytest.raises(UserError, match="holds nothing of a song"):
+    with pytest.raises(UserError, match="contains no frame of the song"):
         compose(song, out, codec, prior, keep=(TimeRange(60, 70),))
     with pytest.raises(UserError, match="no bass of its own"):
         generate_bass(

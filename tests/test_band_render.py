@@ -1,42 +1,47 @@
-"""Rendered songs: stems that add up, basses in tune, drums on the beat, bytes that repeat."""
+"""Rendered parts are in tune and in time, and the mix does to each stem what it may."""
 
-import json
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import librosa
 import numpy as np
+import pedalboard
 import pytest
-import soundfile
 
-from shared.band.dataset import make_dataset
+from shared.band import production
 from shared.band.production import produce
 from shared.band.render import SAMPLE_RATE, Orchestra
-from shared.band.score import Part, PitchBend, Score, ScoreNote
+from shared.band.score import Part, PitchBend, Score
 from shared.errors import UserError
 from shared.music.chord import Chord
+from shared.music.notes import Note
 from shared.sources import BASS, SOURCES
+
+OTHER = SOURCES.index("other")
 
 
 @pytest.fixture(scope="module")
-def orchestra():
+def orchestra() -> Iterator[Orchestra]:
     with Orchestra() as orchestra:
         yield orchestra
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("band")
-    report = make_dataset(out, songs=2, seed=3, seconds=8.0, splits=(0.5, 0.5, 0.0))
-    assert len(report.songs) == 2
-    assert not report.dropped
-    return out
-
-
-def part(source: str, program: int, pitches, step: float = 0.5, bends=()) -> Part:
+def part(
+    source: str,
+    program: int,
+    pitches: Sequence[int],
+    step: float = 0.5,
+    bends: tuple[PitchBend, ...] = (),
+    velocity: int = 100,
+) -> Part:
     notes = tuple(
-        ScoreNote(index * step, 0.9 * step, pitch, 100) for index, pitch in enumerate(pitches)
+        Note(index * step, 0.9 * step, pitch, velocity) for index, pitch in enumerate(pitches)
     )
     return Part(source, source, program, source == "drums", notes, bends)
+
+
+def score_of(*parts: Part) -> Score:
+    chords = (Chord(0.0, 2.0, 4, "min", 4),)
+    return Score("test", 120, (4, 4), "E minor", 2.0, (0, 0.5, 1, 1.5), (0,), chords, parts)
 
 
 def median_pitch(audio: np.ndarray, start: float, end: float) -> float:
@@ -47,22 +52,33 @@ def median_pitch(audio: np.ndarray, start: float, end: float) -> float:
 
 
 @pytest.mark.parametrize("program", range(32, 40))
-def test_the_default_soundfont_plays_every_bass_in_tune(orchestra, program):
+def test_the_default_soundfont_plays_every_bass_in_tune(orchestra: Orchestra, program: int) -> None:
     pitches = (30, 37, 44)
     audio = orchestra.play(part("bass", program, pitches), 0, 2 * SAMPLE_RATE)
     for index, pitch in enumerate(pitches):
-        heard = median_pitch(audio, 0.5 * index + 0.1, 0.5 * index + 0.4)
-        assert abs(heard - pitch) < 0.5
+        sounding = median_pitch(audio, 0.5 * index + 0.1, 0.5 * index + 0.4)
+        assert abs(sounding - pitch) < 0.5
 
 
-def test_a_pitch_bend_is_heard_and_keeps_the_note_before_it_straight(orchestra):
+def test_a_pitch_bend_is_played_and_the_note_before_it_is_straight(orchestra: Orchestra) -> None:
     bent = part("bass", 38, (40,), step=2.0, bends=(PitchBend(1.0, 2.0),))
     audio = orchestra.play(bent, 0, 2 * SAMPLE_RATE)
     assert abs(median_pitch(audio, 0.2, 0.9) - 40) < 0.5
     assert abs(median_pitch(audio, 1.1, 1.7) - 42) < 0.5
 
 
-def test_a_drum_sounds_when_it_is_written(orchestra):
+def test_a_new_orchestra_plays_as_if_it_had_played_nothing(orchestra: Orchestra) -> None:
+    """symusic plays program 90 differently after program 93."""
+    after, before = part("other", 90, (60,)), part("other", 93, (60,))
+    orchestra.renew()
+    first = orchestra.play(after, 0, SAMPLE_RATE)
+    orchestra.renew()
+    orchestra.play(before, 0, SAMPLE_RATE)
+    orchestra.renew()
+    assert np.array_equal(orchestra.play(after, 0, SAMPLE_RATE), first)
+
+
+def test_a_drum_sounds_when_it_is_written(orchestra: Orchestra) -> None:
     audio = orchestra.play(part("drums", 0, (36, 38, 42, 36)), 0, 2 * SAMPLE_RATE)
     envelope = np.abs(audio).max(axis=0)
     for onset in (0.0, 0.5, 1.0, 1.5):
@@ -71,16 +87,30 @@ def test_a_drum_sounds_when_it_is_written(orchestra):
         assert np.argmax(hit > 0.1 * hit.max()) < 0.020 * SAMPLE_RATE
 
 
-def test_a_part_without_notes_is_silent_and_a_missing_program_is_replaced(orchestra):
+@pytest.mark.xfail(reason="symusic 0.5.9 plays all velocities equally loud", strict=True)
+def test_velocity_is_loudness(orchestra: Orchestra) -> None:
+    loud, soft = (
+        orchestra.play(part("bass", 33, (40,), velocity=velocity), 0, SAMPLE_RATE).std()
+        for velocity in (110, 40)
+    )
+    assert loud > 2 * soft
+
+
+def test_a_part_without_notes_is_silent_and_a_missing_program_is_replaced(
+    orchestra: Orchestra,
+) -> None:
     assert not orchestra.play(part("other", 0, ()), 0, 100).any()
     drums = part("drums", 99, (36, 38))
     assert orchestra.play(drums, 0, SAMPLE_RATE).any()
 
 
-def test_stems_do_not_clip_and_the_mixture_is_their_sum(orchestra):
-    parts = (part("bass", 33, (40, 43, 45)), part("drums", 0, (36, 38, 36)))
-    chords = (Chord(0.0, 2.0, 4, "min", 4),)
-    score = Score("test", 120, (4, 4), "E minor", 2.0, (0, 0.5, 1, 1.5), (0,), chords, parts)
+def test_a_part_that_stays_silent_is_refused(orchestra: Orchestra) -> None:
+    with pytest.raises(UserError, match="the part 'bass' stays silent"):
+        orchestra.play(part("bass", 33, (40, 40, 40), step=1.0), 0, 1)
+
+
+def test_stems_do_not_clip_and_the_mixture_is_their_sum(orchestra: Orchestra) -> None:
+    score = score_of(part("bass", 33, (40, 43, 45)), part("drums", 0, (36, 38, 36)))
     for seed in range(8):
         stems = produce(score, orchestra, np.random.default_rng(seed))
         total = stems.samples.astype(int).sum(axis=0)
@@ -90,60 +120,38 @@ def test_stems_do_not_clip_and_the_mixture_is_their_sum(orchestra):
         assert not stems.samples[SOURCES.index("vocals")].any()
 
 
-def test_a_song_folder_has_stems_labels_and_midi(dataset):
-    song = dataset / "train" / "band-00000"
-    names = {"song.json", "song.mid", "mixture.wav", *(f"{source}.wav" for source in SOURCES)}
-    assert {path.name for path in song.iterdir()} == names
-    stems = {
-        name: soundfile.read(song / f"{name}.wav", dtype="int16")[0].astype(int)
-        for name in (*SOURCES, "mixture")
-    }
-    assert np.array_equal(sum(stems[source] for source in SOURCES), stems["mixture"])
-    labels = json.loads((song / "song.json").read_text())
-    assert abs(len(stems["mixture"]) / SAMPLE_RATE - labels["duration"]) < 0.01
-    assert labels["bass_notes"]
-    assert not list(dataset.glob(".*"))
+def test_the_bass_stays_in_the_middle_and_other_parts_need_not(orchestra: Orchestra) -> None:
+    score = score_of(part("bass", 33, (40, 43, 45)), part("other", 0, (60, 64, 67)))
+    sides = []
+    for seed in range(8):
+        stems = produce(score, orchestra, np.random.default_rng(seed)).samples.astype(float)
+        left, right = (stems[BASS, :, channel].std() for channel in range(2))
+        assert left == pytest.approx(right, rel=0.05)
+        sides.append(stems[OTHER, :, 0].std() / stems[OTHER, :, 1].std())
+    assert min(sides) < 0.7
+    assert max(sides) > 1.4
 
 
-def test_the_midi_file_has_the_songs_notes_at_their_times(dataset):
-    import pretty_midi
-
-    song = dataset / "train" / "band-00000"
-    labels = json.loads((song / "song.json").read_text())
-    midi = pretty_midi.PrettyMIDI(str(song / "song.mid"))
-    bass = next(track for track in midi.instruments if track.name.startswith("bass"))
-    written = [note["onset"] for note in labels["bass_notes"]]
-    assert np.allclose(sorted(note.start for note in bass.notes), written, atol=0.003)
-    beats = [beat for beat in labels["beats"] if beat < midi.get_end_time() - 0.1]
-    assert np.allclose(midi.get_beats()[: len(beats)], beats, atol=0.003)
+def test_no_stem_drowns_the_others(orchestra: Orchestra) -> None:
+    """The bass is about as loud as the accompaniment; by how much varies from song to song."""
+    score = score_of(part("bass", 33, (40, 43, 45, 40)), part("other", 0, (60, 64, 67, 60)))
+    differences = []
+    for seed in range(12):
+        stems = produce(score, orchestra, np.random.default_rng(seed)).samples.astype(float)
+        differences.append(20 * np.log10(stems[BASS].std() / stems[OTHER].std()))
+    assert np.mean(differences) == pytest.approx(1.0, abs=2.0)
+    assert 1.0 < np.std(differences) < 6.0
 
 
-def test_a_seed_repeats_to_the_byte_whatever_the_number_of_songs(dataset, tmp_path):
-    make_dataset(tmp_path, songs=1, seed=3, seconds=8.0, splits=(1.0, 0.0, 0.0))
-    for path in (tmp_path / "train" / "band-00000").iterdir():
-        assert path.read_bytes() == (dataset / "train" / "band-00000" / path.name).read_bytes()
-    first, second = (
-        dataset / split / name / "mixture.wav"
-        for split, name in (("train", "band-00000"), ("valid", "band-00001"))
-    )
-    assert first.read_bytes() != second.read_bytes()
-
-
-def test_bad_soundfonts_and_arguments_are_refused_in_a_sentence(tmp_path):
-    bad = tmp_path / "bad.sf2"
-    bad.write_bytes(b"RIFF\0\0\0\0sfbkxxxx")
-    text = tmp_path / "text.sf2"
-    text.write_text("hello")
-    for path, words in ((bad, "damaged"), (text, "not a soundfont"), (tmp_path / "no.sf2", "read")):
-        with pytest.raises(UserError, match=words):
-            make_dataset(tmp_path / "out", songs=1, seed=0, soundfonts=[path])
-    with pytest.raises(UserError, match="no song to make"):
-        make_dataset(tmp_path / "out", songs=0, seed=0)
-    with pytest.raises(UserError, match="wav or flac"):
-        make_dataset(tmp_path / "out", songs=1, seed=0, audio_format="mp3")
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_that_holds_songs_is_not_written_into(dataset):
-    with pytest.raises(UserError, match="already holds songs"):
-        make_dataset(dataset, songs=1, seed=0)
+def test_the_fundamental_of_a_bass_is_kept() -> None:
+    """Its chain has no reverb and no filter that takes the low end away."""
+    rng = np.random.default_rng(0)
+    chains = [list(production._effects("bass", rng)) for _ in range(60)]
+    shelves = [
+        each for chain in chains for each in chain if isinstance(each, pedalboard.LowShelfFilter)
+    ]
+    assert len(shelves) > 15
+    assert all(shelf.gain_db >= 0 for shelf in shelves)
+    assert not any(isinstance(each, pedalboard.Reverb) for chain in chains for each in chain)
+    others = [list(production._effects("other", rng)) for _ in range(60)]
+    assert any(isinstance(each, pedalboard.Reverb) for chain in others for each in chain)

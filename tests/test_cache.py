@@ -1,19 +1,24 @@
+"""Songs are decoded once, to the bit, by one process; a damaged or outdated cache is rebuilt."""
+
 import json
+import multiprocessing
 import os
 import shutil
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-from conftest import WriteSong
 
 import shared.songs.cache
 from shared.errors import UserError
 from shared.songs.cache import CachedSong, build_cache
-from shared.sound.files import read_audio, read_stem
+from shared.sound.files import Audio, read_audio, read_stem
 from shared.sound.samples import to_int16
 from shared.sources import SOURCES
+from tests.conftest import WriteSong
 
 RATE = 44100
 
@@ -57,15 +62,20 @@ def test_the_middle_of_a_song(one_song: Path) -> None:
     assert np.array_equal(song.middle(0.25), song.read_all((22050 - 11025) // 2, 11025))
     for seconds in (100.0, None):
         assert np.array_equal(song.middle(seconds), song.read_all())
-    with pytest.raises(UserError, match=r"0\.0 seconds.*ask for more"):
-        song.middle(0.0)
+    for seconds in (0.0, 1e-9, -1.0, float("nan")):
+        with pytest.raises(UserError, match=rf"{seconds} seconds.*ask for more"):
+            song.middle(seconds)
 
 
 def test_exact_files_left_behind(one_song: Path) -> None:
     build_cache(one_song)
     folder = one_song / ".cache"
     files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-    assert files == ["stems_44100/train/song.i16", "stems_44100/train/song.json"]
+    assert files == [
+        "stems_44100/.lock",
+        "stems_44100/train/song.i16",
+        "stems_44100/train/song.json",
+    ]
 
 
 def test_reading_segments(one_song: Path) -> None:
@@ -91,7 +101,12 @@ def test_splits(stem_folder: Path, tmp_path: Path) -> None:
     assert [song.name for song in cache.split("train")] == ["one", "two"]
     assert [song.name for song in cache.split("valid")] == ["three"]
     assert [song.name for song in cache.split("test")] == ["four"]
-    assert not (stem_folder / ".cache").exists()
+
+
+def test_a_cache_elsewhere_leaves_the_data_folder_alone(one_song: Path, tmp_path: Path) -> None:
+    song = only(one_song, cache=tmp_path / "cache")
+    assert song.path == tmp_path / "cache" / "stems_44100" / "train" / "song.i16"
+    assert not (one_song / ".cache").exists()
 
 
 def test_second_build_decodes_nothing(one_song: Path, builds: list[Path]) -> None:
@@ -157,7 +172,7 @@ def test_an_interrupted_build_leaves_nothing_that_reads_as_whole(
         with pytest.raises(KeyboardInterrupt):
             build_cache(one_song)
     left = [p.name for p in (one_song / ".cache").rglob("*") if p.is_file()]
-    assert left == ["song.i16"]
+    assert sorted(left) == [".lock", "song.i16"]
     song = only(one_song)
     assert song.num_samples == 11025
     assert song.stems.shape != old.shape
@@ -242,3 +257,43 @@ def test_an_unwritable_cache_is_named(one_song: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         build_cache(one_song, tmp_path / "file" / "cache")
+
+
+def build_slowly(data: Path, ready: Any, log: Path) -> None:
+    """Build a cache at the same moment as the other process; note every stem that is decoded."""
+
+    def slow(path: Path | str) -> Audio:
+        with log.open("a") as file:
+            file.write(f"{Path(path).parent.name}/{Path(path).stem}\n")
+        time.sleep(0.1)  # long enough for the other process to begin
+        return read_audio(path)
+
+    shared.songs.cache.read_audio = slow
+    ready.wait()
+    (song,) = build_cache(data).songs
+    assert song.num_samples == 22050
+
+
+def test_of_two_processes_one_decodes_and_the_other_waits(one_song: Path, tmp_path: Path) -> None:
+    processes = multiprocessing.get_context("spawn")
+    ready = processes.Barrier(2)
+    log = tmp_path / "log"
+    workers = [
+        processes.Process(target=build_slowly, args=(one_song, ready, log)) for _ in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    assert sorted(log.read_text().splitlines()) == sorted(f"song/{source}" for source in SOURCES)
+
+
+def test_a_complete_cache_needs_no_lock(
+    one_song: Path, builds: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be read-only."""
+    build_cache(one_song)
+    monkeypatch.setattr(shared.songs.cache, "file_lock", None)
+    assert only(one_song).num_samples == 22050
+    assert len(builds) == 4

@@ -1,11 +1,16 @@
 """A checkpoint comes back as it was saved, or one sentence says why not."""
 
 import json
+import math
+import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import torch
 
+from shared.config import Range
 from shared.errors import UserError
 from shared.training.checkpoint import (
     FORMAT,
@@ -30,7 +35,7 @@ def edit(run: Path, **changes: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "model.safetensors"])
-def test_round_trip_by_folder_and_by_file(run, name):
+def test_round_trip_by_folder_and_by_file(run: Path, name: str) -> None:
     loaded = load_checkpoint(run / name, "vqvae")
     assert loaded.path == run / "model.safetensors"
     assert loaded.meta["step"] == 7
@@ -41,16 +46,16 @@ def test_round_trip_by_folder_and_by_file(run, name):
         assert torch.equal(loaded.weights[name], tensor)
 
 
-def test_nothing_but_the_two_files_is_left(run):
+def test_nothing_but_the_two_files_is_left(run: Path) -> None:
     assert sorted(p.name for p in run.iterdir()) == ["model.json", "model.safetensors"]
 
 
-def test_weights_that_are_not_contiguous_are_saved_right(tmp_path):
+def test_weights_that_are_not_contiguous_are_saved_right(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "model.safetensors", {"a": WEIGHTS["a"].T}, {"stage": "prior"})
     assert torch.equal(load_checkpoint(tmp_path, "prior").weights["a"], WEIGHTS["a"].T)
 
 
-def test_the_fingerprint_tells_weights_apart():
+def test_the_fingerprint_tells_weights_apart() -> None:
     other = {**WEIGHTS, "b": torch.full((1,), 1 + 1e-6)}
     renamed = {"a": WEIGHTS["a"], "c": WEIGHTS["b"]}
     prints = {fingerprint(w) for w in (WEIGHTS, other, renamed)}
@@ -58,23 +63,23 @@ def test_the_fingerprint_tells_weights_apart():
     assert fingerprint(dict(reversed(WEIGHTS.items()))) in prints
 
 
-def test_nothing_there(tmp_path):
+def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no checkpoint at"):
         load_checkpoint(tmp_path / "nowhere", "vqvae")
 
 
-def test_of_another_stage(run):
+def test_of_another_stage(run: Path) -> None:
     with pytest.raises(UserError, match="of stage 'vqvae', but one of 'prior'"):
         load_checkpoint(run, "prior")
 
 
-def test_without_its_json(run):
+def test_without_its_json(run: Path) -> None:
     (run / "model.json").unlink()
     with pytest.raises(UserError, match=r"has no model\.json beside it"):
         load_checkpoint(run, "vqvae")
 
 
-def test_beside_the_json_of_another(run):
+def test_beside_the_json_of_another(run: Path) -> None:
     other = {**WEIGHTS, "b": 2 * WEIGHTS["b"]}
     save_checkpoint(run / "other.safetensors", other, {"stage": "vqvae"})
     (run / "other.json").replace(run / "model.json")
@@ -82,27 +87,27 @@ def test_beside_the_json_of_another(run):
         load_checkpoint(run, "vqvae")
 
 
-def test_damaged_weights(run):
+def test_damaged_weights(run: Path) -> None:
     file = run / "model.safetensors"
     file.write_bytes(file.read_bytes()[:40])
     with pytest.raises(UserError, match="damaged"):
         load_checkpoint(run, "vqvae")
 
 
-@pytest.mark.parametrize("text", ["{", "\xff", "[]"])
-def test_damaged_json(run, text):
+@pytest.mark.parametrize("text", ["{", "\xff", "[]", '{"format": "1", "stage": "vqvae"}'])
+def test_damaged_json(run: Path, text: str) -> None:
     (run / "model.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match="damaged"):
         load_checkpoint(run, "vqvae")
 
 
-def test_of_a_newer_format(run):
+def test_of_a_newer_format(run: Path) -> None:
     edit(run, format=FORMAT + 1)
     with pytest.raises(UserError, match="newer version"):
         load_checkpoint(run, "vqvae")
 
 
-def test_weights_go_into_a_model_of_their_sizes_only(tmp_path):
+def test_weights_go_into_a_model_of_their_sizes_only(tmp_path: Path) -> None:
     saved, model = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
     weights = {name: tensor.half() for name, tensor in saved.state_dict().items()}
     save_checkpoint(tmp_path / "model.safetensors", weights, {"stage": "prior"})
@@ -111,3 +116,50 @@ def test_weights_go_into_a_model_of_their_sizes_only(tmp_path):
     for other in (torch.nn.Linear(3, 4), torch.nn.Bilinear(3, 2, 2)):
         with pytest.raises(UserError, match="do not fit"):
             load_weights(other, load_checkpoint(tmp_path, "prior"))
+
+
+@dataclass(frozen=True)
+class Sizes:
+    hop: Annotated[int, Range(1, 9)]
+
+
+@pytest.mark.parametrize(
+    ("meta", "message"),
+    [
+        ({}, r"model\.json does not fit this version: there is no 'sizes' in it"),
+        ({"sizes": [3]}, r"model\.json does not fit this version: there is no 'sizes' in it"),
+        ({"sizes": {"hop": 0}}, r"model\.json .*: 'sizes\.hop' must be from 1 to 9, not 0"),
+        ({"sizes": {"hop": 1, "hip": 2}}, r"model\.json .*: there is no setting 'sizes\.hip'"),
+        ({"sizes": {}}, r"model\.json .*: the setting 'sizes\.hop' is missing"),
+    ],
+)
+def test_settings_of_a_checkpoint(tmp_path: Path, meta: dict[str, object], message: str) -> None:
+    save_checkpoint(tmp_path / "good.safetensors", WEIGHTS, {"stage": "s", "sizes": {"hop": 3}})
+    assert load_checkpoint(tmp_path / "good.safetensors", "s").read("sizes", Sizes) == Sizes(3)
+    save_checkpoint(tmp_path / "model.safetensors", WEIGHTS, {"stage": "s", **meta})
+    checkpoint = load_checkpoint(tmp_path, "s")
+    with pytest.raises(UserError, match=message):
+        checkpoint.read("sizes", Sizes)
+
+
+def test_figures_that_json_lacks_become_null(run: Path) -> None:
+    meta = {"stage": "vqvae", "metrics": {"score": math.nan, "sdr": -math.inf, "usage": 1.0}}
+    save_checkpoint(run / "model.safetensors", WEIGHTS, meta)
+    metrics = load_checkpoint(run, "vqvae").meta["metrics"]
+    assert metrics == {"score": None, "sdr": None, "usage": 1.0}
+
+
+def test_both_files_or_neither(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    monkeypatch.setattr("shared.training.checkpoint.write_json", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        save_checkpoint(run / "model.safetensors", {"a": torch.zeros(1)}, {"stage": "vqvae"})
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+@pytest.mark.usefixtures("deadline")
+def test_a_pipe_instead_of_the_json(run: Path) -> None:
+    (run / "model.json").unlink()
+    os.mkfifo(run / "model.json")  # nobody writes to it: opening it would block
+    with pytest.raises(UserError, match=r"has no model\.json beside it"):
+        load_checkpoint(run, "vqvae")

@@ -4,33 +4,11 @@ import numpy as np
 import pytest
 
 from shared.errors import UserError
-from shared.music.chord import Chord, parse_chord
+from shared.music.chord import Chord
 from shared.music.notes import NoteVocabulary
 from stage2_prior.chord_line import allowed_notes, place_chords, read_chord_file
 
 RATE = 22050
-
-
-@pytest.mark.parametrize(
-    ("symbol", "chord"),
-    [
-        ("C", (0, "maj", 0)),
-        ("Am", (9, "min", 9)),
-        ("F#m7", (6, "min7", 6)),
-        ("Bb/D", (10, "maj", 2)),
-        ("Cb", (11, "maj", 11)),
-        ("Em7b5", (4, "hdim7", 4)),
-        ("G7sus4", (7, "sus7", 7)),
-    ],
-)
-def test_chord_symbols(symbol: str, chord: tuple[int, str, int]) -> None:
-    assert parse_chord(symbol) == chord
-
-
-@pytest.mark.parametrize("symbol", ["H", "", "Am/", "c", "Cfoo", "C/x"])
-def test_what_is_no_chord(symbol: str) -> None:
-    with pytest.raises(UserError, match="not a chord"):
-        parse_chord(symbol)
 
 
 def test_a_chord_file(tmp_path: Path) -> None:
@@ -47,9 +25,9 @@ def test_a_chord_file(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("Am\n", "line 1 .* not a time and a chord"),
-        ("0 Am\nx F\n", "'x' is not a time"),
+        ("0 Am\nx F\n", "in line 2 .* 'x' is not a time"),
         ("2 Am\n1 F\n", "line 2 .* not later"),
-        ("0 Q\n", "'Q' is not a chord"),
+        ("0 Am\n\n1 Q\n", "in line 3 .* 'Q' is not a chord"),
         ("9 Am\n", "no chord within"),
     ],
 )
@@ -91,6 +69,30 @@ def test_a_sequence_finds_its_place_in_the_song() -> None:
     assert [c.root for c in placed if 1.5 < c.start < 15] == [9, 5, 9, 5, 9, 5]
     assert placed[0].start == 0
     assert placed[-1].end == 17
+
+
+def test_a_chord_that_is_repeated_starts_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    beats = 0.25 + 0.5 * np.arange(32)
+    chroma = np.zeros((12, 32))
+    chroma[[9, 0, 4]] = 1
+    monkeypatch.setattr("stage2_prior.chord_line._beats_and_chroma", lambda *_: (beats, chroma))
+    placed = place_chords(["Am"], np.zeros((2, 17 * RATE), np.float32), RATE)
+    assert [chord.start for chord in placed] == [0.0, *beats[4::4]]
+    assert [chord.end for chord in placed] == [*beats[4::4], 17.0]
+    assert {(chord.root, chord.quality, chord.bass) for chord in placed} == {(9, "min", 9)}
+
+
+def test_the_length_and_position_of_chords_are_those_that_fit_best(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """C for two beats, G for two, from the second beat on."""
+    beats, chroma = 0.5 * np.arange(33), np.zeros((12, 33))
+    for beat in range(33):
+        chroma[[0, 4, 7] if (beat - 1) // 2 % 2 == 0 else [7, 11, 2], beat] = 1
+    monkeypatch.setattr("stage2_prior.chord_line._beats_and_chroma", lambda *_: (beats, chroma))
+    placed = place_chords(["C", "G"], np.zeros((2, 17 * RATE), np.float32), RATE)
+    assert [chord.root for chord in placed[:4]] == [7, 0, 7, 0]
+    assert [chord.start for chord in placed[:4]] == [0.0, 0.5, 1.5, 2.5]
 
 
 def test_chords_need_beats() -> None:

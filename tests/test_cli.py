@@ -1,4 +1,4 @@
-"""The command line's manners: help, one sentence for a mistake, exit codes, nothing left behind."""
+"""The command line: help, options, one sentence for a mistake, exit codes, nothing half-written."""
 
 import dataclasses
 import inspect
@@ -6,8 +6,11 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,16 +21,23 @@ from typer.testing import CliRunner
 
 import cli
 from shared.codes.codec import CodeFormat
-from shared.config import config_to_dict, load_config
+from shared.codes.editing import CodeEdits
+from shared.config import load_config
+from shared.errors import UserError
+from shared.times import TimeRange
 from shared.training.checkpoint import save_checkpoint
 from stage1_vqvae.codec import load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.evaluate import evaluate_vqvae
 from stage1_vqvae.model import VQVAE
+from stage2_prior.arrange import ArrangeOptions
 from stage2_prior.config import PRESETS as PRIOR_PRESETS
 from stage2_prior.config import PriorConfig
+from stage2_prior.edits import Edits
+from stage2_prior.evaluate import evaluate_prior
 from stage2_prior.model import Prior, prior_metadata
 from stage2_prior.sampling import SamplingSettings
+from stage2_prior.sampling_defaults import SamplingDefaults
 from tests.conftest import WriteSong
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +66,7 @@ def test_help_has_examples_of_the_command(command: tuple[str, ...]) -> None:
     assert sum(f"cli.py {' '.join(command)} " in line for line in examples) >= 2, result.stdout
 
 
+@cache
 def help_of(command: tuple[str, ...]) -> str:
     return CliRunner().invoke(cli.app, [*command, "--help"]).stdout
 
@@ -88,14 +99,191 @@ def test_help_imports_nothing_heavy() -> None:
     assert not loaded & {"torch", "numpy", "librosa", "matplotlib", "scipy", "rich.console"}
 
 
-def test_ctrl_c_ends_with_130_and_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_help_is_whole_sentences() -> None:
+    for command in commands():
+        group: Any = typer.main.get_group(cli.app)
+        for name in command:
+            group = group.commands[name]
+        for parameter in group.params:
+            if parameter.name != "help":
+                assert re.fullmatch(r"[A-Z][^;]+\.", parameter.help), (command, parameter.name)
+
+
+# What Ctrl-C leaves: these commands continue what they began, the others do not.
+
+CONTINUE = "run the same command again to continue"
+ANEW = "the same command starts from the beginning when it is run again"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "function", "advice"),
+    [
+        ("make-dataset --out x", "shared.band.dataset.make_dataset", CONTINUE),
+        ("extract-codes --data x", "stage1_vqvae.extract.extract_codes", CONTINUE),
+        ("train-vqvae --data x", "stage1_vqvae.train.train_vqvae", CONTINUE),
+        ("train-prior --codes x", "stage2_prior.train.train_prior", CONTINUE),
+        ("ablate --data x", "stage1_vqvae.ablate.ablate", CONTINUE),
+        (
+            "train-vqvae --data x --resume never",
+            "stage1_vqvae.train.train_vqvae",
+            "run the same command with --resume auto to continue",
+        ),
+        ("generate-bass --song x", "stage2_prior.arrange.generate_bass", ANEW),
+        ("separate --song x", "stage1_vqvae.separate.separate", ANEW),
+        ("evaluate-vqvae --data x", "stage1_vqvae.evaluate.evaluate_vqvae", ANEW),
+        ("evaluate-prior --codes x", "stage2_prior.evaluate.evaluate_prior", ANEW),
+        ("codes edit x --mute bass --out y", "shared.codes.editing.edit_file", ANEW),
+        ("codes decode x --out y", "shared.codes.decoding.decode_file", ANEW),
+    ],
+)
+def test_ctrl_c_ends_with_130_and_says_how_to_continue(
+    arguments: str, function: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("shared.band.dataset.make_dataset", interrupted)
-    result = CliRunner().invoke(cli.app, ["make-dataset", "--out", "nowhere"])
-    assert result.exit_code == 130
-    assert "run the same command again" in result.stderr
+    monkeypatch.setattr(function, interrupted)
+    monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: None)
+    monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
+    result = CliRunner().invoke(cli.app, arguments.split())
+    assert (result.exit_code, result.stderr) == (130, f"stopped: {advice}\n"), result.exception
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        ("generate-bass --song a.wav --song b.wav", "--song"),
+        ("generate-bass --song a.wav --out a --seed 1 --out b", "--out"),
+        ("generate-bass --song=a.wav --codec a --codec=b", "--codec"),
+        ("generate-bass --song a.wav --prior a --prior a", "--prior"),
+        ("generate-bass --song a.wav --remove-bass --leave-bass", "--remove-bass"),
+        ("evaluate-prior --codes a --seed 1 --seed 2", "--seed"),
+        ("separate --song a.wav --song a.wav", "--song"),
+        ("train-vqvae --data a --preset tiny --preset paper", "--preset"),
+        ("codes decode a --out b --out c", "--out"),
+    ],
+)
+def test_a_repeated_option_is_refused(arguments: str, option: str) -> None:
+    result = CliRunner().invoke(cli.app, arguments.split())
+    assert result.exit_code == 2
+    assert result.stderr == f"error: {option} is given more than once: give it once\n"
+
+
+def untuned_prior(*_: object) -> SimpleNamespace:
+    """A prior of which only the settings matter, none of them the code's own default."""
+    return SimpleNamespace(sampling=SamplingDefaults(0.5, 0.6, 5, 0.9, 0.1, 4.0, 5.0))
+
+
+def settings_given(
+    monkeypatch: pytest.MonkeyPatch, arguments: str, function: str
+) -> SamplingSettings:
+    """The settings with which a command calls its function."""
+    given: list[SamplingSettings] = []
+
+    def record(*values: object) -> None:
+        given.extend(value for value in values if isinstance(value, SamplingSettings))
+        raise UserError("enough")
+
+    monkeypatch.setattr(function, record)
+    monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: None)
+    monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
+    assert CliRunner().invoke(cli.app, arguments.split()).stderr == "error: enough\n"
+    (settings,) = given
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("command", "function"),
+    [
+        ("generate-bass --song x", "stage2_prior.arrange.generate_bass"),
+        ("evaluate-prior --codes x", "stage2_prior.evaluate.evaluate_prior"),
+    ],
+)
+def test_sampling_is_as_the_prior_says_unless_options_say_otherwise(
+    command: str, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned: dict[str, Any] = {
+        "temperature": 0.5,
+        "note_temperature": 0.6,
+        "top_k": 5,
+        "top_p": 0.9,
+        "min_p": 0.1,
+        "guidance": 4.0,
+        "note_guidance": 5.0,
+    }
+    assert settings_given(monkeypatch, command, function) == SamplingSettings(**tuned)
+    options = (
+        "--temperature 0 --note-temperature 0.1 --top-k 0 --top-p 0.2 --min-p 0.3 --guidance 0 "
+        "--note-guidance 1 --guide drums=2 --guide vocals=-0.5 --seed 7 --candidates 3"
+    )
+    assert settings_given(monkeypatch, f"{command} {options}", function) == SamplingSettings(
+        temperature=0.0,
+        note_temperature=0.1,
+        top_k=0,
+        top_p=0.2,
+        min_p=0.3,
+        guidance=0.0,
+        note_guidance=1.0,
+        source_guidance={"drums": 2.0, "vocals": -0.5},
+        seed=7,
+        candidates=3,
+    )
+    one = settings_given(monkeypatch, f"{command} --guidance 2", function)
+    assert one == SamplingSettings(**(tuned | {"guidance": 2.0}))
+
+
+def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, tuple[object, ...]] = {}
+
+    def recorder(name: str) -> Callable[..., None]:
+        def record(*values: object) -> None:
+            given[name] = values
+            raise UserError("enough")
+
+        return record
+
+    for function in (
+        "stage1_vqvae.separate.separate",
+        "stage2_prior.arrange.generate_bass",
+        "shared.codes.editing.edit_file",
+        "shared.codes.decoding.decode_file",
+    ):
+        monkeypatch.setattr(function, recorder(function.rpartition(".")[2]))
+    monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda path, device: (path, device))
+    monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
+    for arguments in (
+        "separate --song x.wav --sources bass,drums --no-mask --codec c --device cpu",
+        "generate-bass --song x.wav --keep 0:10-0:20 --keep 30-40 --prompt p --style s "
+        "--leave-bass",
+        "codes edit f --out o --mute bass --mute drums --replace vocals=v --splice 1-2 --donor d "
+        "--at 3 --shift 0.5 --within 4-5 --sources bass,other",
+        "codes decode f --out o --view alone --sources bass",
+    ):
+        result = CliRunner().invoke(cli.app, arguments.split())
+        assert result.stderr == "error: enough\n", (arguments, result.output, result.exception)
+    codec = (Path("c"), "cpu")
+    assert given["separate"] == (Path("x.wav"), Path("stems"), codec, ["bass", "drums"], False)
+    assert given["generate_bass"][:2] == (Path("x.wav"), Path("new_bass"))
+    assert given["generate_bass"][5] == ArrangeOptions(
+        remove_bass=False,
+        edits=Edits(keep=(TimeRange(10, 20), TimeRange(30, 40)), prompt=Path("p"), style=Path("s")),
+    )
+    assert given["edit_file"][:3] == (
+        Path("f"),
+        Path("o"),
+        CodeEdits(
+            mute=["bass", "drums"],
+            replace=["vocals=v"],
+            splice="1-2",
+            donor=Path("d"),
+            at="3",
+            shift=0.5,
+            within="4-5",
+            sources=["bass", "other"],
+        ),
+    )
+    default = (None, "auto")
+    assert given["decode_file"] == (Path("f"), Path("o"), default, "alone", ["bass"])
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,19 +305,25 @@ def test_semitones(text: str, expected: list[int]) -> None:
     assert list(cli._semitones(text)) == expected
 
 
-@pytest.mark.parametrize("command", [cli.generate_bass, cli.evaluate_prior])
-def test_the_defaults_are_those_of_the_python_api(command: Callable[..., None]) -> None:
-    parameters = inspect.signature(command).parameters
-    for field in dataclasses.fields(SamplingSettings):
-        if field.name != "source_guidance":
-            assert parameters[field.name].default == field.default, field.name
+def test_the_defaults_are_those_of_the_python_api() -> None:
+    """Those that a prior's checkpoint does not hold."""
+    for name in ("seed", "candidates"):
+        assert getattr(cli.Sampling(), name) == getattr(SamplingSettings(), name)
 
 
-def test_evaluation_writes_to_one_place_by_default() -> None:
-    command, function = (
-        inspect.signature(f).parameters["out"].default for f in (cli.evaluate_vqvae, evaluate_vqvae)
-    )
-    assert command == function
+@pytest.mark.parametrize(
+    ("command", "function", "names"),
+    [
+        (cli.evaluate_vqvae, evaluate_vqvae, ("out", "split")),
+        (cli.evaluate_prior, evaluate_prior, ("split", "songs", "seconds")),
+    ],
+)
+def test_evaluations_have_one_set_of_defaults(
+    command: Callable[..., None], function: Callable[..., object], names: Sequence[str]
+) -> None:
+    defaults = [inspect.signature(each).parameters for each in (command, function)]
+    for name in names:
+        assert defaults[0][name].default == defaults[1][name].default
 
 
 # Bad input: one sentence that names the culprit, exit code 2, nothing in --out.
@@ -145,7 +339,7 @@ def write_codec(folder: Path, seed: int) -> Path:
     config = load_config(VQVAEConfig, PRESETS, "tiny")
     torch.manual_seed(seed)
     weights = VQVAE(config.model).state_dict()
-    meta = {"stage": "vqvae", "config": config_to_dict(config)}
+    meta = {"stage": "vqvae", "config": dataclasses.asdict(config)}
     save_checkpoint(folder / "model.safetensors", weights, meta)
     return folder
 
@@ -238,7 +432,7 @@ def test_generation_that_cannot_be_is_refused(tmp_path: Path, codec: Path, prior
         mentions="codes.*were made by the codec",
     )
     for options, mentions in {
-        ("--temperature", "-1"): "temperature must not be negative",
+        ("--temperature", "-1"): "the temperature is -1.0, but it must be",
         ("--guide", "drums"): "write it as drums=2",
         ("--guide", "piano=2"): "no source 'piano'",
         ("--redo", "later"): "write it as 0:30-0:45",
@@ -253,12 +447,21 @@ def test_generation_that_cannot_be_is_refused(tmp_path: Path, codec: Path, prior
     ("options", "mentions"),
     [
         ((), "nothing to edit: give --mute"),
-        (("--mute", "bass", "--within", "0:01-0:02"), "--within .* without --shift:"),
-        (("--splice", "0:01-0:02", "--within", "0:01-0:02"), "--within .* without --shift:"),
-        (("--mute", "bass", "--at", "0:01"), "--at .* without --splice:"),
-        (("--shift", "0.5", "--donor", "other"), "--donor .* without --splice:"),
-        (("--mute", "bass", "--sources", "drums"), "--sources .* without --splice or --shift:"),
-        (("--replace", "bass=x", "--sources", "bass"), "--sources .* without --splice or --shift:"),
+        (("--mute", "bass", "--within", "0:01-0:02"), "--within has no effect without --shift:"),
+        (
+            ("--splice", "0:01-0:02", "--within", "0:01-0:02"),
+            "--within has no effect without --shift:",
+        ),
+        (("--mute", "bass", "--at", "0:01"), "--at has no effect without --splice:"),
+        (("--shift", "0.5", "--donor", "other"), "--donor has no effect without --splice:"),
+        (
+            ("--mute", "bass", "--sources", "drums"),
+            "--sources has no effect without --splice or --shift:",
+        ),
+        (
+            ("--replace", "bass=x", "--sources", "bass"),
+            "--sources has no effect without --splice or --shift:",
+        ),
     ],
     ids=" ".join,
 )
@@ -327,8 +530,8 @@ def test_an_output_that_cannot_be_written_is_refused(
 def test_wrong_settings_are_refused(tmp_path: Path, stem_folder: Path) -> None:
     for option, mentions in {
         "train.stepz=3": "did you mean 'train.steps'",
-        "train.steps=many": "'train.steps' must be of type int",
-        "train.steps=0": "'train.steps' must be at least 1",
+        "train.steps=many": "'train.steps' must be a whole number, not 'many'",
+        "train.steps=0": "'train.steps' must be from 1 to 1000000000, not 0",
         "steps": "section.key=value",
     }.items():
         refuse(*train(stem_folder), "--set", option, out=tmp_path / "run", mentions=mentions)
@@ -367,7 +570,7 @@ def test_a_data_set_of_dropped_midi_files_only_is_refused(tmp_path: Path) -> Non
     assert [re.sub(r".*/", "", drop).partition(": ")[0] for drop in drops] == ["a.mid", "b.mid"]
     assert re.match(r"error: no song was written to .*out: all 2 were dropped", mistake)
     assert not result.stdout
-    assert files(out) == []
+    assert [file.name for file in files(out)] == ["dataset.json"]  # a later run may replace it
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,26 @@
 """The codec: chunked coding equals whole coding, lengths are exact, wrong codes are refused."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from shared.config import config_to_dict, load_config
+from shared.config import load_config
 from shared.errors import UserError
 from shared.sources import BASS, SOURCES
 from shared.training.checkpoint import save_checkpoint
-from stage1_vqvae.codec import VQVAECodec, load_codec
+from stage1_vqvae.codec import SHIPPED, BassRemoval, VQVAECodec, load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage1_vqvae.quantizer import Softness
 
 CHUNK = 12  # frames
 HOP = 64
-# Lengths around a frame's and a chunk's edges; blocks lie between frames, so decoding has its own edges.
+# Lengths around the edges of frames and of chunks. Decoding has edges of its own, because a block
+# of samples lies between two frames.
 LENGTHS = sorted(
     {1, 2, HOP - 1, HOP, HOP + 1, 777}
     | {
@@ -38,18 +41,18 @@ def config() -> VQVAEConfig:
 
 
 @pytest.fixture(scope="module")
-def model(config) -> VQVAE:
+def model(config: VQVAEConfig) -> VQVAE:
     torch.manual_seed(0)
     return VQVAE(config.model)
 
 
 @pytest.fixture(scope="module")
-def whole(model, config) -> VQVAECodec:
+def whole(model: VQVAE, config: VQVAEConfig) -> VQVAECodec:
     return VQVAECodec(model, config, "test", chunk_frames=10**6)
 
 
 @pytest.fixture(scope="module")
-def chunked(model, config) -> VQVAECodec:
+def chunked(model: VQVAE, config: VQVAEConfig) -> VQVAECodec:
     return VQVAECodec(model, config, "test", chunk_frames=CHUNK)
 
 
@@ -58,7 +61,7 @@ def song(num_samples: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("num_samples", LENGTHS)
-def test_chunked_equals_whole(whole, chunked, num_samples):
+def test_chunked_equals_whole(whole: VQVAECodec, chunked: VQVAECodec, num_samples: int) -> None:
     codes = whole.encode(song(num_samples))
     assert codes.dtype == np.uint16
     assert codes.shape == (4, whole.num_codebooks, whole.num_frames(num_samples))
@@ -71,8 +74,10 @@ def test_chunked_equals_whole(whole, chunked, num_samples):
 
 
 @pytest.mark.parametrize("num_samples", [HOP, 777])
-def test_inference_is_the_models_hard_forward(model, whole, num_samples):
-    """Evaluation output = decode(codes), exactly what the last phase of training optimises."""
+def test_inference_is_the_models_hard_forward(
+    model: VQVAE, whole: VQVAECodec, num_samples: int
+) -> None:
+    """Decoding codes gives exactly the sound that the last phase of training optimises."""
     mixture = torch.from_numpy(song(num_samples))[None]
     only_bass = torch.eye(4)[BASS][None]
     with torch.no_grad():
@@ -86,14 +91,14 @@ def test_inference_is_the_models_hard_forward(model, whole, num_samples):
     )
 
 
-def test_decoding_all_is_decoding_every_source_named(whole):
+def test_decoding_all_is_decoding_every_source_named(whole: VQVAECodec) -> None:
     codes = whole.encode(song(777))
     np.testing.assert_array_equal(
         whole.decode(codes, 777), whole.decode(codes, 777, tuple(reversed(SOURCES)))
     )
 
 
-def test_every_sources_codes_are_heard(whole):
+def test_the_codes_of_every_source_change_the_sound(whole: VQVAECodec) -> None:
     codes = whole.encode(song(777))
     everything = whole.decode(codes, 777)
     for source in range(len(SOURCES)):
@@ -104,7 +109,7 @@ def test_every_sources_codes_are_heard(whole):
         assert np.abs(muted - everything).max() > 1e-4
 
 
-def test_a_source_left_out_is_not_heard(whole):
+def test_a_source_left_out_does_not_change_the_sound(whole: VQVAECodec) -> None:
     codes = whole.encode(song(777))
     changed = codes.copy()
     changed[BASS] = 0
@@ -115,27 +120,29 @@ def test_a_source_left_out_is_not_heard(whole):
 @pytest.mark.parametrize(
     "shape", [(3, 2, 3), (4, 1, 3), (4, 2, 2), (4, 2, 4), (4, 2)], ids=lambda s: str(list(s))
 )
-def test_codes_of_another_shape_are_refused(whole, shape):
+def test_codes_of_another_shape_are_refused(whole: VQVAECodec, shape: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match=r"codes are \[.*needs \[4, 2, 3\]"):
         whole.decode(np.zeros(shape, np.uint16), 2 * HOP)
 
 
 @pytest.mark.parametrize(("code", "dtype"), [(8, np.uint16), (-1, np.int64)])
-def test_codes_out_of_range_are_refused(whole, code, dtype):
-    codes = np.zeros((4, 2, 3), dtype)
+def test_codes_out_of_range_are_refused(whole: VQVAECodec, code: int, dtype: type) -> None:
+    codes: np.ndarray = np.zeros((4, 2, 3), dtype)
     codes[2, 1, 1] = code
     with pytest.raises(UserError, match=f"a code is {code}"):
         whole.decode(codes, 2 * HOP)
 
 
-def test_an_unknown_source_is_refused(whole):
-    with pytest.raises(UserError, match="no source 'guitar': choose of vocals, bass"):
+def test_an_unknown_source_is_refused(whole: VQVAECodec) -> None:
+    with pytest.raises(UserError, match="no source 'guitar': choose from vocals, bass"):
         whole.decode(np.zeros((4, 2, 3), np.uint16), 2 * HOP, ["bass", "guitar"])
 
 
-def test_load_codec_reads_what_training_saves(model, config, whole, tmp_path):
+def test_load_codec_reads_what_training_saves(
+    model: VQVAE, config: VQVAEConfig, whole: VQVAECodec, tmp_path: Path
+) -> None:
     halves = {name: tensor.half() for name, tensor in model.state_dict().items()}
-    meta = {"stage": "vqvae", "config": config_to_dict(config)}
+    meta = {"stage": "vqvae", "config": asdict(config)}
     save_checkpoint(tmp_path / "model.safetensors", halves, meta)
     codec = load_codec(tmp_path, "cpu")
     assert (codec.sample_rate, codec.hop, codec.sources) == (44100, HOP, SOURCES)
@@ -144,5 +151,53 @@ def test_load_codec_reads_what_training_saves(model, config, whole, tmp_path):
     assert len(codec.fingerprint) == 16
     codes = whole.encode(song(5000))
     agreement = (codec.encode(song(5000)) == codes).mean()
-    assert agreement > 0.98  # but for what half precision rounds
+    assert agreement > 0.98  # half precision rounds the weights
     np.testing.assert_allclose(codec.decode(codes, 5000), whole.decode(codes, 5000), atol=1e-3)
+
+
+def write_checkpoint(path: Path, model: VQVAE, config: VQVAEConfig, **entries: object) -> Path:
+    meta = {"stage": "vqvae", "config": asdict(config), **entries}
+    save_checkpoint(path, model.state_dict(), meta)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ({"bass_removal": {"audible_bass": 0.3}}, 0.3),
+        ({"bass_removal": {}}, BassRemoval.audible_bass),
+        ({}, BassRemoval.audible_bass),
+    ],
+)
+def test_the_level_of_an_audible_bass_travels_with_a_checkpoint(
+    entries: dict[str, object],
+    expected: float,
+    model: VQVAE,
+    config: VQVAEConfig,
+    tmp_path: Path,
+) -> None:
+    path = write_checkpoint(tmp_path / "m.safetensors", model, config, **entries)
+    assert load_codec(path).audible_bass == expected
+
+
+@pytest.mark.parametrize(
+    ("removal", "message"),
+    [
+        ({"audible_bass": -0.1}, r"m\.json .*'bass_removal\.audible_bass' must be from 0 to 1"),
+        ({"audible_bass": "loud"}, r"m\.json .*'bass_removal\.audible_bass' must be a finite"),
+        ({"audible": 0.1}, r"m\.json .*no setting 'bass_removal\.audible'"),
+        (0.18, r"m\.json .*'bass_removal'"),
+    ],
+)
+def test_a_wrong_level_of_an_audible_bass_is_refused(
+    removal: object, message: str, model: VQVAE, config: VQVAEConfig, tmp_path: Path
+) -> None:
+    path = write_checkpoint(tmp_path / "m.safetensors", model, config, bass_removal=removal)
+    with pytest.raises(UserError, match=message):
+        load_codec(path)
+
+
+def test_the_shipped_codec_says_when_a_bass_is_audible() -> None:
+    assert json.loads(SHIPPED.with_suffix(".json").read_text())["bass_removal"] == {
+        "audible_bass": 0.18
+    }

@@ -1,28 +1,24 @@
-"""The codes file: what goes in comes out, and what does not fit is refused in a sentence."""
+"""The codes file and the manifest: what is written is read again, the rest is refused."""
 
 import dataclasses
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from shared.codes.codec import CodeFormat
+from shared.codes.decoding import decode_file
 from shared.codes.manifest import Manifest, read_manifest, require_format, write_manifest
 from shared.codes.song_codes import FORMAT, SongCodes, require_codec, require_fingerprint
 from shared.errors import UserError
+from shared.music.notes import NoteVocabulary
 from shared.sources import SOURCES
-
-
-class ToyCodec:
-    """A codec by shape only."""
-
-    sample_rate, hop, sources, num_codebooks, cardinality = 100, 10, SOURCES, 2, 8
-    fingerprint = "toy-1"
-
-    def num_frames(self, num_samples: int) -> int:
-        return -(-num_samples // self.hop)
+from tests.toy_codec import ToyCodec
 
 
 @pytest.fixture
@@ -34,7 +30,7 @@ def song() -> SongCodes:
         sources=SOURCES,
         sample_rate=100,
         hop=10,
-        num_samples=65,
+        num_samples=60,
         fingerprint="toy-1",
         gain=0.5,
         rms=dict.fromkeys(SOURCES, 0.1),
@@ -48,7 +44,7 @@ def song() -> SongCodes:
     )
 
 
-def test_a_saved_song_comes_back(song, tmp_path):
+def test_a_saved_song_comes_back(song: SongCodes, tmp_path: Path) -> None:
     path = tmp_path / "song.codes.safetensors"
     song.save(path)
     loaded = SongCodes.load(path)
@@ -66,14 +62,14 @@ def test_a_saved_song_comes_back(song, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_slice_is_saved_in_its_own_order(song, tmp_path):
+def test_a_slice_is_saved_in_its_own_order(song: SongCodes, tmp_path: Path) -> None:
     reversed_views = {name: codes[:, ::-1] for name, codes in song.views.items()}
     dataclasses.replace(song, views=reversed_views).save(tmp_path / "r.codes.safetensors")
     loaded = SongCodes.load(tmp_path / "r.codes.safetensors")
     np.testing.assert_array_equal(loaded.view("alone"), song.view("alone")[:, ::-1])
 
 
-def test_notes_may_be_unknown(song, tmp_path):
+def test_notes_may_be_unknown(song: SongCodes, tmp_path: Path) -> None:
     unknown = dataclasses.replace(song, notes=None, note_confidence=None, song=None)
     unknown.save(tmp_path / "u.codes.safetensors")
     loaded = SongCodes.load(tmp_path / "u.codes.safetensors")
@@ -81,7 +77,7 @@ def test_notes_may_be_unknown(song, tmp_path):
     assert loaded.song is None
 
 
-def test_readable_without_this_project(song, tmp_path):
+def test_readable_without_this_project(song: SongCodes, tmp_path: Path) -> None:
     """The lines docs/codes.md gives."""
     song.save(tmp_path / "song.codes.safetensors")
     with safe_open(tmp_path / "song.codes.safetensors", framework="numpy") as file:
@@ -91,14 +87,15 @@ def test_readable_without_this_project(song, tmp_path):
     np.testing.assert_array_equal(bass, song.view("alone")[1])
 
 
-def test_sizes_and_rates(song):
+def test_sizes_and_rates(song: SongCodes) -> None:
     assert song.frame_rate == 10.0
+    assert song.duration == 0.6
     assert song.num_frames == 7
     assert song.num_codebooks == 2
     assert song.source_index("bass") == 1
 
 
-def test_unknown_view_and_source_are_named(song):
+def test_unknown_view_and_source_are_named(song: SongCodes) -> None:
     with pytest.raises(UserError, match=r"no view 'solo'.*accompaniment"):
         song.view("solo")
     with pytest.raises(UserError, match=r"no source 'guitar'.*vocals"):
@@ -112,16 +109,35 @@ def test_unknown_view_and_source_are_named(song):
         ({"views": {"solo": np.zeros((4, 2, 7), np.uint16)}}, "views are"),
         ({"views": {"alone": np.zeros((4, 2, 7), np.int64)}}, "int64"),
         ({"views": {"alone": np.zeros((3, 2, 7), np.uint16)}}, "3 sources"),
+        ({"views": {"alone": np.zeros((4, 2, 0), np.uint16)}}, "no axis of length 0"),
         ({"notes": np.zeros(6, np.uint8)}, "'notes' is"),
         ({"notes": None}, "come together"),
+        ({"notes": np.full(7, NoteVocabulary.size, np.uint8)}, "'notes' hold 97, expected .* 97"),
+        ({"note_confidence": np.full(7, 1.01, np.float32)}, "outside 0 to 1"),
+        ({"note_confidence": np.full(7, -0.01, np.float32)}, "outside 0 to 1"),
+        ({"note_confidence": np.full(7, np.nan, np.float32)}, "outside 0 to 1"),
+        ({"track": None}, "'track' is None, expected a text"),
+        ({"fingerprint": 3}, "'fingerprint' is 3, expected a text"),
+        ({"sample_rate": 44100.0}, "'sample_rate' is 44100.0, expected a whole number above 0"),
+        ({"hop": 0}, "'hop' is 0, expected a whole number above 0"),
+        ({"num_samples": -5}, "'num_samples' is -5"),
+        ({"sources": ("bass", "bass", "drums", "other")}, "expected different names"),
+        ({"gain": 0.0}, "'gain' is 0.0, expected a finite number above 0"),
+        ({"gain": float("nan")}, "'gain' is nan"),
+        ({"gain": "1"}, "'gain' is '1'"),
+        ({"rms": {"bass": 0.1}}, "'rms' is .*, expected a level of 0 or more per source"),
+        ({"rms": dict.fromkeys(SOURCES, -1.0)}, "'rms' is"),
+        ({"rms": None}, "'rms' is None"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(song, change, message):
+def test_values_that_do_not_fit_are_refused(
+    song: SongCodes, change: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(song, **change)
 
 
-def test_what_is_not_a_codes_file_is_refused(song, tmp_path):
+def test_what_is_not_a_codes_file_is_refused(song: SongCodes, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no codes file"):
         SongCodes.load(tmp_path / "missing.codes.safetensors")
 
@@ -147,7 +163,37 @@ def test_what_is_not_a_codes_file_is_refused(song, tmp_path):
         SongCodes.load(cut)
 
 
-def test_a_manifest_comes_back(tmp_path):
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("[]", "is damaged"),
+        ('"song"', "is damaged"),
+        ("{}", "it has no 'sources'"),
+        ("[" * 100_000, "is damaged"),
+        ({"hop": None}, "'hop' is None, expected a whole number"),
+        ({"colour": "blue"}, "colour"),
+        ({"song": {"tempo": "fast"}}, "'tempo' in its song facts is \"fast\""),
+        ({"song": {"chords": 3}}, "'chords' in its song facts is 3"),
+        ({"song": []}, "its song facts is \\[\\]"),
+    ],
+)
+def test_a_damaged_header_is_refused_in_one_sentence(
+    song: SongCodes, tmp_path: Path, header: str | dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "song.codes.safetensors"
+    song.save(path)
+    with safe_open(path, framework="numpy") as file:
+        written = json.loads(file.metadata()["header"])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    text = header if isinstance(header, str) else json.dumps(written | header)
+    save_file(arrays, path, {"format": FORMAT, "header": text})
+    with pytest.raises(UserError, match=message) as caught:
+        SongCodes.load(path)
+    assert str(caught.value).startswith(f"codes file {path} is damaged (")
+    assert str(caught.value).endswith("): extract it again")
+
+
+def test_a_manifest_comes_back(tmp_path: Path) -> None:
     format = CodeFormat.of(ToyCodec())
     files = tuple(tmp_path / split / "song.codes.safetensors" for split in ("test", "train"))
     path = write_manifest(tmp_path, format, files[::-1])
@@ -164,18 +210,35 @@ def test_a_manifest_comes_back(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "1", '"files"', "{}", '{"files": []}', '{"files": 1}'])
-def test_a_damaged_manifest_is_refused(text, tmp_path):
+def test_a_damaged_manifest_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(UserError, match=r"manifest\.json is damaged .*: remove it and run extract"):
         read_manifest(tmp_path)
 
 
-def test_a_folder_without_a_manifest_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cardinality": 0}, "'cardinality' must be from 1 to 65536, not 0"),
+        ({"hop": -10}, "'hop' must be from 1"),
+        ({"codebooks": 2.5}, "'codebooks' must be a whole number"),
+        ({"sources": "bass"}, "'sources' must be a list"),
+        ({"fingerprint": None}, "'fingerprint' must be a text"),
+    ],
+)
+def test_a_manifest_is_checked(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = write_manifest(tmp_path, CodeFormat.of(ToyCodec()), [])
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=rf"manifest\.json is damaged \({message}.*run extract"):
+        read_manifest(tmp_path)
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no .*manifest\.json: make .* with extract-codes"):
         read_manifest(tmp_path)
 
 
-def test_songs_must_fit_the_manifest(song):
+def test_songs_must_fit_the_manifest(song: SongCodes) -> None:
     format = CodeFormat.of(ToyCodec())
     assert format.frame_rate == song.frame_rate
     require_format(song, format)
@@ -185,16 +248,45 @@ def test_songs_must_fit_the_manifest(song):
         require_format(song, dataclasses.replace(format, cardinality=4))
 
 
-def test_another_codecs_codes_are_refused_by_name():
+def test_another_codecs_codes_are_refused_by_name() -> None:
     require_fingerprint("toy-1", "toy-1")
     with pytest.raises(UserError, match=r"codec checkpoint toy-1.*is toy-2"):
         require_fingerprint("toy-1", "toy-2")
 
 
-def test_codes_must_fit_the_codec(song):
+def test_codes_must_fit_the_codec(song: SongCodes) -> None:
+    with pytest.raises(
+        UserError, match=r"have 20 samples per frame at 100 Hz, but .* has 10 at 100"
+    ):
+        require_codec(dataclasses.replace(song, hop=20), ToyCodec())
     require_codec(song, ToyCodec())
     with pytest.raises(UserError, match="shape"):
-        require_codec(dataclasses.replace(song, num_samples=85), ToyCodec())
+        require_codec(dataclasses.replace(song, num_samples=80), ToyCodec())
     song.view("alone")[0, 0, 0] = 8
     with pytest.raises(UserError, match="hold 8, but a codebook has entries 0 to 7"):
         require_codec(song, ToyCodec())
+
+
+def test_codes_are_decoded_at_the_level_of_the_song(song: SongCodes, tmp_path: Path) -> None:
+    file, out = tmp_path / "song.codes.safetensors", tmp_path / "out" / "song.wav"
+    song.save(file)
+    decode_file(file, out, ToyCodec(), "alone", ["bass"])
+    samples, rate = soundfile.read(out, always_2d=True)
+    assert (rate, samples.shape) == (100, (60, 2))
+    codes = np.repeat(song.view("alone")[1, 0], 10)[:60]
+    expected = codes / 32 / 0.5  # the song was encoded at half its level
+    np.testing.assert_allclose(samples, np.stack([expected, expected], axis=1), atol=2e-5)
+
+    decode_file(file, out, ToyCodec())
+    codes = np.repeat(song.view("mixture")[:, 0].sum(0), 10)[:60]
+    assert codes.max() > 16  # beyond full scale
+    samples, _ = soundfile.read(out, always_2d=True)
+    np.testing.assert_allclose(samples[:, 0], codes / codes.max(), atol=5e-5)
+
+
+def test_codes_of_another_codec_are_not_decoded(song: SongCodes, tmp_path: Path) -> None:
+    file, out = tmp_path / "song.codes.safetensors", tmp_path / "song.wav"
+    dataclasses.replace(song, fingerprint="toy-2").save(file)
+    with pytest.raises(UserError, match=r"codec checkpoint toy-2.*in use is toy-1"):
+        decode_file(file, out, ToyCodec())
+    assert not out.exists()

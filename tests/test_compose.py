@@ -1,5 +1,6 @@
 """The composer: what its language says, and what holds for every song it writes."""
 
+import hashlib
 import json
 from bisect import bisect_right
 from dataclasses import replace
@@ -22,6 +23,7 @@ from shared.band.style import Style, find_style, styles
 from shared.band.timeline import Event, Span, Timeline
 from shared.errors import UserError
 from shared.music.chord import Chord
+from shared.music.notes import Note
 from shared.sources import SOURCES
 
 
@@ -47,7 +49,7 @@ def _chord_at(score: Score, time: float) -> Chord:
 # The languages
 
 
-def test_pattern_steps_and_holds():
+def test_pattern_steps_and_holds() -> None:
     pattern = parse_pattern("x-.X|--o.", 2)
     assert pattern.beats == 4
     assert pattern.steps == (Step(0.0, 1.0, "x"), Step(1.5, 1.5, "X"), Step(3.0, 0.5, "o"))
@@ -70,19 +72,12 @@ def test_pattern_steps_and_holds():
         ("i", "phrygian", "power", (0, "power", 0)),
     ],
 )
-def test_numerals(token, mode, colour, expected):
+def test_numerals(token: str, mode: str, colour: str, expected: tuple[int, str, int]) -> None:
     chord = read_numeral(token, mode, colour)
     assert (chord.root, chord.quality, chord.bass) == expected
 
 
-def test_chord_symbol_and_tones():
-    assert Chord(0, 1, 9, "min7", 7).symbol == "Am7/G"
-    assert Chord(0, 1, 4, "maj", 8).symbol == "E/G#"
-    assert Chord(0, 1, 9, "min7", 7).pitch_classes == (9, 0, 4, 7)
-    assert Chord(0, 1, 5, "maj", 7).pitch_classes == (5, 9, 0, 7)
-
-
-def test_walks_and_spice_stay_readable():
+def test_walks_and_spice_stay_readable() -> None:
     rng = np.random.default_rng(0)
     for mode in MODES:
         for _ in range(50):
@@ -112,23 +107,23 @@ def _bass(text: str, timeline: Timeline, bars: int, beats: int = 4) -> list[Even
     return bass_line(rng, plan, pattern, timeline, 0.0, float(bars * beats), beats)
 
 
-def test_bass_pattern_follows_the_chords():
+def test_bass_pattern_follows_the_chords() -> None:
     events = _bass("R---5---8---a---", _timeline("I | IV"), 2)
     # C G C, E into F; F C F, and F again where nothing follows.
     assert [event.pitch for event in events] == [36, 43, 48, 28, 29, 36, 41, 29]
 
 
-def test_bass_sixth_belongs_to_major_chords():
+def test_bass_sixth_belongs_to_major_chords() -> None:
     events = _bass("R---3---5---6---", _timeline("V7 | ii"), 2)
     assert [event.pitch for event in events] == [31, 35, 38, 40, 38, 41, 45, 45]
 
 
-def test_bass_restrikes_where_the_chord_changes():
+def test_bass_restrikes_where_the_chord_changes() -> None:
     events = _bass("R---------------", _timeline("I V | V^3"), 2)
     assert [(event.beat, event.pitch % 12) for event in events] == [(0, 0), (2, 7), (4, 11)]
 
 
-def test_anticipated_bass_states_the_next_chord():
+def test_anticipated_bass_states_the_next_chord() -> None:
     events = _bass("------v-----n---", _timeline("I | IV"), 2)
     assert [(event.beat, event.pitch % 12) for event in events][:4] == [
         (0, 0), (1.5, 7), (3, 5), (5.5, 0),
@@ -136,7 +131,7 @@ def test_anticipated_bass_states_the_next_chord():
     assert events[2].length == 2.5
 
 
-def test_walking_bass_leads_by_step():
+def test_walking_bass_leads_by_step() -> None:
     timeline = _timeline("I | IV | V | I")
     events = _bass("walk", timeline, 4)
     assert len(events) == 16
@@ -145,7 +140,7 @@ def test_walking_bass_leads_by_step():
         assert abs(events[4 * bar + 3].pitch - events[4 * bar + 4].pitch) <= 2
 
 
-def test_voicings_hold_root_and_third_and_move_little():
+def test_voicings_hold_root_and_third_and_move_little() -> None:
     plan = CompPlan("hold", "close", 60, 3, 1.0, False, 0.0, Pattern(4, ()))
     previous: tuple[int, ...] = ()
     for numeral in ("I", "vi", "IV", "V7"):
@@ -157,14 +152,51 @@ def test_voicings_hold_root_and_third_and_move_little():
         previous = stack
 
 
-def test_swing_gives_the_first_half_more_time():
+def test_swing_gives_the_first_half_more_time() -> None:
     clock = Clock(60.0, 2 / 3)
     assert [clock.seconds(beat) for beat in (0, 0.5, 1, 1.25)] == pytest.approx(
         [0, 2 / 3, 1, 4 / 3], abs=1e-6
     )
 
 
-def test_slides_are_brief_and_land_on_the_note():
+def played(
+    *events: Event, humanise: float = 0.0, drag: float = 0.0, monophonic: bool = False
+) -> tuple[Note, ...]:
+    rng = np.random.default_rng(0)
+    return perform(rng, Clock(120.0), list(events), humanise, drag, monophonic)[0]
+
+
+def test_without_human_timing_notes_are_where_they_are_written() -> None:
+    notes = played(Event(1.0, 2.0, 43, 0.7), Event(0.0, 1.0, 40, 0.7))
+    assert [(note.onset, note.pitch) for note in notes] == [(0.0, 40), (0.5, 43)]
+    assert [note.duration for note in notes] == pytest.approx([0.498, 0.998])
+    assert all(75 < note.velocity < 105 for note in notes)
+
+
+def test_human_timing_strays_by_as_much_as_asked() -> None:
+    events = [Event(float(beat), 0.5, 40, 0.7) for beat in range(1, 400)]
+    notes = played(*events, humanise=5.0, drag=8.0)
+    off = np.array([1000 * (note.onset - beat / 2) for beat, note in enumerate(notes, 1)])
+    assert np.mean(off) == pytest.approx(8.0, abs=0.8)
+    assert np.std(off) == pytest.approx(5.0, abs=0.8)
+    assert np.abs(off - 8.0).max() < 15.001
+
+
+def test_the_notes_of_a_chord_stray_together() -> None:
+    events = [Event(float(b), 0.5, pitch, 0.7) for b in range(1, 100) for pitch in (60, 64)]
+    onsets = np.array([note.onset for note in played(*events, humanise=5.0)]).reshape(-1, 2)
+    apart = 1000 * np.diff(onsets, axis=1)
+    assert 0.1 < np.std(apart) < 3.0
+
+
+def test_a_note_ends_where_its_string_is_played_again() -> None:
+    events = (Event(0.0, 4.0, 40, 0.7), Event(1.0, 4.0, 43, 0.7), Event(2.0, 1.0, 40, 0.7))
+    assert [note.end for note in played(*events)] == pytest.approx([0.998, 2.498, 1.498])
+    line = played(*events, monophonic=True)
+    assert [note.end for note in line] == pytest.approx([0.498, 0.998, 1.498])
+
+
+def test_slides_are_brief_and_land_on_the_note() -> None:
     events = [Event(0.0, 2.0, 40, 0.8, slide=-2.0)]
     notes, bends = perform(np.random.default_rng(0), Clock(120.0), events, 0.0)
     assert bends[0].time == notes[0].onset
@@ -172,7 +204,7 @@ def test_slides_are_brief_and_land_on_the_note():
     assert bends[-1].time - notes[0].onset < 0.1 * notes[0].duration
 
 
-def test_form_fills_the_bars_asked_for():
+def test_form_fills_the_bars_asked_for() -> None:
     rng = np.random.default_rng(0)
     for seconds in (2.0, 20.0, 300.0):
         sections = plan_form(rng, ("intro:4 verse:8 chorus:8",), 2.0, seconds, 0.2)
@@ -185,7 +217,7 @@ def test_form_fills_the_bars_asked_for():
 
 
 @pytest.mark.parametrize("style", styles().values(), ids=lambda style: style.name)
-def test_style_files_speak_the_language(style: Style):
+def test_style_files_speak_the_language(style: Style) -> None:
     assert set(style.modes) <= set(MODES)
     assert set(style.progressions) <= set(MODES)
     for mode, texts in style.progressions.items():
@@ -199,13 +231,13 @@ def test_style_files_speak_the_language(style: Style):
         assert 60 <= rule.tempo[0] <= rule.tempo[1] <= 180
         count, unit = (int(part) for part in meter.split("/"))
         per_bar = {"4": 4 * count, "8": 2 * count}[str(unit)]
-        texts = [text for g in style.grooves if g.meter == meter for text in g.voices.values()]
+        drums = [text for g in style.grooves if g.meter == meter for text in g.voices.values()]
         basses = [text for g in style.grooves if g.meter == meter for text in g.bass]
         comps = [text for comp in style.comps for text in comp.patterns.get(meter, ())]
-        for text in (*texts, *basses, *comps):
+        for text in (*drums, *basses, *comps):
             if text not in RULES:
                 assert all(per_bar % len(bar) == 0 for bar in text.split("|")), text
-        assert set("".join(texts)) <= {*STROKES, *".-|"}
+        assert set("".join(drums)) <= {*STROKES, *".-|"}
         assert set("".join(text for text in basses if text not in RULES)) <= set("R8v3567anx.-|")
         assert set("".join(text for text in comps if text not in RULES)) <= set("xXorf12345.-|")
     followed = any("lock" in texts for comp in style.comps for texts in comp.patterns.values())
@@ -217,13 +249,13 @@ def test_style_files_speak_the_language(style: Style):
     assert all(0 <= program <= 127 for program in programs)
 
 
-def test_there_are_styles_for_all_meters():
+def test_there_are_styles_for_all_meters() -> None:
     assert len(styles()) >= 12
     meters = {meter for style in styles().values() for meter in style.meters}
     assert meters == {"4/4", "3/4", "6/8", "12/8"}
 
 
-def test_bad_wishes_are_refused():
+def test_bad_wishes_are_refused() -> None:
     with pytest.raises(UserError, match="no style 'polka'"):
         compose(0, "polka")
     with pytest.raises(UserError, match="positive"):
@@ -233,14 +265,53 @@ def test_bad_wishes_are_refused():
 
 # The songs
 
+# The songs of seed 1. Where one of them changes, `make-dataset` no longer makes its earlier data
+# sets.
+DIGESTS = {
+    "ballad": "9547c083", "blues": "707c0f06", "bossa": "88e6e005", "country": "26d3f6c3",
+    "disco": "e70ada4f", "dnb": "c0b6a373", "folk": "41b1ffdb", "funk": "4cbc92eb",
+    "hiphop": "323cdc01", "house": "caeb4c45", "latin": "c40bdbd1", "metal": "1b49fde0",
+    "pop": "fa5d6090", "punk": "9628a51a", "reggae": "84a930f1", "rock": "fac6f630",
+    "soul": "0b4ecf56", "swing": "dff5e56e", "synthwave": "9f960400",
+}  # fmt: skip
 
-def test_same_seed_same_song_other_seed_another():
+
+def digest(score: Score) -> str:
+    """A hash of everything that a score says, with times in ms."""
+    parts = [
+        [
+            *(part.source, part.name, part.program, part.is_drum),
+            [[round(n.onset, 3), round(n.duration, 3), n.pitch, n.velocity] for n in part.notes],
+            [[round(bend.time, 3), bend.semitones] for bend in part.bends],
+        ]
+        for part in score.parts
+    ]
+    chords = [[round(c.start, 3), c.root, c.quality, c.bass] for c in score.chords]
+    head = [score.style, round(score.tempo, 3), score.time_signature, score.key]
+    return hashlib.sha256(json.dumps([*head, chords, parts]).encode()).hexdigest()[:8]
+
+
+def test_a_seed_gives_the_song_that_it_always_gave(songs: list[Score]) -> None:
+    assert {score.style: digest(score) for score in songs[: len(DIGESTS)]} == DIGESTS
+
+
+@pytest.mark.parametrize(("style", "least", "most"), [("swing", 0.58, 0.7), ("house", 0.45, 0.55)])
+def test_offbeats_are_swung_where_the_style_swings(style: str, least: float, most: float) -> None:
+    score = compose(1, style)
+    beat = 60.0 / score.tempo
+    places = np.array([n.onset / beat % 1 for p in score.parts if p.is_drum for n in p.notes])
+    offbeats = places[(places > 0.4) & (places < 0.75)]
+    assert len(offbeats) > 20
+    assert least < np.median(offbeats) < most
+
+
+def test_same_seed_same_song_other_seed_another() -> None:
     assert compose(7) == compose(7)
     assert compose(7, "funk", 20.0) == compose(7, "funk", 20.0)
-    assert len({json.dumps(compose(seed, seconds=8.0).to_song_json()) for seed in range(20)}) == 20
+    assert len({json.dumps(compose(seed, seconds=8.0).facts.to_dict()) for seed in range(20)}) == 20
 
 
-def test_every_song_is_well_formed(songs):
+def test_every_song_is_well_formed(songs: list[Score]) -> None:
     for score in songs:
         assert 30 <= score.duration <= 180
         beats, downbeats = score.beats, score.downbeats
@@ -267,13 +338,13 @@ def test_every_song_is_well_formed(songs):
                 last[note.pitch] = note.end
 
 
-def test_bass_is_monophonic_and_in_range(songs):
+def test_bass_is_monophonic_and_in_range(songs: list[Score]) -> None:
     for score in songs:
         assert all(LOWEST <= note.pitch <= HIGHEST for note in score.bass_notes)
         assert all(a.end <= b.onset for a, b in pairwise(score.bass_notes))
 
 
-def test_bass_states_the_chord_on_downbeats(songs):
+def test_bass_states_the_chord_on_downbeats(songs: list[Score]) -> None:
     heard = [
         (pitch % 12, _chord_at(score, time))
         for score in songs
@@ -284,7 +355,7 @@ def test_bass_states_the_chord_on_downbeats(songs):
     assert np.mean([pitch == chord.root for pitch, chord in heard]) > 0.9
 
 
-def test_accompaniment_states_the_root(songs):
+def test_accompaniment_states_the_root(songs: list[Score]) -> None:
     """Without it nobody could learn the bass from the rest of the band."""
     shares = []
     for score in songs:
@@ -299,7 +370,7 @@ def test_accompaniment_states_the_root(songs):
     assert np.mean(shares) > 0.9
 
 
-def test_drums_hit_the_beats(songs):
+def test_drums_hit_the_beats(songs: list[Score]) -> None:
     """Strokes meant for a beat come within 20 ms of it; all others are far from any."""
     for score in songs:
         beats = np.array(score.beats)
@@ -309,14 +380,14 @@ def test_drums_hit_the_beats(songs):
         assert np.all((error < 0.02) | (error > grid)), score.style
 
 
-def test_length_as_asked():
+def test_length_as_asked() -> None:
     for style in styles():
         score = compose(5, style, seconds=20.0)
         bar = score.downbeats[1] - score.downbeats[0]
         assert abs(score.duration - 20.0) <= bar
 
 
-def test_bass_rhythms_and_keys_differ():
+def test_bass_rhythms_and_keys_differ() -> None:
     many = [compose(seed, seconds=10.0) for seed in range(150)]
     rhythms = set()
     for score in many:
@@ -327,9 +398,9 @@ def test_bass_rhythms_and_keys_differ():
     assert len({score.chords[-1].root for score in many}) == 12
 
 
-def test_song_json_is_plain_and_complete():
+def test_song_json_is_plain_and_complete() -> None:
     score = replace(compose(3, "pop"), style="pop")
-    song = json.loads(json.dumps(score.to_song_json()))
+    song = json.loads(json.dumps(score.facts.to_dict()))
     assert list(song) == [
         "tempo", "time_signature", "key", "duration", "style", "beats", "downbeats", "chords",
         "bass_notes",

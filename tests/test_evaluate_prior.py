@@ -1,8 +1,10 @@
-"""The judgement of a prior: its parts on known answers, and a whole run on an untrained one."""
+"""A whole `evaluate-prior` of an untrained prior, and which measurement goes where."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,47 +16,34 @@ from shared.codes.song_codes import SongCodes
 from shared.config import load_config
 from shared.errors import UserError
 from shared.music.bass_metrics import BassFigures
-from shared.music.notes import Note, NoteVocabulary, notes_to_tokens
+from shared.music.notes import Note, notes_to_tokens
 from shared.sources import SOURCES
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.model import VQVAE
-from stage2_prior.bootstrap import bootstrap_mean
-from stage2_prior.clips import (
-    Clip,
-    load_clips,
-    mixed_clips,
-    shifted_by_a_bar,
-    sung_share,
-)
+from stage2_prior import evaluate
+from stage2_prior.clip_measurements import JudgedSound
+from stage2_prior.clips import Clip
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.evaluate import evaluate_prior
-from stage2_prior.frechet import BANDS, embed, frechet_distance
-from stage2_prior.gates import Judged, bass_taken_out_gate
-from stage2_prior.likelihood import song_likelihood
+from stage2_prior.frechet import BANDS
+from stage2_prior.likelihood import Bits, EncoderAccuracy, Likelihood
 from stage2_prior.model import Prior
-from stage2_prior.sampling import FREE, SamplingSettings
-from stage2_prior.sequences import SongTokens
+from stage2_prior.sampling import SamplingSettings
+from stage2_prior.sampling_defaults import SamplingDefaults
 
 RATE = 44100
-SECONDS = 5.0
+SECONDS = 4.5
 ANNOTATIONS = {
     "tempo": 120.0,
     "beats": [i * 0.5 for i in range(13)],
     "downbeats": [0.0, 2.0, 4.0, 6.0],
-    "chords": [
-        {
-            "start": 0.0,
-            "end": 6.0,
-            "root": 9,
-            "quality": "min",
-            "bass": 9,
-            "pitch_classes": [9, 0, 4],
-        }
-    ],
+    "chords": [{"start": 0.0, "end": 6.0, "root": 9, "bass": 9, "pitch_classes": [9, 0, 4]}],
     "bass_notes": [{"onset": 2.0 * i, "duration": 2.0, "pitch": 33} for i in range(3)],
 }
+
+WriteSong = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
@@ -68,21 +57,31 @@ def codec() -> VQVAECodec:
 def prior(codec: VQVAECodec) -> Prior:
     torch.manual_seed(0)
     config = load_config(PriorConfig, PRESETS, "tiny").model
-    return Prior(config, CodeFormat.of(codec), fingerprint="untrained").eval()
+    tuned = SamplingDefaults(guidance=2.5)
+    return Prior(config, CodeFormat.of(codec), "untrained", tuned).eval()
 
 
-def make_song(codec: VQVAECodec, name: str, split: str = "test", seconds: float = 6.0) -> SongCodes:
+@pytest.fixture(scope="module")
+def codes(codec: VQVAECodec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The codes of three test songs."""
+    folder = tmp_path_factory.mktemp("codes")
+    files = []
+    for name in ("a", "bb", "ccc"):
+        song = make_song(codec, name)
+        files.append(folder / song.split / f"{song.track}.codes.safetensors")
+        song.save(files[-1])
+    write_manifest(folder, CodeFormat.of(codec), files)
+    return folder
+
+
+def make_song(codec: VQVAECodec, name: str, seconds: float = 6.0) -> SongCodes:
     rng = np.random.default_rng(len(name))
     samples = round(seconds * RATE)
     frames = codec.num_frames(samples)
     shape = (len(SOURCES), codec.num_codebooks, frames)
-    views = {
-        view: rng.integers(0, codec.cardinality, shape).astype(np.uint16)
-        for view in ("accompaniment", "alone")
-    }
     return SongCodes(
         track=name,
-        split=split,
+        split="test",
         sources=SOURCES,
         sample_rate=RATE,
         hop=codec.hop,
@@ -90,199 +89,190 @@ def make_song(codec: VQVAECodec, name: str, split: str = "test", seconds: float 
         fingerprint=codec.fingerprint,
         gain=2.0,
         rms=dict.fromkeys(SOURCES, 0.1),
-        views=views,
+        views={
+            view: rng.integers(0, codec.cardinality, shape).astype(np.uint16)
+            for view in ("accompaniment", "alone")
+        },
         notes=notes_to_tokens([Note(0.0, 6.0, 33)], frames, codec.frame_rate),
         note_confidence=np.ones(frames, np.float32),
         song=ANNOTATIONS,
     )
 
 
-@pytest.fixture(scope="module")
-def codes(codec: VQVAECodec, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two test songs, one that is too short, one of another split, one that is left over."""
-    folder = tmp_path_factory.mktemp("codes")
-    songs = [
-        make_song(codec, "a"),
-        make_song(codec, "bb"),
-        make_song(codec, "short", seconds=2.0),
-        make_song(codec, "training", split="train"),
-    ]
-    files = [folder / song.split / f"{song.track}.codes.safetensors" for song in songs]
-    for song, file in zip(songs, files, strict=True):
-        song.save(file)
-    write_manifest(folder, CodeFormat.of(codec), files)
-    songs[0].save(folder / "test" / "left over.codes.safetensors")
-    return folder
-
-
-def test_a_whole_evaluation(codes: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
-    settings = SamplingSettings(seed=3)
-    report = evaluate_prior(codes, codec, prior, tmp_path, seconds=SECONDS, settings=settings)
-    assert {path.name for path in tmp_path.iterdir()} == {
-        f"report.{e}" for e in ("json", "md", "png")
+def test_a_whole_evaluation_with_the_songs_themselves(
+    codes: Path,
+    codec: VQVAECodec,
+    prior: Prior,
+    write_song: WriteSong,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(evaluate, "SECTION_CLIPS", 1)
+    monkeypatch.setattr(evaluate, "GUIDANCES", (1.0,))
+    for name in ("a", "bb", "ccc"):
+        write_song(tmp_path / "songs" / "test" / name, seconds=6.0)
+    report = evaluate_prior(
+        codes, codec, prior, tmp_path / "out", songs=2, seconds=SECONDS, data=tmp_path / "songs"
+    )
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "report.json",
+        "report.md",
+        "report.png",
     }
     assert report.songs == ("a", "bb")
-    assert [rung.name for rung in report.ladder] == [
+    assert report.settings == SamplingSettings(guidance=2.5)  # the prior's own
+    assert [row.name for row in report.comparison] == [
         "silence",
         "another song's bass",
         "true bass, a bar late",
-        "ours",
-        "true bass, from its codes",
-    ]
-    assert report.ladder[0].figures["voiced_share"].mean == 0
-    assert report.ladder[-1].frechet == pytest.approx(0, abs=1e-6)
-    assert [gate.name for gate in report.gates] == [
-        "Codec",
-        "Listening",
-        "Next code",
-        "Singing",
-        "Continuation",
-        "Writing",
-        "Guidance",
-    ]
-    read = json.loads((tmp_path / "report.json").read_text())
-    assert read["settings"]["seed"] == 3
-    for condition in ("conditional", "unconditional", "shuffled"):
-        assert read["likelihood"][f"bits per code {condition}"]["songs"] == 2
-    page = (tmp_path / "report.md").read_text()
-    assert "another song's bass" in page
-    assert "log-mel" in page
-    assert f"at most 4 windows of {prior.config.window_seconds:g} s a song" in page
-    assert "within 6 dB of 'true bass, from its codes'" in page
-
-
-def test_songs_with_a_bass_in_them_are_judged_too(
-    codes: Path, codec: VQVAECodec, prior: Prior, write_song, tmp_path: Path
-) -> None:
-    for name in ("a", "bb"):
-        write_song(tmp_path / "songs" / "test" / name, seconds=6.0)
-    report = evaluate_prior(
-        codes, codec, prior, tmp_path / "out", seconds=SECONDS, data=tmp_path / "songs"
-    )
-    assert [rung.name for rung in report.ladder][3:] == [
-        "ours",
-        "ours, the bass taken out of the mix",
+        "generated",
+        "generated, bass removed from the mixture",
         "true bass, from its codes",
         "true bass",
     ]
-    stem = report.ladder[-1]
+    assert report.comparison[0].figures["voiced_share"].mean == 0
+    stem = report.comparison[-1]
     assert stem.frechet == pytest.approx(0, abs=1e-6)
     assert stem.figures["rms_db"].mean == pytest.approx(20 * np.log10(0.2 / 2**0.5), abs=0.1)
-    gates = {gate.name: gate.figures for gate in report.gates}
-    assert list(gates)[-2:] == ["Bass taken out", "Guidance"]
-    assert "chord tones, difference" in gates["Bass taken out"]
-    assert "clips within 6 dB of 'true bass'" in gates["Writing"]
+    sections = {section.name: section.figures for section in report.sections}
+    assert list(sections) == [
+        "Codec",
+        "Encoder",
+        "Next code",
+        "Given notes",
+        "Continuation",
+        "Generation",
+        "Bass removal",
+        "Guidance",
+    ]
+    assert "chord tones, difference" in sections["Bass removal"]
+    assert "clips within 6 dB of 'true bass'" in sections["Generation"]
+    assert list(sections["Given notes"]) == ["note guidance 1", "note guidance 2"]
+    read = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert set(read) >= {"comparison", "sections", "likelihood", "settings"}
+    for condition in ("conditional", "unconditional", "shuffled"):
+        assert read["likelihood"][f"bits per code {condition}"]["songs"] == 2
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "another song's bass" in page
 
 
-def test_songs_other_than_those_of_the_codes(
-    codes: Path, codec: VQVAECodec, write_song, tmp_path: Path
+def all_figures(value: float) -> BassFigures:
+    figures: dict[str, Any] = dict.fromkeys(BassFigures.__dataclass_fields__, value)
+    return BassFigures(**figures)
+
+
+class Recorded:
+    """Replaces everything that takes time, and records for which clip what was measured."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        for name, value in (
+            ("codec_pitch_match", 0.25),
+            ("given_notes_pitch_match", 0.5),
+            ("continuation_figures", all_figures(0.1)),
+            ("guided_figures", all_figures(0.2)),
+            ("equal_codes", 0.75),
+        ):
+            monkeypatch.setattr(evaluate, name, self.measurement(name, value))
+        monkeypatch.setattr(evaluate, "song_likelihood", self.likelihood)
+        monkeypatch.setattr(evaluate, "compared_sounds", self.sounds)
+        monkeypatch.setattr(evaluate, "judge_sounds", self.judge)
+        monkeypatch.setattr(
+            evaluate.ClipSampler, "sample", lambda sampler, clip: f"line {clip.number}"
+        )
+
+    def measurement(self, name: str, value: Any) -> Callable[..., Any]:
+        def measure(sampler: Any, clip: Clip, *args: Any, **changes: Any) -> Any:
+            self.calls.append((name, clip.number, *args, *changes.values()))
+            return value
+
+        return measure
+
+    def likelihood(self, prior: Prior, song: Any, other: Any) -> Likelihood:
+        self.calls.append(("likelihood", song.track, other.track))
+        bits = {
+            name: Bits(float(index), 0.0, 0.0)
+            for index, name in enumerate(("conditional", "unconditional", "shuffled"))
+        }
+        return Likelihood(1, bits, (0.5,), 0.5, EncoderAccuracy(1, 1, 0.5, 0.5, 0.5))
+
+    def sounds(self, sampler: Any, clip: Clip, other: Clip, lines: Any) -> dict[str, Any]:
+        self.calls.append(("sounds", clip.number, other.number, dict(lines)))
+        return {"generated": clip.number, "truth": clip.number + 10}
+
+    def judge(self, sounds: dict[str, int], clip: Clip) -> dict[str, JudgedSound]:
+        return {
+            name: JudgedSound(all_figures(sound / 10), np.zeros((2, BANDS)))
+            for name, sound in sounds.items()
+        }
+
+
+def test_every_clip_is_measured_and_the_next_one_lends_its_bass_and_accompaniment(
+    codes: Path,
+    codec: VQVAECodec,
+    prior: Prior,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clips = load_clips(codes, codec, "test", 2, SECONDS)
-    write_song(tmp_path / "test" / "a", seconds=6.0)
-    write_song(tmp_path / "train" / "bb", seconds=6.0)
-    with pytest.raises(UserError, match="holds no song 'bb' in the split 'test'"):
-        mixed_clips(clips, tmp_path, codec)
-    write_song(tmp_path / "test" / "bb", seconds=5.9)
-    with pytest.raises(UserError, match="holds another song 'bb'"):
-        mixed_clips(clips, tmp_path, codec)
+    recorded = Recorded(monkeypatch)
+    monkeypatch.setattr(evaluate, "SECTION_CLIPS", 2)
+    settings = SamplingSettings(seed=3, note_guidance=1.0)
+    advanced: list[int] = []
+    monkeypatch.setattr("shared.console.ProgressBar.advance", lambda *_: advanced.append(1))
+    counted: list[int] = []
+    count_steps = evaluate._count_steps
 
+    def count(*args: Any) -> int:
+        counted.append(count_steps(*args))
+        return counted[-1]
 
-def test_what_taking_the_bass_out_costs_is_a_difference_song_by_song() -> None:
-    def judged(*roots: float) -> list[Judged]:
-        figures = [BassFigures(root, 0.5, np.nan, 0, 0, 0, 0, 0, 0) for root in roots]
-        return [Judged(each, np.empty((0, BANDS))) for each in figures]
-
-    rungs = {
-        "ours": judged(0.2, 0.9, 0.5),
-        "ours, the bass taken out of the mix": judged(0.1, 0.8, 0.4),
+    monkeypatch.setattr(evaluate, "_count_steps", count)
+    report = evaluate_prior(codes, codec, prior, tmp_path, seconds=SECONDS, settings=settings)
+    assert report.settings is settings
+    assert len(advanced) == counted[0]
+    expected: list[tuple[Any, ...]] = [
+        *(
+            ("sounds", number, (number + 1) % 3, {"generated": f"line {number}"})
+            for number in range(3)
+        ),
+        ("likelihood", "a", "bb"),
+        ("likelihood", "bb", "ccc"),
+        ("likelihood", "ccc", "a"),
+        *(("given_notes_pitch_match", number, 1.0) for number in range(2)),
+        *(("guided_figures", n, scale) for scale in (1.0, 3.0, 5.0) for n in range(2)),
+        *(("equal_codes", number, f"line {number}") for number in range(2)),
+        *(("codec_pitch_match", number) for number in range(2)),
+        *(("continuation_figures", number) for number in range(2)),
+    ]
+    assert recorded.calls == expected
+    rows = {row.name: row.figures["chord_tones"].mean for row in report.comparison}
+    assert rows == pytest.approx({"generated": 0.1, "truth": 1.1})
+    assert report.likelihood["bits/s saved against none"].mean == 1
+    figures = {
+        section.name: next(iter(section.figures.values())).mean for section in report.sections
     }
-    figures = bass_taken_out_gate(rungs, [True, False, True]).figures
-    root = figures["root on downbeats, difference"]
-    assert (root.low, root.mean, root.high) == pytest.approx((-0.1, -0.1, -0.1))
-    assert figures["chord tones, difference"].mean == 0
-    assert figures["grid f1, difference"].songs == 0
-    assert figures["songs in which a bass was found"].mean == pytest.approx(2 / 3)
-
-
-def test_an_untrained_prior_knows_nothing(codec: VQVAECodec, prior: Prior) -> None:
-    song, other = (SongTokens.of(make_song(codec, name)) for name in ("a", "bb"))
-    bits = song_likelihood(prior, song, other)
-    per_second = prior.format.frame_rate * (
-        np.log2(NoteVocabulary.size) + codec.num_codebooks * np.log2(codec.cardinality)
+    assert figures == pytest.approx(
+        {
+            "Codec": 0.25,
+            "Encoder": 0.5,
+            "Next code": 0.5,
+            "Given notes": 0.5,
+            "Continuation": 0.1,
+            "Generation": 0.1,
+            "Guidance": 0.2,
+        }
     )
-    assert bits.conditional.per_second == pytest.approx(per_second, rel=0.3)
-    assert bits.conditional.per_code == pytest.approx(np.log2(codec.cardinality), rel=0.3)
-    assert len(bits.code_accuracy) == codec.num_codebooks
-    assert bits.shuffled != bits.conditional != bits.unconditional
-    same = song_likelihood(prior, song, song)
-    assert same.shuffled.per_second == pytest.approx(same.conditional.per_second)
 
 
-def test_the_bootstrap_covers_the_mean() -> None:
-    rng = np.random.default_rng(0)
-    covered = 0
-    for _ in range(200):
-        estimate = bootstrap_mean(rng.normal(1.0, 1.0, 40))
-        assert estimate.low <= estimate.mean <= estimate.high
-        covered += estimate.low <= 1.0 <= estimate.high
-    assert 180 <= covered <= 200
-    assert bootstrap_mean([1.0, float("nan"), 3.0]).mean == 2
-    assert bootstrap_mean([float("nan")]).songs == 0
-
-
-def test_frechet_distance_is_that_of_gaussians() -> None:
-    rng = np.random.default_rng(0)
-    first = rng.normal(0, 1, (20000, 2))
-    second = rng.normal(0, 3, (20000, 2)) + np.array([3.0, 0.0])
-    # |m1 - m2|^2 + sum over the axes of (s1 - s2)^2
-    assert frechet_distance([first], [second]) == pytest.approx(9 + 2 * 4, rel=0.05)
-    assert frechet_distance([first], [first]) == pytest.approx(0, abs=1e-9)
-    assert np.isnan(frechet_distance([first[:1]], [second]))
-
-
-def test_an_embedding_a_second() -> None:
-    audio = np.random.default_rng(0).normal(0, 0.1, (2, 3 * RATE + 100)).astype(np.float32)
-    assert embed(audio, RATE).shape == (3, BANDS)
-
-
-def test_what_is_sung(codec: VQVAECodec) -> None:
-    song = make_song(codec, "a")
-    clip = Clip(song, 0, codec.num_frames(2 * RATE), 2 * RATE)
-    time = np.arange(2 * RATE) / RATE
-    low, high = (0.3 * np.sin(2 * np.pi * hertz * time) for hertz in (55.0, 82.41))
-    half = np.where(time < 1, low, high)
-    audio = np.stack([half, half]).astype(np.float32)
-    line = [Note(0.0, 1.0, 33), Note(1.0, 1.0, 40)]
-    right = notes_to_tokens(line, clip.frames, codec.frame_rate).astype(np.int64)
-    octave = notes_to_tokens([Note(0.0, 2.0, 45)], clip.frames, codec.frame_rate).astype(np.int64)
-    assert sung_share(audio, right, clip) > 0.9
-    assert sung_share(audio, octave, clip) == pytest.approx(0.5, abs=0.07)
-    assert sung_share(0 * audio, right, clip) == 0
-    assert np.isnan(sung_share(audio, np.full(clip.frames, FREE), clip))
-
-
-def test_a_bar_late(codec: VQVAECodec) -> None:
-    clip = Clip(make_song(codec, "a"), 0, codec.num_frames(5 * RATE), 5 * RATE)
-    audio = np.zeros((2, 5 * RATE), np.float32)
-    audio[:, 0] = 1
-    assert np.flatnonzero(shifted_by_a_bar(audio, clip)[0]).tolist() == [2 * RATE]
-
-
-def test_clips_come_from_the_middle(codes: Path, codec: VQVAECodec) -> None:
-    clips = load_clips(codes, codec, "test", at_most=40, seconds=SECONDS)
-    assert [clip.song.track for clip in clips] == ["a", "bb"]
-    assert clips[0].start == pytest.approx(0.5, abs=0.05)
-    assert clips[0].accompaniment.shape[-1] == clips[0].frames
-    assert codec.num_frames(clips[0].num_samples) == clips[0].frames
-
-
-def test_what_cannot_be_judged(
+def test_what_cannot_be_evaluated(
     codes: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="0 songs of the split 'valid'"):
         evaluate_prior(codes, codec, prior, tmp_path, split="valid", seconds=SECONDS)
-    with pytest.raises(UserError, match="longer than"):
-        evaluate_prior(codes, codec, prior, tmp_path, seconds=2.0)
+    with pytest.raises(UserError, match="longer than 4 s"):
+        evaluate_prior(codes, codec, prior, tmp_path, seconds=4.0)
+    with pytest.raises(UserError, match="at least two songs"):
+        evaluate_prior(codes, codec, prior, tmp_path, songs=1)
     stranger = Prior(prior.config, replace(prior.format, fingerprint="another"), "test")
     with pytest.raises(UserError, match="another"):
         evaluate_prior(codes, codec, stranger, tmp_path, seconds=SECONDS)

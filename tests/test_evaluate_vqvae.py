@@ -1,6 +1,8 @@
 """Evaluation and ablation: the files they leave, and figures of codecs whose figures are known."""
 
 import json
+import tracemalloc
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,17 +11,35 @@ import pytest
 
 from shared.config import load_config
 from shared.errors import UserError
-from shared.songs.cache import build_cache
+from shared.songs.cache import CachedSong, build_cache
+from shared.sound.masking import HOP
 from shared.sources import SOURCES
 from stage1_vqvae.ablate import ablate, variants
 from stage1_vqvae.bss_eval import bss_eval, load_museval
 from stage1_vqvae.codec import VQVAECodec, load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
-from stage1_vqvae.embedding_report import SourceVectors, collect_vectors, embedding_report
-from stage1_vqvae.evaluate import evaluate_vqvae, soft_and_hard, source_codes
+from stage1_vqvae.embedding_report import SourceVectors, VectorCollector, embedding_report
+from stage1_vqvae.evaluate import VQVAEReport, evaluate_vqvae, soft_and_hard, source_codes
 from stage1_vqvae.quantizer import softness
 from stage1_vqvae.sdr_table import PAPER, SdrRow, sdr_table
 from stage1_vqvae.train import train_vqvae
+from tests.conftest import WriteSong
+
+Evaluated = tuple[VQVAEReport, Path]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_vectors() -> Iterator[None]:
+    """The nearest neighbours and the t-SNE of 2,000 vectors take seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stage1_vqvae.embedding_report.FRAMES_PER_SOURCE", 40)
+        yield
+
+
+@pytest.fixture
+def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """t-SNE takes most of the time of a short evaluation."""
+    monkeypatch.setattr("stage1_vqvae.evaluate.draw_tsne", lambda points, path: None)
 
 
 @pytest.fixture(scope="module")
@@ -28,25 +48,25 @@ def config() -> VQVAEConfig:
 
 
 @pytest.fixture(scope="module")
-def run(stem_folder, config, tmp_path_factory) -> Path:
+def run(stem_folder: Path, config: VQVAEConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("vqvae")
     train_vqvae(stem_folder, out, config, device="cpu")
     return out
 
 
 @pytest.fixture(scope="module")
-def evaluated(stem_folder, run, tmp_path_factory):
+def evaluated(stem_folder: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
     out = tmp_path_factory.mktemp("evaluation")
     return evaluate_vqvae(stem_folder, run, out), out
 
 
-def test_it_leaves_these_files(evaluated):
+def test_it_leaves_these_files(evaluated: Evaluated) -> None:
     _, out = evaluated
     assert sorted(p.name for p in out.iterdir()) == ["report.json", "report.md", "tsne.png"]
     assert (out / "tsne.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_report_holds_all_rows(evaluated):
+def test_the_report_holds_all_rows(evaluated: Evaluated) -> None:
     report, out = evaluated
     assert [row.name for row in report.rows] == ["decoded", "masked", "floor", "ceiling"]
     assert (report.split, report.songs, report.seconds) == ("test", ("four",), 2.0)
@@ -59,8 +79,8 @@ def test_the_report_holds_all_rows(evaluated):
         assert word in text
 
 
-def test_floor_and_ceiling_enclose_any_mask(evaluated):
-    """The ideal mask beats the mixture for every source; an untrained codec's mask stays under it."""
+def test_floor_and_ceiling_enclose_any_mask(evaluated: Evaluated) -> None:
+    """The ideal mask is better than the mixture, and than the mask of an untrained codec."""
     report, _ = evaluated
     floor, masked, ceiling = (report.row(name) for name in ("floor", "masked", "ceiling"))
     for source in SOURCES:
@@ -68,7 +88,7 @@ def test_floor_and_ceiling_enclose_any_mask(evaluated):
         assert ceiling.sdr[source] > masked.sdr[source]
 
 
-def test_the_floor_is_the_mixture(evaluated, stem_folder):
+def test_the_floor_is_the_mixture(evaluated: Evaluated, stem_folder: Path) -> None:
     stems = build_cache(stem_folder).split("test")[0].read_all().astype(np.float64)
     error = stems.sum(0) - stems
     seconds = slice(0, 44100), slice(44100, 88200)
@@ -82,12 +102,59 @@ def test_the_floor_is_the_mixture(evaluated, stem_folder):
     assert [row.sdr[source] for source in SOURCES] == pytest.approx(expected)
 
 
-def test_seconds_and_songs_are_limited(stem_folder, run, tmp_path):
+def test_seconds_and_songs_are_limited(
+    stem_folder: Path, run: Path, tmp_path: Path, no_picture: None
+) -> None:
     report = evaluate_vqvae(stem_folder, run, tmp_path, "train", songs=1, seconds=1.0)
     assert (len(report.songs), report.seconds) == (1, 1.0)
 
 
-def test_mistakes(stem_folder, run, tmp_path, write_song):
+def test_memory_does_not_grow_with_the_number_of_songs(
+    run: Path, write_song: WriteSong, tmp_path: Path, no_picture: None
+) -> None:
+    for name in ("train/a", "valid/b", "test/c", "test/d", "test/e", "test/f"):
+        write_song(tmp_path / "data" / name, seconds=1.0)
+
+    def peak(songs: int) -> int:
+        """Bytes that Python and numpy had allocated at most."""
+        tracemalloc.start()
+        evaluate_vqvae(tmp_path / "data", run, tmp_path / "out", songs=songs)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    build_cache(tmp_path / "data")
+    stems_of_a_song = 4 * 2 * 44100 * 4
+    assert peak(4) - peak(1) < stems_of_a_song / 4
+
+
+def test_a_long_song_is_read_in_blocks(
+    run: Path,
+    stem_folder: Path,
+    tmp_path: Path,
+    no_picture: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its stems, mixture and masked estimates are never there as a whole."""
+    monkeypatch.setattr("stage1_vqvae.evaluate.SHORT_SECONDS", 0.5)
+    longest = 0
+    read = CachedSong.read_all
+
+    def spy(song: CachedSong, start: int = 0, length: int | None = None) -> np.ndarray:
+        nonlocal longest
+        samples = read(song, start, length)
+        longest = max(longest, samples.shape[-1])
+        return samples
+
+    monkeypatch.setattr(CachedSong, "read_all", spy)
+    monkeypatch.setattr("shared.sound.masking.BLOCK", 4 * HOP)
+    monkeypatch.setattr("stage1_vqvae.evaluate.BLOCK", 4 * HOP)
+    report = evaluate_vqvae(stem_folder, run, tmp_path)
+    assert report.seconds == 2.0
+    assert longest <= 0.5 * 44100
+
+
+def test_mistakes(stem_folder: Path, run: Path, tmp_path: Path, write_song: WriteSong) -> None:
     with pytest.raises(UserError, match="at least 1"):
         evaluate_vqvae(stem_folder, run, tmp_path, songs=0)
     with pytest.raises(UserError, match="ask for more"):
@@ -101,7 +168,7 @@ def test_mistakes(stem_folder, run, tmp_path, write_song):
         evaluate_vqvae(stem_folder, tmp_path / "none", tmp_path / "out")
 
 
-def test_source_codes_of_known_counts(run):
+def test_source_codes_of_known_counts(run: Path) -> None:
     codec = load_codec(run)  # 2 codebooks of 8
     counts = np.zeros((4, 2, 8), np.int64)
     counts[:, 0] = 5  # all entries alike: 3 bits
@@ -119,8 +186,8 @@ def codec_that_ends(run: Path, **schedule: float) -> VQVAECodec:
     return VQVAECodec(codec.model, replace(codec.config, quantizer=changed), codec.fingerprint)
 
 
-def test_soft_is_what_training_ends_on(run, stem_folder):
-    """Mixtures of entries, the colder the nearer to codes; or codes, where a hard phase is reached."""
+def test_soft_is_what_training_ends_on(run: Path, stem_folder: Path) -> None:
+    """Soft vectors come nearer to those of codes as they cool; the hard phase ends on codes."""
     stems = build_cache(stem_folder).split("test")[0].read_all(0, 20_000)
 
     def lost(**schedule: float) -> float:
@@ -133,18 +200,17 @@ def test_soft_is_what_training_ends_on(run, stem_folder):
     assert lost(hard_from=0.85, temperature_end=0.3) == 0
 
 
-def test_the_report_says_whether_training_ends_on_codes(evaluated):
+def test_the_report_says_whether_training_ends_on_codes(evaluated: Evaluated) -> None:
     report, out = evaluated
     assert report.ends_on_codes
     assert report.soft == report.hard
-    assert (
-        "0.00 dB are lost to rounding; training ends on codes." in (out / "report.md").read_text()
-    )
+    text = (out / "report.md").read_text()
+    assert "Rounding to codes costs 0.00 dB; training ends on codes.\n" in text
     soft = replace(report, ends_on_codes=False, soft=report.hard + 0.25).as_markdown()
-    assert "0.25 dB are lost to rounding.\n" in soft
+    assert "Rounding to codes costs 0.25 dB.\n" in soft
 
 
-def test_vectors_that_tell_their_source_score_full():
+def test_vectors_that_name_their_source_score_best() -> None:
     rng = np.random.default_rng(0)
     source, group = np.repeat(np.arange(4), 30), np.tile([0, 1, 2], 40)
     apart = 10 * np.eye(4, 6)[source] + 0.1 * rng.standard_normal((120, 6))
@@ -156,7 +222,7 @@ def test_vectors_that_tell_their_source_score_full():
     assert abs(mixed.silhouette) < 0.1
 
 
-def test_neighbours_in_the_same_song_do_not_count():
+def test_neighbours_in_the_same_song_do_not_count() -> None:
     """A vector that names the song, not the source, must not score."""
     source, group = np.repeat(np.arange(2), 60), np.tile(np.repeat([0, 1], 30), 2)
     own = 10 * np.eye(4)[2 * source + group]  # the source shows within a song only
@@ -166,23 +232,25 @@ def test_neighbours_in_the_same_song_do_not_count():
     assert embedding_report(song).knn_accuracy < 0.9
 
 
-def test_too_few_vectors_are_not_measured():
+def test_too_few_vectors_are_not_measured() -> None:
     report = embedding_report(SourceVectors(np.zeros((3, 2)), np.arange(3), np.arange(3)))
     assert np.isnan(report.knn_accuracy)
     assert report.frames == 3
 
 
-def test_silent_stems_give_no_vectors(run, stem_folder):
+def test_silent_stems_give_no_vectors(run: Path, stem_folder: Path) -> None:
     codec = load_codec(run)
     stems = build_cache(stem_folder).split("test")[0].read_all()
     stems[SOURCES.index("vocals")] = 0
-    points = collect_vectors(codec, [stems])
+    collector = VectorCollector(codec, num_songs=1)
+    collector.add(stems, gain=1.0)
+    points = collector.points()
     assert set(points.source) == {1, 2, 3}
     assert points.vectors.shape == (len(points.source), 4 * 2 * 4)
     assert set(points.group) == {0, 1}
 
 
-def test_museval_gives_the_other_figures():
+def test_museval_gives_the_other_figures() -> None:
     rng = np.random.default_rng(0)
     references = rng.standard_normal((3, 2, 1500)).astype(np.float32)
     references[1] = 0
@@ -194,8 +262,14 @@ def test_museval_gives_the_other_figures():
         assert np.isfinite(windows[[0, 2]]).all()
 
 
-def test_museval_beside_our_own_figures(stem_folder, run, tmp_path, monkeypatch):
-    """museval itself needs a minute for this second, and is tested above: here its figures are given."""
+def test_museval_beside_our_own_figures(
+    stem_folder: Path,
+    run: Path,
+    tmp_path: Path,
+    no_picture: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stand-in gives the figures, because museval itself needs a minute for this second."""
 
     class Museval:
         @staticmethod
@@ -216,9 +290,11 @@ def test_museval_beside_our_own_figures(stem_folder, run, tmp_path, monkeypatch)
     assert "| masked: SIR | 3.00 |" in (tmp_path / "report.md").read_text()
 
 
-def test_rows_take_the_median_of_medians():
-    scores = [np.tile([[1.0, 2.0, 9.0]], (4, 1)), np.tile([[4.0, 4.0]], (4, 1))]
-    scores[0][1] = scores[1][1] = np.nan
+def test_rows_take_the_median_of_medians() -> None:
+    windows = ([1.0, 2.0, 9.0], [3.0, 3.0], [20.0])
+    scores = [np.tile(each, (4, 1)) for each in windows]
+    for score in scores:
+        score[1] = np.nan
     row = SdrRow.of("x", scores)
     assert row.sdr["vocals"] == 3
     assert np.isnan(row.sdr["bass"])
@@ -226,11 +302,12 @@ def test_rows_take_the_median_of_medians():
     assert sdr_table([row]).splitlines()[-1] == "| x | 3.00 | - | 3.00 | 3.00 | 3.00 |"
 
 
-def test_the_papers_means_are_its_means():
+def test_the_papers_means_are_its_means() -> None:
     assert [row.mean for row in PAPER] == pytest.approx([1.311, 1.280, 0.749], abs=2e-3)
+    assert PAPER[0].sdr == {"vocals": 1.270, "bass": 1.761, "drums": 1.403, "other": 0.812}
 
 
-def test_variants_differ_in_one_thing():
+def test_variants_differ_in_one_thing() -> None:
     full = load_config(VQVAEConfig, PRESETS, "compact")
     listed = variants(full)
     names = [variant.name for variant in listed]
@@ -253,13 +330,13 @@ def test_variants_differ_in_one_thing():
     assert {v.config.train.steps for v in listed} == {full.train.steps}
 
 
-def test_what_has_no_effect_is_no_variant():
-    """Straight-through from the first step on there is no mixture to cool and no noise to fade in."""
+def test_what_has_no_effect_is_no_variant() -> None:
+    """If every step is straight-through, no mixture is cooled and no noise is faded in."""
     full = load_config(VQVAEConfig, PRESETS, "compact")
     assert full.quantizer.hard_from == 0
     by_name = {variant.name: variant.config for variant in variants(full)}
     assert not {"without usage", "without annealing", "without fading noise in"} & set(by_name)
-    # The hard phase left out, the mixtures are soft and noisy throughout.
+    # Without the hard phase, the mixtures are soft and noisy throughout.
     soft = by_name["without hard phase"]
     assert soft == replace(full, quantizer=replace(full.quantizer, hard_from=1.0))
     states = [softness(soft.quantizer, step / 10) for step in range(10)]
@@ -270,7 +347,7 @@ def test_what_has_no_effect_is_no_variant():
     assert "without hard phase" not in free
 
 
-def test_what_is_used_is_taken_away():
+def test_what_is_used_is_taken_away() -> None:
     full = load_config(VQVAEConfig, PRESETS, "tiny", overrides=["train.steps=100"])
     by_name = {variant.name: variant.config for variant in variants(full)}
     assert by_name["without usage"] == replace(full, loss=replace(full.loss, usage=0.0))
@@ -278,7 +355,7 @@ def test_what_is_used_is_taken_away():
     assert not {"with free logits", "with AdamW"} & set(by_name)
 
 
-def test_the_papers_variants_of_the_paper_preset():
+def test_the_papers_variants_of_the_paper_preset() -> None:
     paper = load_config(VQVAEConfig, PRESETS, "paper")
     names = [variant.name for variant in variants(paper)]
     assert names[:3] == ["full", "without STFT", "without complement"]
@@ -295,7 +372,9 @@ def test_the_papers_variants_of_the_paper_preset():
     assert not absent & set(names)
 
 
-def test_variants_are_measured_on_the_device_asked_for(stem_folder, config, tmp_path, monkeypatch):
+def test_variants_are_measured_on_the_device_asked_for(
+    stem_folder: Path, config: VQVAEConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
     def spy(path: Path, device: str) -> VQVAECodec:
@@ -307,7 +386,9 @@ def test_variants_are_measured_on_the_device_asked_for(stem_folder, config, tmp_
     assert asked == ["auto"]
 
 
-def test_ablate(stem_folder, config, tmp_path, capsys):
+def test_ablate(
+    stem_folder: Path, config: VQVAEConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     only = ["full", "without complement"]
     first = ablate(stem_folder, tmp_path, config, only, seconds=1.0, device="cpu")
     assert sorted(p.name for p in tmp_path.iterdir()) == [
@@ -324,5 +405,5 @@ def test_ablate(stem_folder, config, tmp_path, capsys):
     assert (
         tmp_path / "full" / "model.safetensors"
     ).stat().st_mtime_ns == stamp  # not trained again
-    with pytest.raises(UserError, match="no variant 'half' of this recipe: choose of full"):
+    with pytest.raises(UserError, match="no variant 'half' of this recipe: choose from full"):
         ablate(stem_folder, tmp_path, config, ["half"], device="cpu")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,9 +102,9 @@ def test_an_edited_song_json_is_read_again(data: Path, codec: VQVAECodec, tmp_pa
     file.write_text(json.dumps({"bass_notes": notes}))
     assert extract_codes(data, codec, out, variations).written == 2  # the song, and its variation
     for name, pitch in (("one", 40), ("one@+2", 42)):
-        notes = SongCodes.load(out / f"train/{name}.codes.safetensors").notes
-        assert notes is not None
-        assert NoteVocabulary.onset(pitch) in notes
+        tokens = SongCodes.load(out / f"train/{name}.codes.safetensors").notes
+        assert tokens is not None
+        assert NoteVocabulary.onset(pitch) in tokens
 
 
 def test_variations_are_for_training_songs_only(
@@ -118,9 +119,57 @@ def test_variations_are_for_training_songs_only(
         "train/one@+2.codes.safetensors",
         "valid/two.codes.safetensors",
     ]
+    plain = SongCodes.load(out / "train/one.codes.safetensors")
     moved = SongCodes.load(out / "train/one@+2.codes.safetensors")
     assert moved.song is not None
     assert moved.song["bass_notes"][0]["pitch"] == 35
+    same = moved.view("alone") == plain.view("alone")
+    assert same[SOURCES.index("drums")].mean() > 0.9  # only their gain differs a little
+    assert same[BASS].mean() < 0.9
+
+
+UNKNOWN: dict[str, Any] = {
+    "tempo": None,
+    "key": "G# minor",
+    "beats": None,
+    "chords": [{"start": 0.0, "end": 1.0, "root": 8, "quality": "min", "bass": None}],
+    "bass_notes": None,
+}
+
+
+@pytest.mark.parametrize("content", [UNKNOWN, UNKNOWN | {"chords": None}])
+def test_a_song_whose_facts_are_partly_unknown_is_transposed(
+    data: Path, codec: VQVAECodec, tmp_path: Path, content: dict[str, Any]
+) -> None:
+    (data / "train/one/song.json").write_text(json.dumps(content))
+    extract_codes(data, codec, tmp_path / "codes", [Variation(), Variation(semitones=2)])
+    plain = SongCodes.load(tmp_path / "codes/train/one.codes.safetensors")
+    assert plain.song == content
+    assert plain.notes is not None  # found by the tracker
+    moved = SongCodes.load(tmp_path / "codes/train/one@+2.codes.safetensors")
+    assert moved.song is not None
+    assert (moved.song["tempo"], moved.song["key"]) == (None, "Bb minor")
+    assert [chord.root for chord in moved.facts.chords] == [10] * len(content["chords"] or ())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", r"cannot read .*valid/two/song\.json"),
+        ('{"tempo": NaN}', r"'tempo' in .*valid/two/song\.json is NaN"),
+        (
+            '{"bass_notes": [{"onset": 0}]}',
+            r"'bass_notes\[0\]' in .*two/song\.json has no 'duration'",
+        ),
+    ],
+)
+def test_a_bad_song_json_is_refused_before_anything_is_encoded(
+    data: Path, codec: VQVAECodec, tmp_path: Path, content: str, message: str
+) -> None:
+    (data / "valid/two/song.json").write_text(content)
+    with pytest.raises(UserError, match=message):
+        extract_codes(data, codec, tmp_path / "codes")
+    assert not (tmp_path / "codes").exists()
 
 
 def test_refuses_to_mix_codecs(data: Path, codec: VQVAECodec, tmp_path: Path) -> None:
@@ -129,9 +178,3 @@ def test_refuses_to_mix_codecs(data: Path, codec: VQVAECodec, tmp_path: Path) ->
     other = VQVAECodec(codec.model, load_config(VQVAEConfig, PRESETS, "tiny"), "another")
     with pytest.raises(UserError, match=r"0123456789abcdef.*another"):
         extract_codes(data, other, out)
-
-
-def test_names_a_broken_song_json(data: Path, codec: VQVAECodec, tmp_path: Path) -> None:
-    (data / "train/one/song.json").write_text("{")
-    with pytest.raises(UserError, match=r"one/song\.json"):
-        extract_codes(data, codec, tmp_path / "codes")

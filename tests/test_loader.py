@@ -1,3 +1,5 @@
+"""Batches come in order, are made ahead of time, and end with the stream."""
+
 import threading
 import time
 from pathlib import Path
@@ -68,7 +70,9 @@ def test_same_batches_for_any_workers_and_after_resuming(stem_folder: Path, tmp_
         rng = np.random.default_rng((7, step))
         return np.stack(
             [
-                songs[rng.integers(len(songs))].read(rng.integers(4), rng.integers(80_000), 2048)
+                songs[rng.integers(len(songs))].read(
+                    int(rng.integers(4)), int(rng.integers(80_000)), 2048
+                )
                 for _ in range(3)
             ]
         )

@@ -1,4 +1,4 @@
-"""What is installed, what it needs, and which part may know which."""
+"""The wheel's content, the versions it needs, and which part may import which."""
 
 import ast
 import subprocess
@@ -9,6 +9,9 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("shared", "stage1_vqvae", "stage2_prior")
@@ -28,6 +31,37 @@ def test_the_wheel_holds_all_modules_presets_and_weights(tmp_path: Path) -> None
     assert {Path(name).parts[0] for name in packed} == {"cli.py", *PACKAGES}
     assert "stage1_vqvae/presets/compact.toml" in packed
     assert "stage2_prior/presets/compact.toml" in packed
+
+
+def test_the_lock_has_a_tested_version_of_every_requirement() -> None:
+    locked = versions_in("constraints.txt")
+    for requirement in requirements():
+        assert locked[requirement.name] in requirement.specifier, requirement
+    assert locked["torch"] == Version("2.13.0")
+
+
+def test_the_lowest_versions_are_those_that_the_project_promises() -> None:
+    lowest = versions_in(".ci/lowest.txt")
+    for requirement in requirements():
+        (promised,) = (s.version for s in requirement.specifier if s.operator in (">=", "=="))
+        assert lowest[requirement.name] == Version(promised), requirement
+
+
+def requirements() -> list[Requirement]:
+    """What the project and its development need, each with its name in normal form."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    texts = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    found = [Requirement(text) for text in texts]
+    for requirement in found:
+        requirement.name = canonicalize_name(requirement.name)
+    return found
+
+
+def versions_in(constraints: str) -> dict[str, Version]:
+    """Read `NAME==VERSION` lines."""
+    lines = (ROOT / constraints).read_text().splitlines()
+    pairs = [line.split("==") for line in lines if not line.startswith("#")]
+    return {canonicalize_name(name): Version(version) for name, version in pairs}
 
 
 def is_data(path: Path) -> bool:
@@ -74,7 +108,7 @@ def imports(nodes: Iterable[ast.AST]) -> set[str]:
 
 
 def imports_anywhere(path: Path) -> set[str]:
-    """The same of a whole file, within functions too."""
+    """The modules that a whole file imports, those within functions included."""
     return imports(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
 
 

@@ -1,4 +1,4 @@
-"""The four commands of the README in a row, on the `tiny` presets and real input; what each leaves."""
+"""The four commands of the README one after the other, with `tiny` presets and a real song."""
 
 import json
 import shutil
@@ -16,7 +16,6 @@ RUN_FILES = {
     "metrics.jsonl",
     "model.json",
     "model.safetensors",
-    "state.json",
     "state.safetensors",
 }
 TRAIN = ("--preset", "tiny", "--device", "cpu")
@@ -49,6 +48,7 @@ def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
     run("train-vqvae", "--data", data, "--out", vqvae, *TRAIN)
     assert files(vqvae) == RUN_FILES
     cached = {f".cache/stems_44100/{song}.{end}" for song in SONGS for end in ("i16", "json")}
+    cached.add(".cache/stems_44100/.lock")
     assert {name for name in files(data) if name.startswith(".cache")} == cached
 
     run("extract-codes", "--data", data, "--codec", vqvae, "--out", codes, "--device", "cpu")
@@ -83,7 +83,7 @@ def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
 
 
 def edit_and_decode(song: Path, codec: Path, out: Path) -> None:
-    """The codes commands, each once."""
+    """Run each of the codes commands once."""
     edited = out / "edited.codes.safetensors"
     shown = run("codes", "show", song, "--view", "alone", "--picture", out / "codes.png")
     assert "268288 samples" in shown

@@ -1,4 +1,9 @@
+"""The prior's network, and its checkpoints."""
+
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,8 +14,10 @@ from shared.errors import UserError
 from shared.music.notes import NoteVocabulary
 from shared.sources import SOURCES
 from shared.training.checkpoint import fingerprint, save_checkpoint
+from stage2_prior.balance import BalanceRange
 from stage2_prior.config import PRESETS, ModelConfig, PriorConfig
-from stage2_prior.model import MASK, PAD, Prior, load_prior, prior_metadata
+from stage2_prior.model import MASK, PAD, SHIPPED, Prior, load_prior, prior_metadata
+from stage2_prior.sampling_defaults import SamplingDefaults
 
 FORMAT = CodeFormat(SOURCES, 8, 64, 44100, 1024, "codec")
 FRAMES = 20
@@ -33,7 +40,7 @@ def song(prior: Prior) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_shapes(prior: Prior) -> None:
     logits = prior(*song(prior))
-    assert logits.note.shape == logits.heard.note.shape == (2, FRAMES, NoteVocabulary.size)
+    assert logits.note.shape == logits.encoder.note.shape == (2, FRAMES, NoteVocabulary.size)
     assert logits.codes.shape == (2, FRAMES, 8, 64)
 
 
@@ -63,12 +70,12 @@ def test_codes_of_a_frame_follow_its_note(prior: Prior) -> None:
 
 
 @torch.no_grad()
-def test_all_frames_hear_the_whole_song_through_the_encoder(prior: Prior) -> None:
+def test_the_encoder_reads_the_whole_song_for_every_frame(prior: Prior) -> None:
     accompaniment, tokens = song(prior)
     changed = accompaniment.clone()
     changed[:, 2, :, -1] = (changed[:, 2, :, -1] + 1) % 64
     old, new = prior(accompaniment, tokens), prior(changed, tokens)
-    assert (old.heard.note[:, 0] != new.heard.note[:, 0]).any()
+    assert (old.encoder.note[:, 0] != new.encoder.note[:, 0]).any()
     assert (old.note[:, 0] != new.note[:, 0]).any()
 
 
@@ -127,6 +134,60 @@ def test_checkpoint_in_half_precision_loads_as_the_same_model(
     assert torch.allclose(loaded(*inputs).codes, prior(*inputs).codes, atol=0.02)
     monkeypatch.setattr("stage2_prior.model.SHIPPED", path)
     assert torch.equal(load_prior()(*inputs).codes, loaded(*inputs).codes)
+
+
+def write_checkpoint(prior: Prior, path: Path, **changes: Any) -> Path:
+    """Write a checkpoint; entries of its JSON are replaced, or removed by None."""
+    meta = {"stage": "prior", **prior_metadata(prior), **changes}
+    save_checkpoint(path, prior.state_dict(), {k: v for k, v in meta.items() if v is not None})
+    return path
+
+
+def test_tuned_defaults_travel_with_a_checkpoint(prior: Prior, tmp_path: Path) -> None:
+    sampling = SamplingDefaults(temperature=0.5, top_k=7, guidance=4.0, note_guidance=1.5)
+    balance = BalanceRange(-9.0, -3.5)
+    tuned = Prior(prior.config, prior.format, "test", sampling, balance)
+    loaded = load_prior(write_checkpoint(tuned, tmp_path / "tuned.safetensors"))
+    assert (loaded.sampling, loaded.balance) == (sampling, balance)
+    path = write_checkpoint(tuned, tmp_path / "old.safetensors", sampling=None, balance=None)
+    assert load_prior(path).sampling == SamplingDefaults()
+    assert load_prior(path).balance == BalanceRange()
+
+
+def test_a_part_of_the_tuned_defaults_suffices(prior: Prior, tmp_path: Path) -> None:
+    path = write_checkpoint(prior, tmp_path / "m.safetensors", sampling={"guidance": 2})
+    assert load_prior(path).sampling == SamplingDefaults(guidance=2.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sampling": {"guidance": "strong"}}, r"m\.json .*'sampling\.guidance' must be a finite"),
+        ({"sampling": {"guidance": -1}}, r"m\.json .*the guidance is -1"),
+        ({"sampling": {"top_p": 0}}, r"m\.json .*top-p is 0"),
+        ({"sampling": {"seed": 3}}, r"m\.json .*no setting 'sampling\.seed'"),
+        ({"sampling": [0.7]}, r"m\.json .*'sampling'"),
+        ({"balance": {"softest_db": -1, "loudest_db": -4}}, r"m\.json .*from -1\.0 dB to -4\.0 dB"),
+        ({"balance": {"loudest_db": 90}}, r"m\.json .*between -60 and 60 dB"),
+        ({"balance": {"quiet": 1}}, r"m\.json .*no setting 'balance\.quiet'"),
+        ({"model": None}, r"m\.json .*'model'"),
+        ({"codes": None}, r"m\.json .*'codes'"),
+        ({"codes": {"codebooks": 8}}, r"m\.json .*'codes\.sources' is missing"),
+    ],
+)
+def test_a_damaged_description_is_refused(
+    prior: Prior, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    path = write_checkpoint(prior, tmp_path / "m.safetensors", **changes)
+    with pytest.raises(UserError, match=message) as caught:
+        load_prior(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_shipped_prior_says_how_it_is_to_be_sampled() -> None:
+    meta = json.loads(SHIPPED.with_suffix(".json").read_text())
+    assert set(meta["sampling"]) == set(asdict(SamplingDefaults()))
+    assert set(meta["balance"]) == set(asdict(BalanceRange()))
 
 
 def test_no_prior_there(tmp_path: Path) -> None:

@@ -1,14 +1,21 @@
 """Soft mixtures in training, codes at inference, and the schedule between them."""
 
+import math
+
 import pytest
 import torch
 
 from shared.config import load_config
 from stage1_vqvae.config import PRESETS, QuantizerSchedule, VQVAEConfig
-from stage1_vqvae.quantizer import SHARPNESS, Quantizer, Softness, assign, softness
+from stage1_vqvae.quantizer import Quantizer, Softness, assign, softness
 
 BATCH, FRAMES, SOURCES, BOOKS, ENTRIES, SIZE = 2, 5, 4, 3, 8, 6
 QUIET = Softness(temperature=1.0, noise=0.0)
+
+
+def gradient(tensor: torch.Tensor) -> torch.Tensor:
+    assert tensor.grad is not None
+    return tensor.grad
 
 
 @pytest.fixture
@@ -19,12 +26,12 @@ def logits() -> torch.Tensor:
 
 
 @pytest.fixture(params=[False, True], ids=["per-source", "shared"])
-def quantizer(request) -> Quantizer:
+def quantizer(request: pytest.FixtureRequest) -> Quantizer:
     torch.manual_seed(0)
     return Quantizer(SOURCES, BOOKS, ENTRIES, SIZE, shared=request.param)
 
 
-def test_shapes(quantizer, logits):
+def test_shapes(quantizer: Quantizer, logits: torch.Tensor) -> None:
     vectors = quantizer(logits, Softness())
     codes = quantizer.codes(logits)
     assert vectors.shape == (BATCH, FRAMES, SOURCES, BOOKS * SIZE)
@@ -32,7 +39,7 @@ def test_shapes(quantizer, logits):
     assert quantizer.lookup(codes).shape == vectors.shape
 
 
-def test_training_mixes_the_entries(quantizer, logits):
+def test_training_mixes_the_entries(quantizer: Quantizer, logits: torch.Tensor) -> None:
     """q = sum_k y_k e_k, codebooks of a source side by side."""
     weights = assign(logits, QUIET)
     vectors = quantizer(logits, QUIET)
@@ -42,32 +49,56 @@ def test_training_mixes_the_entries(quantizer, logits):
     assert (weights.amax(-1) < 1).any()  # soft indeed
 
 
-def test_inference_takes_the_best_entry(quantizer, logits):
+def test_inference_takes_the_best_entry(quantizer: Quantizer, logits: torch.Tensor) -> None:
     codes = quantizer.codes(logits)
     assert torch.equal(codes, logits.argmax(-1))
     book = quantizer.codebooks.expand(SOURCES, -1, -1, -1)[2, 0]
     torch.testing.assert_close(quantizer.lookup(codes)[0, 1, 2, :SIZE], book[codes[0, 1, 2, 0]])
 
 
-def test_a_cold_mixture_is_the_lookup(quantizer, logits):
+def test_a_cold_mixture_is_the_lookup(quantizer: Quantizer, logits: torch.Tensor) -> None:
     cold = quantizer(logits, Softness(temperature=1e-4, noise=0.0))
     torch.testing.assert_close(cold, quantizer.lookup(quantizer.codes(logits)))
 
 
-def test_shared_codebooks_read_alike_for_all_sources():
+def test_shared_codebooks_give_all_sources_the_same_vectors() -> None:
     shared = Quantizer(SOURCES, BOOKS, ENTRIES, SIZE, shared=True)
     codes = torch.randint(ENTRIES, (1, FRAMES, 1, BOOKS)).expand(-1, -1, SOURCES, -1)
     vectors = shared.lookup(codes)
     assert all(torch.equal(vectors[:, :, 0], vectors[:, :, s]) for s in range(SOURCES))
 
 
-def test_weights_sum_to_one_and_sharpen_as_it_cools(logits):
+def test_weights_are_the_softmax_of_the_logits_over_the_temperature(
+    logits: torch.Tensor,
+) -> None:
+    weights = assign(logits, Softness(0.5, noise=0.0))
+    exponentials = (2 * logits).exp()
+    torch.testing.assert_close(weights, exponentials / exponentials.sum(-1, keepdim=True))
+
+
+def test_gumbel_noise_grows_with_its_scale() -> None:
+    """Its deviation is pi / sqrt(6) times the scale; that of a difference is sqrt(2) times more."""
+    logits = torch.zeros(50_000, 2)
+    for scale in (0.5, 1.0):
+        torch.manual_seed(0)
+        weights = assign(logits, Softness(temperature=1.0, noise=scale))
+        noise = (weights[:, 0] / weights[:, 1]).log()
+        expected = scale * math.pi / math.sqrt(6) * math.sqrt(2)
+        assert noise.std().item() == pytest.approx(expected, rel=0.02)
+
+
+def test_the_hard_phase_draws_no_noise(quantizer: Quantizer, logits: torch.Tensor) -> None:
+    state = Softness(0.5, noise=1.0, hard=True)
+    torch.testing.assert_close(quantizer(logits, state), quantizer(logits, state))
+
+
+def test_weights_sum_to_one_and_sharpen_as_it_cools(logits: torch.Tensor) -> None:
     hot, cold = (assign(logits, Softness(t, noise=0.0)) for t in (2.0, 0.2))
     torch.testing.assert_close(hot.sum(-1), torch.ones(hot.shape[:-1]))
     assert (cold.amax(-1) >= hot.amax(-1)).all()
 
 
-def test_gumbel_noise_draws_entries_by_their_probability():
+def test_gumbel_noise_draws_entries_by_their_probability() -> None:
     """The Gumbel-max trick: the argmax of z + g is a sample of softmax(z)."""
     torch.manual_seed(0)
     logits = torch.tensor([0.0, 1.0, 2.0]).repeat(20000, 1)
@@ -76,7 +107,9 @@ def test_gumbel_noise_draws_entries_by_their_probability():
     torch.testing.assert_close(shares, logits[0].softmax(-1), rtol=0, atol=0.015)
 
 
-def test_the_straight_through_phase_is_hard_forward_and_soft_backward(quantizer, logits):
+def test_the_straight_through_phase_is_hard_forward_and_soft_backward(
+    quantizer: Quantizer, logits: torch.Tensor
+) -> None:
     soft, hard = (logits.clone().requires_grad_() for _ in range(2))
     hard_vectors = quantizer(hard, Softness(0.5, noise=0.0, hard=True))
     torch.testing.assert_close(hard_vectors, quantizer.lookup(quantizer.codes(logits)))
@@ -87,59 +120,64 @@ def test_the_straight_through_phase_is_hard_forward_and_soft_backward(quantizer,
 
 
 @pytest.mark.parametrize("state", [Softness(), QUIET, Softness(0.3, 0.0, hard=True)])
-def test_gradients_reach_logits_and_codebooks(quantizer, logits, state):
+def test_gradients_reach_logits_and_codebooks(
+    quantizer: Quantizer, logits: torch.Tensor, state: Softness
+) -> None:
     logits.requires_grad_()
     quantizer(logits, state).square().sum().backward()
-    assert logits.grad.isfinite().all()
-    assert logits.grad.abs().sum((0, 1, 4)).min() > 0
-    assert quantizer.codebooks.grad.abs().sum((2, 3)).min() > 0
+    assert gradient(logits).isfinite().all()
+    assert gradient(logits).abs().sum((0, 1, 4)).min() > 0
+    assert gradient(quantizer.codebooks).abs().sum((2, 3)).min() > 0
 
 
 @pytest.fixture
 def encoded() -> torch.Tensor:
-    """What the encoder gives where logits are tied: points, before they are bounded."""
+    """The encoder's output if logits are tied: points that are not yet bounded to the cube."""
     shape = (BATCH, FRAMES, SOURCES, BOOKS, SIZE)
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture(params=[False, True], ids=["per-source", "shared"])
-def tied(request) -> Quantizer:
-    """Every book moved a little from where all start, as training does."""
+def tied(request: pytest.FixtureRequest) -> Quantizer:
+    """A quantiser whose entries were moved a little, as training does."""
     torch.manual_seed(0)
     quantizer = Quantizer(SOURCES, BOOKS, ENTRIES, SIZE, shared=request.param, tied=True)
     with torch.no_grad():
-        quantizer.codebooks += 0.3 * torch.randn_like(quantizer.codebooks)
+        quantizer.codebooks.add_(0.3 * torch.randn_like(quantizer.codebooks))
     return quantizer
 
 
-def test_the_encoder_gives_logits_or_points(quantizer, tied, logits, encoded):
+def test_the_encoder_gives_logits_or_points(
+    quantizer: Quantizer, tied: Quantizer, logits: torch.Tensor, encoded: torch.Tensor
+) -> None:
     assert (quantizer.inputs, tied.inputs) == (ENTRIES, SIZE)
     assert quantizer.logits(logits) is logits
     assert tied.logits(encoded).shape == logits.shape
 
 
-def test_tied_logits_take_the_nearest_entry(tied, encoded):
+def test_tied_logits_take_the_nearest_entry(tied: Quantizer, encoded: torch.Tensor) -> None:
     books = tied.codebooks.expand(SOURCES, -1, -1, -1)
     distances = (encoded.tanh()[..., None, :] - books).square().sum(-1)
     assert torch.equal(tied.codes(tied.logits(encoded)), distances.argmin(-1))
 
 
-def test_tied_logits_fall_with_the_squared_distance(tied, encoded):
-    """By half of it, times SHARPNESS in units of an entry's own cube: 8 entries of side 2 / 8^(1/6)."""
+def test_tied_logits_fall_with_the_squared_distance(tied: Quantizer, encoded: torch.Tensor) -> None:
+    """By 3.5 times half of it, in units of the cube that each of the 8 entries has to itself."""
     books = tied.codebooks.expand(SOURCES, -1, -1, -1)
     distances = (encoded.tanh()[..., None, :] - books).square().sum(-1)
-    expected = (-SHARPNESS / 2 * distances / 2).softmax(-1)  # the side is the root of 2
+    side = 2 / 8 ** (1 / 6)
+    expected = (-3.5 * distances / 2 / side**2).softmax(-1)
     torch.testing.assert_close(assign(tied.logits(encoded), QUIET), expected)
 
 
-def test_a_cold_mixture_is_the_lookup_when_tied(tied, encoded):
+def test_a_cold_mixture_is_the_lookup_when_tied(tied: Quantizer, encoded: torch.Tensor) -> None:
     logits = tied.logits(encoded)
     cold = tied(logits, Softness(temperature=1e-5, noise=0.0))
     torch.testing.assert_close(cold, tied.lookup(tied.codes(logits)))
 
 
-def test_a_tied_mixture_is_about_its_point():
-    """So that the gradient passes the quantiser nearly unchanged; an untied mixture knows no such point."""
+def test_a_tied_mixture_is_about_its_point() -> None:
+    """Gradients therefore pass the quantiser nearly unchanged."""
     quantizer = Quantizer(1, 1, 64, 6, tied=True)
     points = 0.5 * torch.randn(1, 200, 1, 1, 6, generator=torch.Generator().manual_seed(2))
     mixture = quantizer(quantizer.logits(points), QUIET).flatten(0, 2)
@@ -147,7 +185,7 @@ def test_a_tied_mixture_is_about_its_point():
     assert correlation > 0.9
 
 
-def test_tied_entries_start_evenly_in_the_cube():
+def test_tied_entries_start_evenly_in_the_cube() -> None:
     books = Quantizer(SOURCES, BOOKS, 64, 6, tied=True).codebooks
     assert books.amin() >= -1
     assert books.amax() <= 1
@@ -157,15 +195,17 @@ def test_tied_entries_start_evenly_in_the_cube():
 
 
 @pytest.mark.parametrize("state", [Softness(), QUIET, Softness(0.6, 0.0, hard=True)])
-def test_gradients_reach_encoder_and_codebooks_when_tied(tied, encoded, state):
+def test_gradients_reach_encoder_and_codebooks_when_tied(
+    tied: Quantizer, encoded: torch.Tensor, state: Softness
+) -> None:
     encoded.requires_grad_()
     tied(tied.logits(encoded), state).square().sum().backward()
-    assert encoded.grad.isfinite().all()
-    assert encoded.grad.abs().sum((0, 1)).min() > 0
-    assert tied.codebooks.grad.abs().sum((2, 3)).min() > 0
+    assert gradient(encoded).isfinite().all()
+    assert gradient(encoded).abs().sum((0, 1)).min() > 0
+    assert gradient(tied.codebooks).abs().sum((2, 3)).min() > 0
 
 
-def test_only_the_compact_preset_ties_logits():
+def test_only_the_compact_preset_ties_logits() -> None:
     tied = {
         name: load_config(VQVAEConfig, PRESETS, name).model.tied_logits
         for name in ("compact", "paper", "tiny")
@@ -173,7 +213,7 @@ def test_only_the_compact_preset_ties_logits():
     assert tied == {"compact": True, "paper": False, "tiny": False}
 
 
-def test_schedule_golden_numbers():
+def test_schedule_golden_numbers() -> None:
     schedule = QuantizerSchedule(
         temperature_start=1.0,
         temperature_end=0.4,
@@ -187,6 +227,6 @@ def test_schedule_golden_numbers():
     assert [s.hard for s in seen] == [False] * 5 + [True] * 2
 
 
-def test_the_papers_schedule_never_moves():
+def test_the_papers_schedule_never_moves() -> None:
     schedule = QuantizerSchedule(1.0, 1.0, 0.6, noise_full_at=0.0, hard_from=1.0)
     assert {repr(softness(schedule, p)) for p in (0.0, 0.5, 1.0)} == {repr(Softness())}

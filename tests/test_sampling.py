@@ -1,3 +1,7 @@
+"""Sampling a line: windows, guidance, given tokens, and the choice among candidates."""
+
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +14,19 @@ from shared.music.notes import NoteVocabulary
 from shared.sources import SOURCES
 from stage2_prior import sampling
 from stage2_prior.config import PRESETS, PriorConfig
+from stage2_prior.delay_pattern import DelayPattern
 from stage2_prior.incremental import StepLogits
 from stage2_prior.model import MASK, PAD, Prior, before
-from stage2_prior.sampling import FREE, GeneratedBass, SamplingSettings, generate, truncated
+from stage2_prior.sampling import (
+    FREE,
+    RANKED_SECONDS,
+    GeneratedBass,
+    SamplingSettings,
+    SongWindow,
+    generate,
+    plan_windows,
+)
+from stage2_prior.sampling_defaults import SamplingDefaults
 
 EVERYTHING = SamplingSettings(
     guidance=1.5, source_guidance={"drums": 2.0, "other": 1.5}, candidates=3, top_k=30, top_p=0.95
@@ -39,6 +53,10 @@ def given(frames: int) -> np.ndarray:
     chance = np.random.default_rng(1)
     notes = chance.integers(0, NoteVocabulary.size, (1, frames))
     return np.concatenate((notes, chance.integers(0, 64, (8, frames))))
+
+
+def settings(**changes: Any) -> SamplingSettings:
+    return SamplingSettings(**changes)
 
 
 def same(first: GeneratedBass, second: GeneratedBass) -> bool:
@@ -92,6 +110,103 @@ def test_log_probabilities_are_those_of_the_model(prior: Prior) -> None:
         assert float(-note - code) == pytest.approx(expected, abs=1e-5 * 9 * frames)
 
 
+PATTERN = DelayPattern.note_then_pairs(8)  # the longest delay is 4
+
+
+def test_windows_overlap_by_their_context_and_leave_lookahead_for_the_encoder() -> None:
+    assert list(plan_windows(0, 204, frames=200, window=86, pattern=PATTERN)) == [
+        SongWindow(start=0, first=0, stop=76),  # the encoder reads 10 more frames
+        SongWindow(start=51, first=76, stop=127),  # 25 frames are already filled
+        SongWindow(start=102, first=127, stop=178),
+        SongWindow(start=114, first=178, stop=204),  # the last window ends with the song
+    ]
+
+
+def test_a_short_song_has_one_window_and_a_gap_as_many_as_it_needs() -> None:
+    assert list(plan_windows(0, 54, frames=50, window=86, pattern=PATTERN)) == [
+        SongWindow(0, 0, 54)
+    ]
+    assert list(plan_windows(60, 90, frames=200, window=86, pattern=PATTERN)) == [
+        SongWindow(35, 60, 90)
+    ]
+    assert list(plan_windows(10, 90, frames=200, window=86, pattern=PATTERN)) == [
+        SongWindow(0, 10, 76),
+        SongWindow(51, 76, 90),
+    ]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"guidance": 1.0, "note_guidance": 1.0},
+        {"guidance": 0.0, "note_guidance": 0.0},
+        {"guidance": 1.7, "note_guidance": 1.8, "source_guidance": {"drums": 2.5, "other": 0.3}},
+    ],
+)
+def test_at_temperature_0_every_token_is_the_most_probable_of_its_window(
+    prior: Prior, changes: dict[str, Any]
+) -> None:
+    """The whole of sampling, against x-transformers on each window as a whole."""
+    settings = SamplingSettings(temperature=0, note_temperature=0, **changes)
+    frames, window = 200, prior.window
+    accompaniment, fixed = song(frames), given(frames)
+    fixed[:, 5:] = FREE
+    fixed[:, 190:] = given(frames)[:, 190:]
+    allowed = np.random.default_rng(2).random((frames, NoteVocabulary.size)) < 0.5
+    bass = generate(prior, accompaniment, settings, fixed=fixed, allowed_notes=allowed)
+    tokens = torch.from_numpy(np.concatenate((bass.notes[None], bass.codes)).astype(np.int64))
+    assert np.array_equal(tokens[:, :5], fixed[:, :5])
+    assert np.array_equal(tokens[:, 190:], fixed[:, 190:])
+
+    log_probs = torch.zeros(2)
+    for part in plan_windows(5, frames + 4, frames, window, prior.pattern):
+        inside = slice(part.start, part.start + window)
+        codes = torch.from_numpy(accompaniment[..., inside])[None]
+        history = tokens[None, :, inside]
+        without_notes = history.clone()
+        without_notes[:, 0] = MASK
+        silence = torch.full_like(codes, prior.dropped)
+        full, none = prior(codes, history), prior(silence, history)
+        notes = none.note + settings.guidance * (full.note - none.note)
+        for source, scale in settings.source_guidance.items():
+            others = codes.clone()
+            others[:, SOURCES.index(source)] = prior.dropped
+            notes += (scale - 1) * (full.note - prior(others, history).note)
+        notes[0] = notes[0].masked_fill(torch.from_numpy(~allowed[inside]), -torch.inf)
+        unguided = prior(codes, without_notes).codes
+        guided = unguided + settings.note_guidance * (full.codes - unguided)
+        for step in range(part.first, part.stop):
+            for stream, delay in enumerate(prior.pattern.delays):
+                frame = step - delay
+                if frame >= frames:
+                    continue
+                local, token = frame - part.start, tokens[stream, frame]
+                logits = notes[0, local] if stream == 0 else guided[0, local, stream - 1]
+                if fixed[stream, frame] == FREE:
+                    assert logits[token] >= logits.max() - 1e-4
+                for row, model in enumerate((none, full)):
+                    plain = (
+                        model.note[0, local] if stream == 0 else model.codes[0, local, stream - 1]
+                    )
+                    log_probs[row] += plain.log_softmax(-1)[token]
+    expected = pytest.approx(log_probs.tolist(), abs=0.02)
+    assert [bass.log_prob_unconditional, bass.log_prob_conditional] == expected
+
+
+def test_what_is_given_long_after_the_last_gap_does_not_count(prior: Prior) -> None:
+    frames, fixed = 200, given(200)
+    fixed[:, 20:30] = FREE
+    ranked = round(RANKED_SECONDS * prior.format.frame_rate)
+    bass = generate(prior, song(frames), SamplingSettings(), fixed=fixed)
+    fixed[:, 34 + ranked :] = 1 - fixed[:, 34 + ranked :].clip(0, 1)
+    changed = generate(prior, song(frames), SamplingSettings(), fixed=fixed)
+    assert changed.log_prob_conditional == bass.log_prob_conditional
+    fixed[:, 20 + ranked] = 1 - fixed[:, 20 + ranked].clip(0, 1)
+    changed = generate(prior, song(frames), SamplingSettings(), fixed=fixed)
+    assert changed.log_prob_conditional != bass.log_prob_conditional
+
+
 def test_shape_type_and_range(prior: Prior) -> None:
     bass = generate(prior, song(120), SamplingSettings())
     assert bass.codes.shape == (8, 120)
@@ -114,6 +229,23 @@ def test_seed_decides(prior: Prior) -> None:
     )
     assert same(first, again)
     assert (first.codes == other.codes).mean() < 0.6
+
+
+@pytest.mark.parametrize("stream", ["notes", "codes"])
+def test_notes_and_codes_have_temperatures_of_their_own(prior: Prior, stream: str) -> None:
+    """Only notes, or only codes, are free."""
+    fixed = given(40)
+    fixed[0 if stream == "notes" else slice(1, 9)] = FREE
+    own, other = ("note_temperature", "temperature")
+    if stream == "codes":
+        own, other = other, own
+
+    def sampled(seed: int, **temperatures: float) -> GeneratedBass:
+        return generate(prior, song(40), settings(seed=seed, **temperatures), fixed=fixed)
+
+    cold, warm = {own: 0.0, other: 1.0}, {own: 1.0, other: 0.0}
+    assert same(sampled(1, **cold), sampled(2, **cold))
+    assert not same(sampled(1, **warm), sampled(2, **warm))
 
 
 def test_best_of_candidates(prior: Prior) -> None:
@@ -147,9 +279,10 @@ def test_nothing_to_draw(prior: Prior) -> None:
 def test_the_candidate_that_the_right_side_likes_best_is_chosen(
     prior: Prior, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill, written = sampling._Sampler.fill, []
+    fill = sampling._Sampler.fill
+    written: list[Any] = []
 
-    def recorded(*args: torch.Tensor) -> object:
+    def recorded(*args: Any) -> Any:
         written.append(fill(*args))
         return written[-1]
 
@@ -167,7 +300,7 @@ def test_the_candidate_that_the_right_side_likes_best_is_chosen(
     def worth(grid: torch.Tensor) -> tuple[float, float]:
         """What the song makes of the notes from the gap on; how likely the given codes are then."""
         tokens = prior.pattern.revert(grid)[None]
-        notes, codes = [], None
+        notes = []
         for accompaniment in (song(60), silence):
             logits = prior(torch.from_numpy(accompaniment)[None], tokens)
             log_prob = logits.note[0].log_softmax(-1).gather(-1, tokens[0, 0, :, None])
@@ -252,20 +385,6 @@ def test_threads_are_given_back(prior: Prior) -> None:
         torch.set_num_threads(1)
 
 
-def test_truncation() -> None:
-    logits = torch.tensor([0.1, 0.5, 0.15, 0.25]).log()
-
-    def kept(**how: float) -> list[int]:
-        return torch.isfinite(truncated(logits, **how)).nonzero().flatten().tolist()  # type: ignore[arg-type]
-
-    assert kept() == [0, 1, 2, 3]
-    assert kept(top_k=2) == [1, 3]
-    assert kept(top_p=0.6) == [1, 3]
-    assert kept(top_p=0.01) == [1]
-    assert kept(min_p=0.4) == [1, 3]
-    assert kept(top_k=3, min_p=0.25) == [1, 2, 3]
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -282,7 +401,29 @@ def test_truncation() -> None:
 )
 def test_settings_out_of_range(field: str, value: float) -> None:
     with pytest.raises(UserError, match=field.replace("_", "[ -]").replace("candidates", "candid")):
-        SamplingSettings(**{field: value})
+        settings(**{field: value})
+
+
+@pytest.mark.parametrize("field", ["temperature", "note_temperature", "guidance", "note_guidance"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_settings_must_be_finite(field: str, value: float) -> None:
+    with pytest.raises(UserError, match=f"{field.replace('_', ' ')} is {value}"):
+        settings(**{field: value})
+
+
+def test_guidance_by_a_source_must_be_finite() -> None:
+    with pytest.raises(UserError, match="guidance by drums is nan"):
+        SamplingSettings(source_guidance={"drums": float("nan")})
+
+
+def test_settings_of_a_prior_are_its_own_unless_others_are_given(prior: Prior) -> None:
+    tuned = Prior(prior.config, prior.format, "test", SamplingDefaults(guidance=4.5, min_p=0.1))
+    settings = SamplingSettings.of(tuned, seed=3, temperature=None, min_p=0.0, guidance=None)
+    expected = SamplingSettings(guidance=4.5, min_p=0.0, seed=3)
+    assert settings == expected
+    assert SamplingSettings.of(prior) == SamplingSettings()
+    with pytest.raises(UserError, match="min-p is 2"):
+        SamplingSettings.of(tuned, min_p=2)
 
 
 def test_arrays_that_do_not_fit(prior: Prior) -> None:

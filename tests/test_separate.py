@@ -9,6 +9,7 @@ import torch
 
 from shared.config import load_config
 from shared.errors import UserError
+from shared.sound.separation import CodedMixture
 from shared.sources import SOURCES
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
@@ -42,7 +43,9 @@ def read(path: Path) -> np.ndarray:
 @pytest.mark.parametrize(
     ("rate", "num_samples"), [(44100, 20_001), (48000, 24_007), (22050, 9_999), (8000, 4_001)]
 )
-def test_stems_sum_to_the_song_at_its_own_rate_and_length(codec, tmp_path, rate, num_samples, mask):
+def test_stems_sum_to_the_song_at_its_own_rate_and_length(
+    codec: VQVAECodec, tmp_path: Path, rate: int, num_samples: int, mask: bool
+) -> None:
     song = write(tmp_path, noise(num_samples), rate)
     result = separate(song, tmp_path / "out", codec, mask=mask)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
@@ -55,14 +58,14 @@ def test_stems_sum_to_the_song_at_its_own_rate_and_length(codec, tmp_path, rate,
     np.testing.assert_allclose(total, read(song), rtol=0, atol=1e-6)
 
 
-def test_a_mask_leaves_no_residual_of_all_sources(codec):
+def test_a_mask_leaves_no_residual_of_all_sources(codec: VQVAECodec) -> None:
     song = noise(30_000)
     stems = separate_samples(song, 44100, codec)
     assert np.abs(stems.residual).max() < 1e-4
     np.testing.assert_allclose(stems.mix, song, rtol=0, atol=1e-4)
 
 
-def test_some_sources_and_their_mix(codec, tmp_path):
+def test_some_sources_and_their_mix(codec: VQVAECodec, tmp_path: Path) -> None:
     song = write(tmp_path, noise(10_000), 44100)
     result = separate(song, tmp_path / "out", codec, ["drums", "bass", "drums"])
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
@@ -77,14 +80,14 @@ def test_some_sources_and_their_mix(codec, tmp_path):
     np.testing.assert_allclose(bass, whole.stems["bass"], rtol=0, atol=1e-6)
 
 
-def test_one_source_is_its_own_mix(codec, tmp_path):
+def test_one_source_is_its_own_mix(codec: VQVAECodec, tmp_path: Path) -> None:
     song = write(tmp_path, noise(10_000), 44100)
     result = separate(song, tmp_path / "out", codec, ["bass"])
     assert result.mix == result.stems["bass"]
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
-def test_without_a_mask_it_is_the_decoders_sound(codec):
+def test_without_a_mask_it_is_the_decoders_sound(codec: VQVAECodec) -> None:
     song = noise(10_000)
     stems = separate_samples(song, 44100, codec, ["bass", "other"], mask=False)
     gain = np.float32(0.1 / np.sqrt(np.square(song, dtype=np.float64).mean()))
@@ -96,33 +99,47 @@ def test_without_a_mask_it_is_the_decoders_sound(codec):
     np.testing.assert_allclose(stems.mix, together, rtol=0, atol=1e-6)
 
 
-def test_level_does_not_matter(codec):
+def test_decoded_sources_have_the_level_of_the_mixture_or_that_of_encoding(
+    codec: VQVAECodec,
+) -> None:
+    coded = CodedMixture.encode(noise(5_000), codec)
+    own, encoded = coded.decode_each(), coded.decode_each(rescale=False)
+    np.testing.assert_allclose(own * np.float32(coded.gain), encoded, rtol=1e-5)
+    for index, source in enumerate(SOURCES):
+        np.testing.assert_array_equal(own[index], coded.decode([source]))
+        np.testing.assert_array_equal(encoded[index], codec.decode(coded.codes, 5_000, [source]))
+
+
+def test_level_does_not_matter(codec: VQVAECodec) -> None:
     """A quiet song is brought to the codec's level, and its stems back to its own."""
     song = noise(10_000)
-    loud, quiet = (separate_samples(g * song, 44100, codec) for g in (1.0, 1 / 64))
+    soft: np.ndarray = song / np.float32(64)
+    loud, quiet = (separate_samples(samples, 44100, codec) for samples in (song, soft))
     np.testing.assert_allclose(64 * quiet.stems["bass"], loud.stems["bass"], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("channels", [1, 6])
-def test_other_channel_counts_come_back_in_stereo(codec, tmp_path, channels):
+def test_other_channel_counts_come_back_in_stereo(
+    codec: VQVAECodec, tmp_path: Path, channels: int
+) -> None:
     song = write(tmp_path, noise(5_000, channels), 44100)
     assert read(separate(song, tmp_path, codec, ["bass"]).stems["bass"]).shape == (2, 5_000)
 
 
-def test_a_silent_song_gives_silent_stems(codec):
+def test_a_silent_song_gives_silent_stems(codec: VQVAECodec) -> None:
     stems = separate_samples(np.zeros((2, 5_000), np.float32), 44100, codec)
     assert not any(stem.any() for stem in stems.stems.values())
 
 
-def test_the_mixture_of_a_stem_file(codec, stem_mp4, tmp_path):
+def test_the_mixture_of_a_stem_file(codec: VQVAECodec, stem_mp4: Path, tmp_path: Path) -> None:
     result = separate(stem_mp4, tmp_path, codec, ["bass"])
     assert result.residual.name == stem_mp4.name.removesuffix(".stem.mp4") + ".residual.wav"
     assert soundfile.info(result.residual).frames == 268_288
 
 
-def test_mistakes(codec, tmp_path):
+def test_mistakes(codec: VQVAECodec, tmp_path: Path) -> None:
     song = write(tmp_path, noise(5_000), 44100)
-    with pytest.raises(UserError, match="no source 'guitar': choose of vocals, bass"):
+    with pytest.raises(UserError, match="no source 'guitar': choose from vocals, bass"):
         separate(song, tmp_path, codec, ["guitar"])
     with pytest.raises(UserError, match="no source is named"):
         separate(song, tmp_path, codec, [])

@@ -1,4 +1,4 @@
-"""The weights that ship: they load, belong together, and stay small enough for a repository and a wheel."""
+"""The shipped weights load, belong together, and are small enough for a repository and a wheel."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ MEGABYTE = 10**6
 
 
 def test_the_shipped_prior_is_of_the_shipped_codec() -> None:
-    """And both say something: a bass for two seconds of noise, decoded."""
+    """Together they write and decode a bass for two seconds of noise."""
     codec, prior = stage1.load_codec(), stage2.load_prior()
     assert prior.format.fingerprint == codec.fingerprint
     assert prior.format == CodeFormat.of(codec)
@@ -27,5 +27,5 @@ def test_the_shipped_prior_is_of_the_shipped_codec() -> None:
 
 
 @pytest.mark.parametrize(("weights", "most"), [(stage1.SHIPPED, 25), (stage2.SHIPPED, 20)])
-def test_they_are_small(weights: Path, most: int) -> None:
+def test_the_weights_are_small(weights: Path, most: int) -> None:
     assert weights.stat().st_size <= most * MEGABYTE

@@ -1,73 +1,35 @@
-"""The training loop: the same weights however a run is cut up, and loud failure otherwise."""
+"""The training loop does what a loop written out in PyTorch does, and keeps the best weights."""
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from shared.device import resolve_device
 from shared.errors import UserError
 from shared.training.checkpoint import load_checkpoint
-from shared.training.loop import Task, fit
-from shared.training.optimizers import make_average, make_optimizers, set_learning_rate
+from shared.training.loop import fit
 from shared.training.settings import TrainSettings
-
-SETTINGS = TrainSettings(
-    steps=6, batch_size=4, learning_rate=0.05, warmup_steps=2, log_every=1, validate_every=2
+from tests.toy_task import (
+    AVERAGED,
+    SETTINGS,
+    Interrupted,
+    Regression,
+    Scored,
+    assert_same_state,
+    files,
+    metrics,
+    state,
 )
-
-
-class Regression(Task):
-    """Fits a line to batches drawn from (step, index); noise in the loss stands for Gumbel noise."""
-
-    stage = "toy"
-
-    def __init__(self, noise: float = 0.0, batch_size: int = 4) -> None:
-        torch.manual_seed(0)
-        self.model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
-        self.noise = noise
-        self.batch_size = batch_size
-
-    def make_batch(self, step: int, rank: int, world: int) -> dict[str, Tensor]:
-        rows = [
-            torch.randn(3, generator=torch.Generator().manual_seed(1000 * step + index))
-            for index in range(rank, self.batch_size, world)
-        ]
-        x = torch.stack(rows)
-        return {"x": x, "y": x.sum(1, keepdim=True)}
-
-    def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        x = batch["x"] + self.noise * torch.randn_like(batch["x"])
-        return {"loss": (model(x) - batch["y"]).square().mean()}
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        device = next(model.parameters()).device
-        batch = {name: x.to(device) for name, x in self.make_batch(10**6, 0, 1).items()}
-        return {"score": -(model(batch["x"]) - batch["y"]).square().mean().item()}
-
-    def metadata(self) -> dict[str, object]:
-        return {"config": {"noise": self.noise}}
-
-
-class Interrupted(Regression):
-    """Receives Ctrl-C while step `at` is computed."""
-
-    def __init__(self, at: int, noise: float) -> None:
-        super().__init__(noise)
-        self.at = at
-
-    def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        if step == self.at:
-            os.kill(os.getpid(), signal.SIGINT)
-        return super().loss(model, batch, step)
 
 
 class Diverging(Regression):
@@ -76,24 +38,80 @@ class Diverging(Regression):
         return {"loss": losses["loss"] * (float("nan") if step == 2 else 1)}
 
 
-def assert_same_state(one: Path, other: Path) -> None:
-    first, second = (load_file(folder / "state.safetensors") for folder in (one, other))
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)
+class Watched(Regression):
+    """Notes in which mode the model is when it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trained: list[tuple[object, ...]] = []
+        self.validated: list[tuple[object, ...]] = []
+
+    def _mode(self, model: nn.Module) -> tuple[object, ...]:
+        (inner,) = (m for m in model.modules() if isinstance(m, nn.Sequential))
+        kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+        return inner.training, torch.is_grad_enabled(), kind
+
+    def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        inner = next(m for m in model.modules() if isinstance(m, nn.Sequential))
+        hook = inner.register_forward_pre_hook(
+            lambda module, inputs: self.trained.append(self._mode(model))
+        )
+        losses = super().loss(model, batch, step)
+        hook.remove()
+        return losses
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        self.validated.append(self._mode(model))
+        return super().validate(model)
 
 
-def metrics(run: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+def plain_loop(settings: TrainSettings) -> dict[str, Tensor]:
+    """What `fit` computes with AdamW, written out: the weights and their average."""
+    task = Regression(noise=0.1)
+    matrices, vectors = ([p for p in task.model.parameters() if p.ndim == n] for n in (2, 1))
+    groups = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, betas=settings.betas)
+    average: dict[str, Tensor] = {}
+    for step in range(settings.steps):
+        warm = min(1, (step + 1) / settings.warmup_steps)
+        cosine = 0.01 + 0.99 * (1 + math.cos(math.pi * step / settings.steps)) / 2
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * warm * cosine
+        torch.manual_seed(settings.seed * 1_000_003 + step * 1_009)
+        optimizer.zero_grad()
+        task.loss(task.model, task.make_batch(step, 0, 1), step)["loss"].backward()
+        nn.utils.clip_grad_norm_(task.model.parameters(), settings.grad_clip)
+        optimizer.step()
+        decay = min(settings.ema_decay, (1 + step) / (10 + step)) if step else 0.0
+        for name, weight in task.model.state_dict().items():
+            average[name] = decay * average.get(name, weight) + (1 - decay) * weight
+    return {
+        **{f"model.{name}": weight for name, weight in task.model.state_dict().items()},
+        **{f"average.module.{name}": weight for name, weight in average.items()},
+    }
 
 
-def test_a_run_leaves_exactly_these_files(tmp_path):
+@pytest.mark.parametrize(
+    "changes", [{}, {"seed": 3}, {"grad_clip": 0.05}, {"weight_decay": 1.0, "betas": (0.5, 0.7)}]
+)
+def test_fit_is_the_loop_written_out(tmp_path: Path, changes: dict[str, Any]) -> None:
+    settings = replace(AVERAGED, ema_decay=0.15, **changes)
+    fit(Regression(noise=0.1), settings, tmp_path, device="cpu")
+    expected, found = plain_loop(settings), state(tmp_path)
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-5, atol=1e-6)
+
+
+def test_a_run_leaves_exactly_these_files(tmp_path: Path) -> None:
     path = fit(Regression(), SETTINGS, tmp_path / "run", device="cpu")
     assert path == tmp_path / "run" / "model.safetensors"
-    assert sorted(p.name for p in path.parent.iterdir()) == [
+    assert files(path.parent) == [
         "metrics.jsonl",
         "model.json",
         "model.safetensors",
-        "state.json",
         "state.safetensors",
     ]
     lines = metrics(path.parent)
@@ -105,8 +123,17 @@ def test_a_run_leaves_exactly_these_files(tmp_path):
     assert meta["config"] == {"noise": 0.0}
 
 
-def test_the_bar_shows_the_loss_and_the_last_validation(tmp_path, monkeypatch):
-    notes = []
+def test_the_log_has_the_rates_of_the_schedule(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, schedule="constant", warmup_steps=4, log_every=2)
+    fit(Regression(), settings, tmp_path, device="cpu")
+    rates = {m["step"]: m["learning_rate"] for m in metrics(tmp_path) if m["split"] == "train"}
+    assert rates == pytest.approx({2: 0.025, 4: 0.05, 6: 0.05})
+
+
+def test_the_bar_shows_the_loss_and_the_last_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
     monkeypatch.setattr("shared.console.ProgressBar.note", lambda bar, text: notes.append(text))
     fit(Regression(), SETTINGS, tmp_path, device="cpu")
     lines = metrics(tmp_path)
@@ -118,7 +145,7 @@ def test_the_bar_shows_the_loss_and_the_last_validation(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon"])
-def test_the_loss_falls(tmp_path, optimizer):
+def test_the_loss_falls(tmp_path: Path, optimizer: Any) -> None:
     settings = replace(SETTINGS, steps=100, validate_every=100, optimizer=optimizer)
     fit(Regression(), settings, tmp_path, device="cpu")
     losses = [line["loss"] for line in metrics(tmp_path) if line["split"] == "train"]
@@ -126,220 +153,209 @@ def test_the_loss_falls(tmp_path, optimizer):
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_the_checkpoint_has_the_averaged_weights_or_else_the_live_ones(
+    tmp_path: Path, ema_decay: float
+) -> None:
+    fit(Scored(1, 2, 3), replace(SETTINGS, ema_decay=ema_decay), tmp_path, device="cpu")
+    weights, saved = load_checkpoint(tmp_path, "toy").weights, state(tmp_path)
+    prefix = "average.module." if ema_decay else "model."
+    assert len(weights) == 4
+    for name, weight in weights.items():
+        assert weight.dtype == torch.float16
+        assert torch.equal(weight, saved[f"{prefix}{name}"].half())
+        assert ema_decay == 0 or not torch.equal(weight, saved[f"model.{name}"].half())
+
+
+def test_validation_is_of_the_averaged_weights(tmp_path: Path) -> None:
+    fit(Regression(), AVERAGED, tmp_path, device="cpu")
+    task = Regression()
+    scores = []
+    for prefix in ("average.module.", "model."):
+        saved = {k.removeprefix(prefix): v for k, v in state(tmp_path).items() if prefix in k}
+        task.model.load_state_dict(saved)
+        scores.append(task.validate(task.model)["score"])
+    assert metrics(tmp_path)[-1]["score"] == pytest.approx(scores[0])
+    assert abs(scores[0] - scores[1]) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [
+        ((1.0, 3.0, 2.0), 4),
+        ((3.0, 3.0, 2.0), 2),
+        ((math.nan, 1.0, math.nan), 4),
+        ((math.inf, 1.0, 2.0), 6),
+        ((-math.inf, -5.0, -6.0), 4),
+    ],
+)
+def test_the_weights_with_the_best_finite_score_are_kept(
+    tmp_path: Path, scores: tuple[float, ...], kept: int
+) -> None:
+    path = fit(Scored(*scores), SETTINGS, tmp_path, device="cpu")
+    meta = load_checkpoint(path, "toy").meta
+    assert (meta["step"], meta["metrics"]) == (kept, {"score": scores[kept // 2 - 1]})
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf])
+def test_without_a_finite_score_the_last_weights_are_kept(
+    tmp_path: Path, score: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = fit(Scored(score, score, score), SETTINGS, tmp_path, device="cpu")
+    assert "warning: no finite validation score: keeping the last weights" in (
+        capsys.readouterr().err
+    )
+    checkpoint = load_checkpoint(path, "toy")
+    assert (checkpoint.meta["step"], checkpoint.meta["metrics"]) == (6, {})
+    for name, tensor in checkpoint.weights.items():
+        assert torch.equal(tensor, state(tmp_path)[f"average.module.{name}"].half())
+    assert [m["score"] for m in metrics(tmp_path) if m["split"] == "valid"] == [None] * 3
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-@pytest.mark.parametrize("at", [1, 2])
-def test_interrupted_and_resumed_is_uninterrupted(tmp_path, at, optimizer, ema_decay):
-    """Ctrl-C saves the state after the step; resuming ends bit for bit where a whole run does."""
-    settings = replace(SETTINGS, optimizer=optimizer, ema_decay=ema_decay)
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    fit(Regression(noise=0.1), settings, whole, device="cpu")
-    with pytest.raises(KeyboardInterrupt):
-        fit(Interrupted(at, noise=0.1), settings, cut, device="cpu")
-    assert len([line for line in metrics(cut) if line["split"] == "train"]) == at + 1
-    fit(Regression(noise=0.1), settings, cut, resume="auto", device="cpu")
-    assert_same_state(whole, cut)
-    one, other = (load_checkpoint(folder, "toy") for folder in (whole, cut))
-    assert one.meta["fingerprint"] == other.meta["fingerprint"]
-    assert [(m["step"], m.get("loss")) for m in metrics(cut)] == [
-        (m["step"], m.get("loss")) for m in metrics(whole)
-    ]
+@pytest.mark.parametrize("grad_clip", [0.0, 1e-3])
+def test_gradients_are_clipped(tmp_path: Path, grad_clip: float, optimizer: Any) -> None:
+    """After one step Adam's first moment is (1 - beta) times the gradient, and Muon's alike."""
+    settings = replace(SETTINGS, steps=1, grad_clip=grad_clip, optimizer=optimizer)
+    fit(Regression(), settings, tmp_path, device="cpu")
+    norms = []
+    for number, moment, share in ((0, "exp_avg", 1 - 0.9), (1, "momentum_buffer", 1 - 0.95)):
+        gradients = [
+            tensor.flatten() / share
+            for name, tensor in state(tmp_path).items()
+            if name.startswith(f"optimizer.{number}.") and name.endswith(moment)
+        ]
+        if gradients:
+            norms.append(torch.cat(gradients).norm().item())
+    assert len(norms) == (2 if optimizer == "muon" else 1)
+    if grad_clip:
+        assert norms == pytest.approx([grad_clip] * len(norms), rel=1e-2)
+    else:
+        assert min(norms) > 0.01
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_run_is_resumed_on_a_gpu(tmp_path, optimizer):
-    settings = replace(SETTINGS, optimizer=optimizer)
-    with pytest.raises(KeyboardInterrupt):
-        fit(Interrupted(2, noise=0.1), settings, tmp_path, device="cuda")
-    fit(Regression(noise=0.1), settings, tmp_path, resume="auto", device="cuda")
-    assert metrics(tmp_path)[-1]["step"] == settings.steps
+@pytest.mark.parametrize(("precision", "kind"), [("32-true", None), ("bf16-mixed", torch.bfloat16)])
+def test_modes_and_precision(tmp_path: Path, precision: Any, kind: torch.dtype | None) -> None:
+    task = Watched()
+    fit(task, replace(SETTINGS, precision=precision, ema_decay=0.0), tmp_path, device="cpu")
+    assert task.trained == [(True, True, kind)] * 6
+    assert task.validated == [(False, False, None)] * 3
 
 
-def test_killed_and_resumed_is_uninterrupted(tmp_path):
-    """Without a chance to save, the run goes on from the last validation, and no step is logged twice."""
-
-    class Killed(Regression):
-        def make_batch(self, step: int, rank: int, world: int) -> dict[str, Tensor]:
-            if step == 3:
-                raise MemoryError
-            return super().make_batch(step, rank, world)
-
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    fit(Regression(), SETTINGS, whole, device="cpu")
-    with pytest.raises(MemoryError):
-        fit(Killed(), SETTINGS, cut, device="cpu")
-    fit(Regression(), SETTINGS, cut, resume="auto", device="cpu")
-    assert_same_state(whole, cut)
-    assert [line["step"] for line in metrics(cut)] == [line["step"] for line in metrics(whole)]
+def test_compiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(module))
+    for compile in (False, True):
+        task = Regression()
+        settings = replace(SETTINGS, steps=1, compile=compile)
+        fit(task, settings, tmp_path / str(compile), device="cpu")
+        assert compiled == ([task.model] if compile else [])
 
 
-def test_ctrl_c_works_again_after_training(tmp_path):
+def test_a_batch_that_the_processes_cannot_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightning_fabric.Fabric.world_size", property(lambda fabric: 3))
+    with pytest.raises(UserError, match=r"'train.batch_size' must be a multiple of the 3 proc.*4"):
+        fit(Regression(), SETTINGS, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_works_again_after_training(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
     fit(Regression(), replace(SETTINGS, steps=1), tmp_path, device="cpu")
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_resuming_a_finished_run_changes_nothing(tmp_path):
-    fit(Regression(), SETTINGS, tmp_path, device="cpu")
-    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    fit(Regression(), SETTINGS, tmp_path, resume="auto", device="cpu")
-    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
+    class Impatient(Interrupted):
+        reached_the_end = False
 
+        def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+            os.kill(os.getpid(), signal.SIGTERM)
+            losses = super().loss(model, batch, step)
+            self.reached_the_end = True
+            return losses
 
-def test_auto_starts_where_there_is_nothing(tmp_path):
-    assert fit(Regression(), SETTINGS, tmp_path / "new", resume="auto", device="cpu").is_file()
-
-
-def test_a_run_is_not_overwritten(tmp_path):
-    fit(Regression(), SETTINGS, tmp_path, device="cpu")
-    with pytest.raises(UserError, match=r"already holds a training run.*--resume auto"):
-        fit(Regression(), SETTINGS, tmp_path, device="cpu")
-
-
-def test_changed_settings_are_named(tmp_path):
-    fit(Regression(), SETTINGS, tmp_path, device="cpu")
-    changed = replace(SETTINGS, learning_rate=0.1, betas=(0.8, 0.9))
-    with pytest.raises(UserError, match=r"other settings \(config.noise, train.betas, train.lea"):
-        fit(Regression(noise=0.2), changed, tmp_path, resume="auto", device="cpu")
-
-
-def test_settings_that_change_no_weights_may_change(tmp_path):
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    fit(Regression(), SETTINGS, whole, device="cpu")
+    task = Impatient(at=0)
     with pytest.raises(KeyboardInterrupt):
-        fit(Interrupted(2, noise=0.0), SETTINGS, cut, device="cpu")
-    changed = replace(SETTINGS, workers=2, log_every=3)
-    fit(Regression(), changed, cut, resume="auto", device="cpu")
-    assert_same_state(whole, cut)
+        fit(task, SETTINGS, tmp_path, device="cpu")
+    assert not task.reached_the_end
 
 
-def test_an_unwritable_folder(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write to"):
-        fit(Regression(), SETTINGS, tmp_path / "file" / "run", device="cpu")
-
-
-def test_divergence_stops_the_run(tmp_path):
+def test_divergence_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"diverged at step 3 \(loss nan\)"):
         fit(Diverging(), SETTINGS, tmp_path, device="cpu")
-    state = load_file(tmp_path / "state.safetensors")  # of step 2, before it
-    assert all(tensor.isfinite().all() for tensor in state.values())
+    assert all(tensor.isfinite().all() for tensor in state(tmp_path).values())  # of step 2
 
 
-def test_learning_rate_golden_numbers():
-    settings = TrainSettings(steps=100, learning_rate=1.0, warmup_steps=10, schedule="cosine")
-    optimizers = [torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.0) for _ in range(2)]
-    rates = [set_learning_rate(optimizers, settings, step) for step in (0, 4, 9, 50, 75, 100)]
-    expected = [0.1, 0.49805, 0.98035, 0.505, 0.15498, 0.01]
-    assert rates == pytest.approx(expected, abs=1e-5)
-    assert [optimizer.param_groups[0]["lr"] for optimizer in optimizers] == [rates[-1]] * 2
-    constant = replace(settings, schedule="constant")
-    rates = [set_learning_rate(optimizers, constant, step) for step in (0, 4, 10, 100)]
-    assert rates == pytest.approx([0.1, 0.5, 1, 1])
-    assert set_learning_rate(optimizers, replace(constant, warmup_steps=0), 0) == 1
-
-
-def test_average_golden_numbers():
-    """The first weights are copied; then the decay is (1 + n) / (10 + n) up to its setting."""
-    model = nn.Linear(1, 1, bias=False)
-    average = make_average(model, TrainSettings(ema_decay=0.2))
-    seen = []
-    for weight in (1.0, 2.0, 4.0, 8.0):
-        nn.init.constant_(model.weight, weight)
-        average.update_parameters(model)
-        seen.append(average.module.weight.item())
-    second = 1 * 2 / 11 + 2 * 9 / 11
-    third = second * 0.2 + 4 * 0.8  # 3 / 12 is beyond the setting
-    assert seen == pytest.approx([1, second, third, third * 0.2 + 8 * 0.8])
-    assert make_average(model, TrainSettings(ema_decay=0)) is None
-
-
-def test_weight_decay_spares_vectors_and_embeddings():
-    model = nn.ModuleDict(
-        {"embed": nn.Embedding(3, 4), "linear": nn.Linear(4, 2), "norm": nn.LayerNorm(2)}
-    )
-    (optimizer,) = make_optimizers(model, TrainSettings(weight_decay=0.1))
-    decayed, spared = optimizer.param_groups
-    assert decayed["weight_decay"] == 0.1
-    assert spared["weight_decay"] == 0
-    assert [id(p) for p in decayed["params"]] == [id(model["linear"].weight)]
-    assert len(spared["params"]) == 4
-
-
-def test_muon_takes_exactly_the_hidden_matrices():
-    """AdamW keeps vectors, embeddings, kernels, books, and the head, whose outputs leave the network."""
-    model = nn.ModuleDict(
-        {
-            "embed": nn.Embedding(3, 4),
-            "convolve": nn.Conv1d(4, 4, 3),
-            "hidden": nn.Linear(4, 4),
-            "norm": nn.LayerNorm(4),
-            "head": nn.Linear(4, 2),
-        }
-    )
-    model.register_parameter("books", nn.Parameter(torch.zeros(2, 3, 4)))
-    settings = TrainSettings(optimizer="muon", learning_rate=0.1, weight_decay=0.1)
-    beside, muon = make_optimizers(model, settings)
-    assert isinstance(beside, torch.optim.AdamW)
-    assert isinstance(muon, torch.optim.Muon)
-    (group,) = muon.param_groups
-    assert [id(p) for p in group["params"]] == [id(model["hidden"].weight)]
-    assert (group["lr"], group["weight_decay"]) == (0.1, 0.1)
-    decayed, spared = ([id(p) for p in g["params"]] for g in beside.param_groups)
-    plain = (model["convolve"].weight, model["head"].weight, model.books)
-    assert sorted(decayed) == sorted(map(id, plain))
-    everything = sorted(map(id, model.parameters()))
-    assert sorted([*decayed, *spared, id(model["hidden"].weight)]) == everything
-
-
-def test_without_muon_there_is_one_optimizer():
-    model = nn.Linear(2, 2)
-    for name, kind in (("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)):
-        (optimizer,) = make_optimizers(model, TrainSettings(optimizer=name))
-        assert type(optimizer) is kind
-
-
-def test_muon_refuses_scaled_gradients():
-    with pytest.raises(UserError, match=r"muon.*set 'train.precision=bf16-mixed'"):
-        TrainSettings(optimizer="muon", precision="16-mixed")
-
-
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [("steps", 0), ("batch_size", 0), ("learning_rate", 0.0), ("ema_decay", 1.0), ("workers", 0)],
-)
-def test_settings_out_of_range(setting, value):
-    with pytest.raises(UserError, match=f"'train.{setting}'"):
-        TrainSettings(**{setting: value})
-
-
-def test_devices():
+def test_devices() -> None:
     assert resolve_device("cpu").type == "cpu"
     with pytest.raises(UserError, match="device 'tpu' is not available"):
         resolve_device("tpu")
 
 
-def test_two_processes_are_one(tmp_path):
-    """torchrun with two gloo processes ends with the weights of one process, but for rounding."""
+TWO_PROCESSES = """
+import json, os, sys, torch
+from dataclasses import replace
+from pathlib import Path
+from tests.toy_task import *
+from shared.training.loop import fit
+
+out, rank = Path(sys.argv[1]), os.environ["RANK"]
+
+class Noting(Interrupted):
+    def loss(self, model, batch, step):
+        losses = super().loss(model, batch, step)
+        note = {"rows": batch["x"].tolist(), "noise": torch.rand(1).item()}
+        (out / f"note-{step}-{rank}.json").write_text(json.dumps(note))
+        return losses
+
+try:
+    fit(Noting(at=2), SETTINGS, out / "run", resume="never", device="cpu")
+except KeyboardInterrupt:
+    fit(Noting(at=-1), SETTINGS, out / "run", resume="auto", device="cpu")
+"""
+
+
+def test_two_processes_are_one(tmp_path: Path) -> None:
+    """Two processes of torchrun, stopped and resumed, end with the weights of one uninterrupted."""
     fit(Regression(), SETTINGS, tmp_path / "one", device="cpu")
-    root = Path(__file__).parents[1]
-    script = (
-        "from pathlib import Path; from tests.test_engine import *\n"
-        f"fit(Regression(), SETTINGS, Path({str(tmp_path / 'two')!r}), device='cpu')\n"
-    )
-    file = tmp_path / "run.py"
-    file.write_text(script)
+    (tmp_path / "run.py").write_text(TWO_PROCESSES)
+    finished = run_with_torchrun(tmp_path / "run.py", tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    one, two = state(tmp_path / "one"), state(tmp_path / "run")
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-6)
+    lines = [(m["step"], m["split"]) for m in metrics(tmp_path / "run")]
+    assert lines == [(m["step"], m["split"]) for m in metrics(tmp_path / "one")]
+    for step in range(SETTINGS.steps):
+        notes = [json.loads((tmp_path / f"note-{step}-{rank}.json").read_text()) for rank in (0, 1)]
+        rows = [row for pair in zip(*(note["rows"] for note in notes), strict=True) for row in pair]
+        assert torch.equal(torch.tensor(rows), Regression().make_batch(step, 0, 1)["x"])
+        assert notes[0]["noise"] != notes[1]["noise"]
+
+
+def run_with_torchrun(script: Path, *arguments: Any) -> subprocess.CompletedProcess[str]:
+    """Run a script in two processes that know each other."""
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    finished = subprocess.run(
-        [sys.executable, *launch, str(file)],
-        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+    return subprocess.run(
+        [sys.executable, *launch, str(script), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert finished.returncode == 0, finished.stderr
-    one, two = (load_file(tmp_path / run / "state.safetensors") for run in ("one", "two"))
-    assert one.keys() == two.keys()
-    for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-6)
-    assert len(metrics(tmp_path / "two")) == len(metrics(tmp_path / "one"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(
+    "changes", [{}, {"optimizer": "muon"}, {"precision": "16-mixed"}, {"precision": "bf16-mixed"}]
+)
+def test_a_run_is_resumed_on_a_gpu(tmp_path: Path, changes: dict[str, Any]) -> None:
+    settings = replace(SETTINGS, **changes)
+    fit(Regression(noise=0.1), settings, tmp_path / "whole", device="cuda")
+    with pytest.raises(KeyboardInterrupt):
+        fit(Interrupted(2, noise=0.1), settings, tmp_path / "cut", device="cuda")
+    fit(Regression(noise=0.1), settings, tmp_path / "cut", resume="auto", device="cuda")
+    assert_same_state(tmp_path / "whole", tmp_path / "cut")

@@ -1,4 +1,4 @@
-"""The network: shapes, selections, gradients, and the decoder that knows sources only by their codes."""
+"""The network: shapes, selections, gradients, and what the decoder depends on."""
 
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ import torch
 from shared.training.optimizers import make_optimizers
 from shared.training.settings import TrainSettings
 from stage1_vqvae.config import ModelConfig
+from stage1_vqvae.convnext import ConvNeXtStack, StackSizes
 from stage1_vqvae.decoder import Decoder
 from stage1_vqvae.model import VQVAE
 from stage1_vqvae.quantizer import Softness
@@ -22,7 +23,7 @@ QUIET = Softness(temperature=0.5, noise=0.0)
 
 
 @pytest.fixture(params=[False, True], ids=["free", "tied"])
-def model(request) -> VQVAE:
+def model(request: pytest.FixtureRequest) -> VQVAE:
     torch.manual_seed(0)
     return VQVAE(replace(TINY, tied_logits=request.param))
 
@@ -37,7 +38,7 @@ def selection() -> torch.Tensor:
     return torch.tensor([[1, 0, 0, 0], [0, 1, 1, 0], [1, 1, 1, 1]], dtype=torch.float32)
 
 
-def test_shapes(model, mixture, selection):
+def test_shapes(model: VQVAE, mixture: torch.Tensor, selection: torch.Tensor) -> None:
     output = model(mixture, selection, Softness())
     frames = num_frames(SAMPLES, TINY.hop)
     assert output.selected.shape == output.complement.shape == mixture.shape
@@ -47,21 +48,25 @@ def test_shapes(model, mixture, selection):
     assert codes.shape == (3, frames, 4, TINY.codebooks)
 
 
-def test_the_complement_is_the_opposite_selection(model, mixture, selection):
+def test_the_complement_is_the_opposite_selection(
+    model: VQVAE, mixture: torch.Tensor, selection: torch.Tensor
+) -> None:
     one, other = (model(mixture, x, QUIET) for x in (selection, 1 - selection))
     torch.testing.assert_close(one.selected, other.complement)
     torch.testing.assert_close(one.complement, other.selected)
 
 
-def test_the_hard_forward_is_decode_of_encode(model, mixture, selection):
-    """What training sees in its last phase is exactly what inference does."""
+def test_the_hard_forward_is_decode_of_encode(
+    model: VQVAE, mixture: torch.Tensor, selection: torch.Tensor
+) -> None:
+    """The last phase of training computes exactly what inference does."""
     trained = model(mixture, selection, Softness(0.3, noise=0.0, hard=True))
     codes = model.encode(pad_to_frames(mixture, TINY.hop))
     decoded = model.decoder.synthesise(model.decode(codes, selection), SAMPLES)
     torch.testing.assert_close(trained.selected, decoded)
 
 
-def test_codes_of_a_source_left_out_change_nothing(model, selection):
+def test_codes_of_a_source_left_out_change_nothing(model: VQVAE, selection: torch.Tensor) -> None:
     codes = torch.randint(TINY.entries, (3, 6, 4, TINY.codebooks))
     changed = codes.clone()
     changed[0, :, 1:] = 0  # example 0 selects source 0 only
@@ -74,29 +79,63 @@ def test_codes_of_a_source_left_out_change_nothing(model, selection):
     )
 
 
-def test_the_gradient_reaches_every_parameter(model, mixture, selection):
+def test_the_gradient_reaches_every_parameter(
+    model: VQVAE, mixture: torch.Tensor, selection: torch.Tensor
+) -> None:
     output = model(mixture, selection, Softness())
     (output.selected.square().sum() + output.complement.square().sum()).backward()
     untouched = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert not untouched
 
 
-def test_the_bass_gradient_stays_with_the_bass_codebooks(model, mixture):
+def test_the_bass_gradient_stays_with_the_bass_codebooks(
+    model: VQVAE, mixture: torch.Tensor
+) -> None:
     only_bass = torch.tensor([[0, 1, 0, 0]], dtype=torch.float32).expand(3, -1)
     model(mixture, only_bass, Softness()).selected.square().sum().backward()
-    touched = model.quantizer.codebooks.grad.abs().sum((1, 2, 3)) > 0
+    gradient = model.quantizer.codebooks.grad
+    assert gradient is not None
+    touched = gradient.abs().sum((1, 2, 3)) > 0
     assert touched.tolist() == [False, True, False, False]
 
 
-def test_it_starts_near_silence(model, mixture, selection):
-    """A decoder that starts at full scale spends its first steps on falling silent."""
+def test_blocks_without_scale_leave_their_input_unchanged() -> None:
+    torch.manual_seed(0)
+    stack = ConvNeXtStack(StackSizes(width=16, blocks=2, kernel=7, expansion=4, layer_scale=0.0))
+    x = torch.randn(2, 9, 16)
+    torch.testing.assert_close(stack(x), torch.nn.functional.layer_norm(x, (16,)))
+
+
+def test_a_frame_depends_on_the_frames_within_reach() -> None:
+    torch.manual_seed(0)
+    sizes = StackSizes(width=16, blocks=2, kernel=5, expansion=4, layer_scale=1.0)
+    stack, x = ConvNeXtStack(sizes), torch.randn(1, 21, 16)
+    changed = x.clone()
+    changed[:, 10] += 1
+    differs = (stack(x) != stack(changed)).any(-1).flatten().nonzero().flatten()
+    assert differs.tolist() == list(range(10 - sizes.reach, 10 + sizes.reach + 1))
+    assert sizes.reach == 4
+
+
+def test_untied_logits_start_wide_enough(mixture: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    model = VQVAE(replace(TINY, encoder_width=64))
+    logits = model.logits(pad_to_frames(mixture, TINY.hop))
+    assert logits.std().item() == pytest.approx(3, rel=0.15)
+
+
+def test_it_starts_near_silence(
+    model: VQVAE, mixture: torch.Tensor, selection: torch.Tensor
+) -> None:
+    """A decoder that starts at full scale first has to learn to be silent."""
     output = model(mixture, selection, Softness())
-    assert output.selected.square().mean().sqrt() < 0.2
+    bins = output.selected_spectrum / model.decoder.envelope[..., 0][:, None]
+    assert torch.view_as_real(bins).std().item() == pytest.approx(0.1, rel=0.2)
 
 
-def test_the_envelope_falls_and_the_side_is_quieter():
-    """A head of equal outputs makes the spectrum of pink noise: half at the knee, 6 dB less an octave above it."""
-    decoder = Decoder(4, 8, 44100, 1024, 16, 1, 7, 4, 0.1)
+def test_the_envelope_falls_and_the_side_is_quieter() -> None:
+    """If all outputs of the head are equal, the spectrum is pink and halved at 300 Hz."""
+    decoder = Decoder(4, 8, 44100, 1024, StackSizes(16, 1, 7, 4, 0.1))
     torch.nn.init.zeros_(decoder.head.weight)
     torch.nn.init.ones_(decoder.head.bias)
     mid, side = decoder(torch.zeros(1, 5, 4, 8), torch.ones(1, 4))[0, :, 0].real
@@ -106,13 +145,13 @@ def test_the_envelope_falls_and_the_side_is_quieter():
     assert (mid.diff() < 0).all()
 
 
-def test_what_is_fixed_is_not_in_the_weights(model):
+def test_fixed_tensors_are_not_among_the_weights(model: VQVAE) -> None:
     fixed = {name.rpartition(".")[2] for name, _ in model.named_buffers()}
     assert fixed == {"averages", "envelope"}
     assert not any(name.endswith(tuple(fixed)) for name in model.state_dict())
 
 
-def test_muon_takes_the_networks_hidden_matrices(model):
+def test_muon_takes_the_networks_hidden_matrices(model: VQVAE) -> None:
     _, muon = make_optimizers(model, TrainSettings(optimizer="muon"))
     taken = {id(parameter) for parameter in muon.param_groups[0]["params"]}
     names = {name for name, parameter in model.named_parameters() if id(parameter) in taken}

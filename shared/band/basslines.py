@@ -1,12 +1,13 @@
-"""Bass lines: a rhythm that the section keeps, spelled in degrees of the chord of the moment.
+"""Bass lines: the rhythm of the section, in degrees of the chord that sounds.
 
-Bass patterns use these symbols: `R` root (the slash bass, where there is one), `8` its octave,
-`5` fifth, `v` the fifth below, `3` third, `7` seventh, `6` sixth, `a` approach to the next chord's
-bass, `n` that bass itself ahead of its time, `x` a muted ghost. Three names stand for a rule
-instead of a text: `lock` (with the kick drum), `walk` (quarters that lead to the next chord),
-`hold` (one note a chord).
+Bass patterns use these symbols: `R` is the root (or the bass note of a slash chord), `8` its
+octave, `5` the fifth, `v` the fifth below, `3` the third, `7` the seventh, `6` the sixth, `a` a
+step towards the next chord's bass note, `n` that bass note itself before its chord begins, and `x`
+a muted ghost note. Three names stand for a rule: `lock` plays with the kick drum, `walk` plays
+quarters that lead to the next chord, and `hold` plays one note per chord.
 
-Whatever the symbol, a chord's first note is its bass: a line may decorate, never hide, the harmony.
+The first note of a chord is its bass note whatever the symbol says, so that the line always states
+the harmony.
 """
 
 from __future__ import annotations
@@ -20,20 +21,24 @@ from shared.band.pattern import Pattern, Step, parse_pattern, pattern_of
 from shared.band.timeline import Event, Span, Timeline
 from shared.music.chord import QUALITIES
 
-LOWEST, HIGHEST = 26, 60
+LOWEST, HIGHEST = 26, 60  # MIDI pitches
 RULES = ("lock", "walk", "hold")
-# Semitones above the root that may serve as a degree, the usual one first.
+# Semitones above the root that each degree may have, in the order of preference.
 _DEGREES = {3: (4, 3, 5, 2), 5: (7, 6, 8), 6: (9, 7), 7: (10, 11, 9)}
 
 
 @dataclass(frozen=True)
 class BassPlan:
-    """What a section's bass keeps to.
+    """How the bass plays in a section.
 
-    `text` is a pattern or rule; `low` the lowest MIDI pitch of a root; `gate` the share of its
-    length a note sounds; `approach` the semitones from which it comes to a new root; `slides` the
-    chance that a long note slides in; `turns` the chance that a section's last two steps of `grid` beats
-    lead on.
+    Attributes:
+        text: a pattern, or the name of a rule.
+        low: the lowest MIDI pitch of a root.
+        gate: the share of its length that a note sounds.
+        approach: how many semitones from the next root an approaching note is.
+        slides: the chance that a long note begins with a slide.
+        turns: the chance that the last two notes of a section lead to the next section.
+        grid: the length of these two notes in beats.
     """
 
     text: str
@@ -48,9 +53,14 @@ class BassPlan:
 def bass_pattern(
     rng: np.random.Generator, text: str, kick: Pattern, plain_kick: Pattern, beats_per_bar: int
 ) -> Pattern:
-    """A section's own form of a bass pattern: it follows the kicks that the drummer added.
+    """Change a bass pattern for a section, so that it follows the kicks that were added there.
 
-    `plain_kick` is the kick before the section's changes. For `lock`, the kick's own rhythm.
+    Args:
+        rng: the source of all chance.
+        text: a pattern, or the rule `lock`, which takes over the rhythm of the kick drum.
+        kick: the kick drum in the section.
+        plain_kick: the kick drum of the groove before the section's changes.
+        beats_per_bar: of the meter.
     """
     if text == "lock":
         beats = (step.beat for step in kick.steps)
@@ -68,7 +78,7 @@ def bass_pattern(
 
 
 def _strike_at(pattern: Pattern, beat: float, length: float) -> Pattern:
-    """One more root at `beat`; a note that sounds there ends for it."""
+    """Add a root at `beat`, which ends the note that sounds there."""
     if any(abs(step.beat - beat) < 1e-3 for step in pattern.steps) or beat < pattern.carry:
         return pattern
     cut = [
@@ -89,9 +99,16 @@ def bass_line(
     end: float,
     beats_per_bar: int,
 ) -> list[Event]:
-    """Play from beat `start` to `end`: `pattern`, or the rule `walk` or `hold` of the plan.
+    """Play a monophonic line between the MIDI pitches LOWEST and HIGHEST.
 
-    Monophonic, in time order, within MIDI 26-60.
+    Args:
+        rng: the source of all chance.
+        plan: how to play.
+        pattern: the rhythm and the degrees; None where the plan says `walk` or `hold`.
+        timeline: the song's chords.
+        start: first beat.
+        end: beat after the last.
+        beats_per_bar: of the meter.
     """
     if plan.text == "hold":
         events = [
@@ -115,7 +132,7 @@ def _turn(
     timeline: Timeline,
     end: float,
 ) -> list[Event]:
-    """Let the end walk two steps of the scale into what follows, if no chord starts there."""
+    """End with two steps of the scale that lead to the next chord, if no chord starts there."""
     at = end - 2 * plan.grid
     if timeline.at(at).start > at - 1e-6:
         return events
@@ -135,10 +152,10 @@ def _place(pitch_class: int, low: int) -> int:
 
 
 def _tone(span: Span, degree: int) -> int:
-    """Semitones from the root to the chord's third, fifth, sixth or seventh (else its fifth)."""
+    """Count the semitones from the root to a degree of the chord, or to its fifth without one."""
     steps = QUALITIES[span.quality][0]
     if degree == 6 and 4 in steps:
-        return 9  # a blues line's sixth belongs to any major chord
+        return 9  # as in blues lines, any major chord may have a sixth
     fifth = next(step for step in _DEGREES[5] if step in steps)
     return next((step for step in _DEGREES[degree] if step in steps), fifth)
 
@@ -152,7 +169,7 @@ def _spell(
     beats_per_bar: int,
 ) -> list[Event]:
     events: list[Event] = []
-    stated = -1  # the span whose bass has been played
+    stated = -1  # the index of the span whose bass note has been played
     bars = round((end - start) / beats_per_bar)
     for number in range(bars):
         bar = start + number * beats_per_bar
@@ -174,7 +191,7 @@ def _spell(
 
 
 def _restruck(steps: list[Step], timeline: Timeline, bar: float, beats_per_bar: int) -> list[Step]:
-    """Break held notes where the chord's bass changes, so that no root outstays its chord."""
+    """Divide held notes where the chord's bass note changes, so that no root outlasts its chord."""
     broken: list[Step] = []
     for step in steps:
         if step.symbol == "n":
@@ -221,7 +238,7 @@ def _note(plan: BassPlan, timeline: Timeline, at: float, step: Step, fresh: bool
 def _walk(
     rng: np.random.Generator, plan: BassPlan, timeline: Timeline, start: float, end: float
 ) -> list[Event]:
-    """Quarters: the root on the chord, chord and scale tones on, a step into the next root."""
+    """Play quarters: the root, then tones of chord and scale, then a step to the next root."""
     events: list[Event] = []
     for span in timeline.between(start, end):
         beats = max(1, round(span.end - span.start))
@@ -249,7 +266,7 @@ def _walk(
 
 
 def _monophonic(events: list[Event], end: float) -> list[Event]:
-    """Cut every note at the next one's onset and at the section's end."""
+    """End every note at the next one's onset and at the section's end."""
     limits = [*(event.beat for event in events[1:]), end]
     return [
         replace(event, length=min(event.length, limit - event.beat))
@@ -258,7 +275,7 @@ def _monophonic(events: list[Event], end: float) -> list[Event]:
 
 
 def _touch(rng: np.random.Generator, plan: BassPlan, events: list[Event]) -> list[Event]:
-    """Gate the lengths, fold stray pitches into range by octaves, slide into some long notes."""
+    """Shorten the notes, move pitches by octaves into range, and let some long notes slide in."""
     touched = []
     for event in events:
         pitch = event.pitch + 12 * (event.pitch < LOWEST) - 12 * (event.pitch > HIGHEST)

@@ -1,9 +1,9 @@
-"""Comping: voicings that move as little as they can, in rhythms that the section keeps.
+"""Comping: chords in the rhythm of the section, in voicings that move as little as they can.
 
 Comping patterns use `x` for the chord, `X` for an accent, `o` for a muted stroke, `1`-`9` for
-single voices from the bottom up (past the top they climb an octave), and `r` for the bass note
-in the left hand with `f` for the fifth above it. `hold` is one chord per change, `lock` the
-kick's rhythm.
+single voices from the lowest up (beyond the highest they go on an octave above), `r` for the bass
+note in the left hand, and `f` for the fifth above it. Two names stand for a rule: `hold` plays one
+chord per change, and `lock` plays the rhythm of the kick drum.
 """
 
 from __future__ import annotations
@@ -17,11 +17,17 @@ from shared.music.chord import QUALITIES
 
 @dataclass(frozen=True)
 class CompPlan:
-    """What a comping instrument keeps to in a section.
+    """How a comping instrument plays in a section.
 
-    `voicing`: close, power, open, shell or root; `center`: MIDI pitch it stays around;
-    `voices`: notes at most; `left_hand`: adds the bass note an octave or two down on each change;
-    `strum`: beats between the notes of a chord.
+    Attributes:
+        text: a pattern, or the name of a rule.
+        voicing: close, power, open, shell or root.
+        center: MIDI pitch that it stays around.
+        voices: how many notes a chord has at most.
+        gate: the share of its length that a note sounds.
+        left_hand: whether the bass note is added one or two octaves lower at each change of chord.
+        strum: beats between the notes of a chord.
+        kick: the rhythm of the kick drum.
     """
 
     text: str
@@ -37,7 +43,7 @@ class CompPlan:
 def comp_line(
     plan: CompPlan, timeline: Timeline, start: float, end: float, beats_per_bar: int
 ) -> list[Event]:
-    """Play `plan` from beat `start` to `end`."""
+    """Play from beat `start` to beat `end` as the plan says."""
     events: list[Event] = []
     previous: tuple[int, ...] = ()
     voicings: dict[int, tuple[int, ...]] = {}
@@ -71,7 +77,7 @@ def _steps(
 
 
 def voice(span: Span, plan: CompPlan, previous: tuple[int, ...]) -> tuple[int, ...]:
-    """Spread the chord over MIDI pitches, lowest first, near `previous` or the plan's center."""
+    """Choose MIDI pitches for a chord, lowest first, near `previous` and the plan's center."""
     root = _near(span.root, plan.center)
     steps = QUALITIES[span.quality][0]
     fifth = next((step for step in steps if step in (6, 7, 8)), 7)
@@ -86,7 +92,7 @@ def voice(span: Span, plan: CompPlan, previous: tuple[int, ...]) -> tuple[int, .
         ]
     tones = list(span.tones)
     while len(tones) > plan.voices:
-        # The fifth says least, then the ninth; root and third stay.
+        # The fifth matters least, then the ninth. The root and the third stay.
         spare = [t for t in ((span.root + fifth) % 12, (span.root + 2) % 12) if t in tones]
         tones.remove(spare[0] if spare else tones[-1])
     goal = sum(previous) / len(previous) if previous else plan.center

@@ -1,4 +1,4 @@
-"""Compose a song: choose style, form and key, write each section's material, have it played."""
+"""Compose a song: choose style, form and key, write the music of each section, and play it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from shared.band.material import (
     Comper,
     Material,
     Setting,
+    choose_compers,
     choose_setting,
-    hire,
     write_materials,
 )
-from shared.band.melody import sing
+from shared.band.melody import lead_line
 from shared.band.performance import Clock, perform
 from shared.band.score import Part, Score
 from shared.band.style import find_style, styles
@@ -26,16 +26,16 @@ from shared.band.timeline import Event, Span, Timeline
 from shared.errors import UserError
 from shared.music.chord import NOTE_NAMES, Chord
 
-# Seconds after the last bar, for the sound to die away.
+# Seconds after the last bar, in which the sound dies away.
 TAIL = 1.0
-# How loud a section of energy 0, 1 and 2 is played.
+# How loudly a section of level 0, 1 and 2 is played.
 LOUDNESS = (0.86, 0.94, 1.03)
-SPARSE = ("intro", "break")
+SPARSE = ("intro", "break")  # sections in which some players may rest
 
 
 @dataclass
 class _Band:
-    """What the players have played so far, in beats."""
+    """What each player has played so far."""
 
     layers: tuple[list[Event], ...]
     bass: list[Event] = field(default_factory=list)
@@ -45,11 +45,16 @@ class _Band:
 
 
 def compose(seed: int, style: str | None = None, seconds: float | None = None) -> Score:
-    """Compose the song of `seed`, in `style` or one the seed chooses.
+    """Compose a song. The same arguments always give the same score.
 
-    `seconds` asks for a length, kept to within a bar (two bars at least); without it the form
-    decides, 35-180 s. The same arguments give the same Score. Raises UserError for an unknown
-    style or a length that is not positive.
+    Args:
+        seed: which song.
+        style: a style's name; None lets the seed choose.
+        seconds: the wanted length, which is kept to within a bar (two bars at least); None lets the
+            form decide, within 35 to 180 s.
+
+    Raises:
+        UserError: there is no such style, or the length is not positive.
     """
     if seconds is not None and not seconds > 0:
         raise UserError(f"a song cannot last {seconds} s; ask for a positive number of seconds")
@@ -59,12 +64,12 @@ def compose(seed: int, style: str | None = None, seconds: float | None = None) -
     setting = choose_setting(rng, kind)
     beats = setting.beats_per_bar
     bar_seconds = beats * 60.0 / setting.tempo
-    # The closing bar and the tail come on top of the form.
+    # The form does not include the closing bar and the tail.
     asked = None if seconds is None else seconds - TAIL - bar_seconds
     sections = plan_form(rng, kind.forms, bar_seconds, asked, kind.modulation)
     closing = sections[-1].first_bar + sections[-1].bars
 
-    compers = hire(rng, kind)
+    compers = choose_compers(rng, kind)
     materials = write_materials(rng, setting, sections, compers)
     timeline = _lay_chords(setting, sections, materials, closing)
     band = _Band(tuple([] for _ in compers))
@@ -100,7 +105,7 @@ def _lay_chords(
     materials: dict[str, Material],
     closing: int,
 ) -> Timeline:
-    """The song's chords, with the tonic in the closing bar."""
+    """Lay out the chords of the song, with the tonic in the closing bar."""
     beats = setting.beats_per_bar
     spans: list[Span] = []
     tonic = setting.tonic
@@ -110,7 +115,7 @@ def _lay_chords(
         for number in range(section.bars):
             bar = chords[number % len(chords)][:beats]
             first = (section.first_bar + number) * beats
-            # On whole beats; of uneven halves the longer comes first.
+            # Chords change on whole beats; of two unequal halves the longer comes first.
             cuts = [first + -(-i * beats // len(bar)) for i in range(len(bar) + 1)]
             spans += [
                 Span(float(a), float(b), chord, tonic)
@@ -140,7 +145,7 @@ def _play(
     def add(player: list[Event], events: list[Event]) -> None:
         player += [event.louder(loudness) for event in events]
 
-    # In introductions and breaks the bass or the drums may wait.
+    # In introductions and breaks the bass or the drums may rest.
     sparse = section.name in SPARSE
     if not (sparse and rng.random() < 0.35):
         add(
@@ -153,16 +158,16 @@ def _play(
         if plan:
             add(layer, comp_line(plan, timeline, start, end, beats))
     if not sparse and (section.name != "outro" or rng.random() < 0.5):
-        # The voice climbs with the song's energy.
+        # The lead plays higher in more energetic sections.
         height = center + 2 * (section.level - 1)
-        line = sing(rng, material.motifs, timeline, start, end, height, lead.gate, lead.scoops)
+        line = lead_line(rng, material.motifs, timeline, start, end, height, lead.gate, lead.scoops)
         add(band.solo if section.name == "solo" else band.voice, line)
 
 
 def _drum(
     rng: np.random.Generator, setting: Setting, section: Section, material: Material, kit: str
 ) -> list[Event]:
-    """The groove, with a fill into the next section and a crash at the start of loud ones."""
+    """Play the groove, with a fill at the end and, in loud sections, a crash at the beginning."""
     beats, chance = setting.beats_per_bar, setting.style.fill_chance
     events: list[Event] = []
     for number in range(section.bars):
@@ -183,11 +188,11 @@ def _drum(
 
 
 def _close(band: _Band, timeline: Timeline, start: float, beats: int, material: Material) -> None:
-    """The closing bar: everyone holds the tonic."""
+    """Play the closing bar, in which everyone holds the tonic."""
     end = start + beats
     span = timeline.at(start)
     plan = replace(material.bass, text="hold", gate=0.9, slides=0.0, turns=0.0)
-    rng = np.random.default_rng(0)  # a held note leaves nothing to chance
+    rng = np.random.default_rng(0)  # not the song's: nothing about a held note is random
     band.bass += bass_line(rng, plan, None, timeline, start, end, beats)
     band.drums += [Event(start, 0.5, DRUM_KEYS[name], 0.9) for name in ("kick", "crash")]
     for layer, comp in zip(band.layers, material.comps, strict=True):
@@ -207,12 +212,12 @@ def _cast(
     compers: tuple[Comper, ...],
     clock: Clock,
 ) -> tuple[Part, ...]:
-    """Give every player an instrument and a human's timing."""
+    """Give every player an instrument and human timing."""
     kind = setting.style
 
     def part(source: str, name: str, program: int, events: list[Event]) -> list[Part]:
         drums = source == "drums"
-        # All but the drums sit a little before or behind the beat.
+        # All players except the drums are a little before or behind the beat.
         drag = 0.0 if drums else float(np.clip(rng.normal(0.0, kind.humanise), -10, 10))
         alone = source in ("vocals", "bass")
         notes, bends = perform(rng, clock, events, kind.humanise, drag, alone)

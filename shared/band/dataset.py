@@ -1,7 +1,8 @@
 """A data set in MUSDB18-HQ's layout from composed songs and from the user's MIDI files.
 
-A song depends on the seed and its own number (composed) or name (MIDI) only, so that neither the
-count of songs nor of workers changes it; it appears in the data set whole or not at all.
+A song depends only on the seed and on its own number (composed) or name (MIDI), so that it is the
+same for any number of songs and of workers. It appears in the data set whole or not at all. The
+file MANIFEST records the arguments, with which an interrupted run can go on.
 """
 
 from __future__ import annotations
@@ -9,34 +10,37 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import re
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import soundfile
-
-from shared.band.compose import compose
-from shared.band.midi_import import find_midi_files, lowest_voice, read_midi_score, song_title
-from shared.band.mma import arrange, grooves
-from shared.band.production import produce
-from shared.band.render import SAMPLE_RATE, Orchestra, write_score_midi
-from shared.band.score import Score
+from shared.atomic import atomic_path
+from shared.band.mma import grooves
+from shared.band.render import Orchestra
+from shared.band.song_folder import UNFINISHED, SongSettings, make_song
+from shared.band.song_jobs import SongJob, composed_jobs, copies, find_midi_files, midi_jobs
+from shared.band.style import find_style
 from shared.console import progress
-from shared.errors import UserError
-from shared.sources import SOURCES
+from shared.errors import UserError, require
+from shared.json_files import write_json
+from shared.songs.tracks import SPLITS
 
-SPLITS = ("train", "valid", "test")
+MANIFEST = "dataset.json"
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """A song that was not written, by its file or number, and the reason as a sentence."""
+    """A song that was not written.
+
+    Attributes:
+        name: its file or number.
+        reason: why, as a sentence.
+    """
 
     name: str
     reason: str
@@ -44,30 +48,17 @@ class Dropped:
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What `make_dataset` wrote: `songs` as split/name, sorted, and what it dropped."""
+    """What is in a data set after `make_dataset`.
+
+    Attributes:
+        songs: `split/name` of each song, sorted.
+        dropped: what could not be written, sorted by name.
+        kept: how many of the songs an earlier run had finished.
+    """
 
     songs: tuple[str, ...]
     dropped: tuple[Dropped, ...]
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One song to make: a MIDI file, or a number to compose from."""
-
-    name: str
-    split: str
-    seed: tuple[int, ...]
-    midi: Path | None
-    style: str | None
-
-
-@dataclass(frozen=True)
-class _Settings:
-    out: Path
-    soundfonts: tuple[Path, ...]
-    seconds: float | None
-    audio_format: str
-    mma: bool
+    kept: int
 
 
 def make_dataset(
@@ -83,192 +74,162 @@ def make_dataset(
     workers: int = 1,
     splits: Sequence[float] = (0.8, 0.1, 0.1),
 ) -> DatasetReport:
-    """Write `songs` composed songs and, with `midi`, all usable MIDI files of a folder.
+    """Compose and render songs. Equal arguments give equal bytes.
 
-    Layout: `out/{train,valid,test}/song/{mixture,vocals,bass,drums,other}.wav`, 44.1 kHz stereo
-    int16, the mixture being the exact sum of the stems, with `song.json` and `song.mid`.
+    The layout is `out/{train,valid,test}/song/{mixture,vocals,bass,drums,other}.wav`, 44.1 kHz,
+    stereo, int16, with `song.json` and `song.mid`. The mixture is the exact sum of the stems. If
+    `out` holds songs of an interrupted run with equal arguments, these songs are kept.
 
-    - `soundfonts`: each part of a song is played by one of them at random; by default TimGM6mb.
-    - `mma`: let Debian's `mma` arrange the composed chords in place of the built-in band.
-    - `seconds`: about how long a composed song is, and the most that is kept of a MIDI file.
-    - `audio_format`: "wav" or "flac".
-    - `styles`: the styles of the composed songs, in turn; by default each song draws its own.
-    - `splits`: shares of train, valid and test. MIDI files of one title stay in one split.
+    Args:
+        out: the folder to make.
+        songs: how many songs to compose.
+        seed: all chance depends on it.
+        soundfonts: each part of a song is played by one of them at random; by default TimGM6mb.
+        midi: also render all usable MIDI files below this folder.
+        mma: let Debian's `mma` arrange the composed chords instead of the built-in band.
+        seconds: about how long a composed song is, and how much of a MIDI file is kept at most.
+        audio_format: "wav" or "flac".
+        styles: styles of the composed songs, in turn; by default each song draws its own.
+        workers: how many processes render.
+        splits: shares of train, valid and test. MIDI files of one title are in one split.
 
-    Equal arguments give equal bytes. Raises UserError for arguments that cannot be followed, a
-    missing or invalid soundfont, and a folder that cannot be made; a bad MIDI file is only
-    reported, even where none is left.
+    Raises:
+        UserError: an argument is wrong, a soundfont is missing or invalid, or `out` cannot be made
+            or holds other songs. A bad MIDI file is only reported, even if none is left.
     """
-    if audio_format not in ("wav", "flac"):
-        raise UserError(f"there is no audio format {audio_format!r}; use wav or flac")
+    _check_arguments(songs, seconds, audio_format, styles, workers, splits)
+    files = {} if midi is None else find_midi_files(Path(midi))
+    same = copies(files)
+    jobs = composed_jobs(songs, seed, styles, splits)
+    jobs += midi_jobs([path for path in files if path not in same], seed, splits, jobs)
+    require(bool(jobs), "there is no song to make; ask for songs, or give a folder of MIDI files")
+    if mma:
+        grooves(beats=4)  # raises UserError where mma is missing
+    Orchestra(soundfonts).close()  # a bad soundfont must fail before anything is written
+    settings = SongSettings(Path(out), tuple(map(Path, soundfonts)), seconds, audio_format, mma)
+    arguments = {
+        "songs": songs,
+        "seed": seed,
+        "soundfonts": [
+            {"name": path.name, "sha256": _sha256(path)} for path in settings.soundfonts
+        ],
+        "midi": {path.relative_to(midi or ".").as_posix(): files[path] for path in files},
+        "mma": mma,
+        "seconds": seconds,
+        "audio_format": audio_format,
+        "styles": list(styles or ()),
+        "splits": list(splits),
+    }
+    _open_folder(settings.out, arguments)
+    kept = [job for job in jobs if settings.folder(job).is_dir()]
+    written = [f"{job.split}/{job.name}" for job in kept]
+    dropped = [Dropped(str(path), f"it is a copy of {first.name}") for path, first in same.items()]
+    try:
+        with progress("making songs", len(jobs), len(kept)) as bar:
+            missing = [job for job in jobs if not settings.folder(job).is_dir()]
+            for job, reason in _run(missing, settings, workers):
+                bar.advance()
+                if reason is None:
+                    written.append(f"{job.split}/{job.name}")
+                else:
+                    dropped.append(Dropped(str(job.midi or job.name), reason))
+    finally:
+        shutil.rmtree(settings.out / UNFINISHED, ignore_errors=True)
+    ordered = sorted(dropped, key=lambda drop: drop.name)
+    return DatasetReport(tuple(sorted(written)), tuple(ordered), len(kept))
+
+
+def _check_arguments(
+    songs: int,
+    seconds: float | None,
+    audio_format: str,
+    styles: Sequence[str] | None,
+    workers: int,
+    splits: Sequence[float],
+) -> None:
+    for style in styles or ():
+        find_style(style)
+    require(
+        audio_format in ("wav", "flac"),
+        f"there is no audio format '{audio_format}'; use wav or flac",
+    )
     for name, value, least in (
         ("songs", songs, 0),
         ("workers", workers, 1),
         ("seconds", seconds, 8),
     ):
-        if value is not None and value < least:
+        if value is not None and not value >= least:
             raise UserError(f"{name} is {value}: give {least} or more")
-    if len(splits) != 3 or min(splits) < 0 or abs(sum(splits) - 1) > 1e-6:
-        raise UserError(f"splits {tuple(splits)} must be three shares that add up to 1")
-    jobs = _composed_jobs(songs, seed, styles, splits)
-    dropped: list[Dropped] = []
-    if midi is not None:
-        midi_jobs, dropped = _midi_jobs(Path(midi), seed, splits)
-        jobs += midi_jobs
-    if not jobs:
-        raise UserError("there is no song to make; ask for songs, or give a folder of MIDI files")
-    out = Path(out)
+    require(
+        len(splits) == 3 and min(splits) >= 0 and abs(sum(splits) - 1) < 1e-6,
+        f"splits {tuple(splits)} must be three shares that add up to 1",
+    )
+
+
+def _open_folder(out: Path, arguments: Mapping[str, Any]) -> None:
+    """Make the data set's folder, or check that its songs were made with equal arguments."""
     if any((out / split).is_dir() and any((out / split).iterdir()) for split in SPLITS):
-        raise UserError(f"{out} already holds songs; choose an empty folder")
-    if mma:
-        grooves(beats=4)  # says so where mma is missing
-    Orchestra(soundfonts).close()  # a bad soundfont should fail before anything is written
+        known = _read_manifest(out / MANIFEST)
+        if known is None:
+            raise UserError(f"{out} already holds songs; choose an empty folder")
+        other = [name for name, value in arguments.items() if known.get(name) != value]
+        if other:
+            raise UserError(
+                f"{out} holds songs that were made with other values of {', '.join(other)}: repeat "
+                "those to go on where the run stopped, or choose an empty folder"
+            )
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(out / UNFINISHED, ignore_errors=True)  # of a run that was killed
+        (out / UNFINISHED).mkdir(parents=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {out} ({error.strerror})") from error
-    settings = _Settings(out, tuple(map(Path, soundfonts)), seconds, audio_format, mma)
-    written = []
-    with progress("Making songs", len(jobs)) as bar:
-        for job, reason in _run(jobs, settings, workers):
-            bar.advance()
-            if reason is None:
-                written.append(f"{job.split}/{job.name}")
-            else:
-                dropped.append(Dropped(str(job.midi or job.name), reason))
-    return DatasetReport(tuple(sorted(written)), tuple(sorted(dropped, key=lambda drop: drop.name)))
+    with atomic_path(out / MANIFEST) as temporary:
+        write_json(temporary, arguments)
 
 
-def _composed_jobs(
-    songs: int, seed: int, styles: Sequence[str] | None, splits: Sequence[float]
-) -> list[_Job]:
-    return [
-        _Job(
-            name=f"band-{index:05d}",
-            split=_split((index + 0.5) / songs, splits),
-            seed=(seed, index),
-            midi=None,
-            style=styles[index % len(styles)] if styles else None,
-        )
-        for index in range(songs)
-    ]
+def _read_manifest(path: Path) -> dict[str, Any] | None:
+    """Return the arguments that a manifest records; None where there is none to be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
-def _midi_jobs(
-    folder: Path, seed: int, splits: Sequence[float]
-) -> tuple[list[_Job], list[Dropped]]:
-    """A job for each distinct file; titles are put into splits whole, in the order of their hash."""
-    files: dict[str, Path] = {}
-    dropped: list[Dropped] = []
-    for path in find_midi_files(folder):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        if content in files:
-            dropped.append(Dropped(str(path), f"it is a copy of {files[content].name}"))
-        else:
-            files[content] = path
-    titles: dict[str, list[Path]] = {}
-    for path in files.values():
-        titles.setdefault(song_title(path), []).append(path)
-    jobs: list[_Job] = []
-    names: set[str] = set()
-    order = sorted(titles, key=lambda title: hashlib.sha256(title.encode()).hexdigest())
-    for title in order:
-        split = _split((len(jobs) + 0.5) / len(files), splits)
-        for path in titles[title]:
-            name = re.sub(r"[^\w\-]+", "_", path.stem).strip("_") or "song"
-            while name.lower() in names:
-                name += "_"
-            names.add(name.lower())
-            digest = hashlib.sha256(name.encode()).digest()
-            jobs.append(_Job(name, split, (seed, int.from_bytes(digest[:8], "little")), path, None))
-    return jobs, dropped
-
-
-def _split(position: float, splits: Sequence[float]) -> str:
-    """The split at `position`, 0 to 1, along the shares."""
-    for name, end in zip(SPLITS, np.cumsum(splits), strict=True):
-        if position < end:
-            return name
-    return SPLITS[-1]
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _run(
-    jobs: Sequence[_Job], settings: _Settings, workers: int
-) -> Iterator[tuple[_Job, str | None]]:
-    """Each job as it is done, with the reason why its song was dropped, or None."""
+    jobs: Sequence[SongJob], settings: SongSettings, workers: int
+) -> Iterator[tuple[SongJob, str | None]]:
+    """Make songs. Yields each job when it is done, with the reason why it was dropped, or None."""
     if workers == 1:
         with Orchestra(settings.soundfonts) as orchestra:
             for job in jobs:
-                yield job, _make_song(job, settings, orchestra)
+                yield job, make_song(job, settings, orchestra)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start_worker, (settings,)) as pool:
-        futures = {pool.submit(_work, job): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool as error:
-            raise UserError("a worker was killed, perhaps for memory; use fewer workers") from error
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (settings,))
+    futures = {pool.submit(_work, job): job for job in jobs}
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool as error:
+        raise UserError("a worker was killed, perhaps for memory; use fewer workers") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-_worker: tuple[_Settings, Orchestra]
+_worker: tuple[SongSettings, Orchestra]
 
 
-def _start_worker(settings: _Settings) -> None:
+def _start_worker(settings: SongSettings) -> None:
     global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the main process, which stops it
     _worker = (settings, Orchestra(settings.soundfonts))
 
 
-def _work(job: _Job) -> str | None:
-    return _make_song(job, *_worker)
-
-
-def _make_song(job: _Job, settings: _Settings, orchestra: Orchestra) -> str | None:
-    """Write one song. The reason why it was dropped, or None."""
-    sequence = np.random.SeedSequence(job.seed)
-    try:
-        if job.midi is not None:
-            score = read_midi_score(job.midi, settings.seconds)
-        else:
-            composer_seed = int(sequence.generate_state(1)[0])
-            score = compose(composer_seed, style=job.style, seconds=settings.seconds)
-            if settings.mma:
-                score = arrange(score, np.random.default_rng([*job.seed, 1]))
-        _write_song(score, job, settings, orchestra, np.random.default_rng(sequence))
-    except UserError as error:
-        return str(error)
-    return None
-
-
-def _write_song(
-    score: Score,
-    job: _Job,
-    settings: _Settings,
-    orchestra: Orchestra,
-    rng: np.random.Generator,
-) -> None:
-    stems = produce(score, orchestra, rng)
-    target = settings.out / job.split / job.name
-    temporary = Path(tempfile.mkdtemp(prefix=f".{job.name}-", dir=settings.out))
-    try:
-        for name, samples in [
-            *zip(SOURCES, stems.samples, strict=True),
-            ("mixture", stems.mixture),
-        ]:
-            soundfile.write(
-                temporary / f"{name}.{settings.audio_format}", samples, SAMPLE_RATE, "PCM_16"
-            )
-        song = score.to_song_json()
-        song["bass_notes"] = [
-            {"onset": round(n.onset, 6), "duration": round(n.duration, 6), "pitch": n.pitch}
-            for n in lowest_voice(score.bass_notes)
-        ]
-        (temporary / "song.json").write_text(json.dumps(song, indent=1) + "\n")
-        write_score_midi(temporary / "song.mid", score)
-        temporary.chmod(0o755)
-        target.parent.mkdir(exist_ok=True)
-        temporary.rename(target)
-    except OSError as error:
-        raise UserError(f"cannot write {target} ({error.strerror})") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+def _work(job: SongJob) -> str | None:
+    return make_song(job, *_worker)

@@ -1,4 +1,4 @@
-"""Song form: named sections in bars. Sections of one name share their music."""
+"""Song form: named sections in bars. Sections of the same name share their music."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Energy 0-2 a section is played at.
+# How energetically a section is played, from 0 to 2.
 LEVELS = {
     "intro": 0, "verse": 1, "pre": 1, "chorus": 2, "bridge": 1, "solo": 2, "break": 0, "outro": 1,
     "head": 1, "drop": 2, "build": 1,
 }  # fmt: skip
-# Sections that play another's chords.
+# Sections that play the chords of another section.
 BORROWS = {"intro": "verse", "outro": "chorus", "solo": "verse", "break": "chorus"}
-SHORTEST, LONGEST = 32.0, 168.0
+SHORTEST, LONGEST = 32.0, 168.0  # s
 
 
 @dataclass(frozen=True)
 class Section:
-    """`bars` bars from `first_bar` on, `transpose` semitones above the home key."""
+    """Bars `first_bar` to `first_bar + bars`, played `transpose` semitones above the home key."""
 
     name: str
     first_bar: int
@@ -27,6 +27,7 @@ class Section:
 
     @property
     def level(self) -> int:
+        """How energetically it is played, from 0 to 2."""
         return LEVELS[self.name]
 
 
@@ -37,10 +38,17 @@ def plan_form(
     seconds: float | None,
     modulation: float,
 ) -> tuple[Section, ...]:
-    """Choose a form ("intro:4 verse:8 chorus:8 ...") and fit it into `seconds` by whole bars.
+    """Choose a form and fit it into a length by whole bars.
 
-    Without `seconds` the form is kept within 32-168 s. A shorter wish takes a run of bars from a
-    section's start inside the form; a longer one repeats the body.
+    A length that is shorter than the form takes consecutive bars of it, from the beginning of one
+    of its sections on. A longer one repeats the sections between introduction and ending.
+
+    Args:
+        rng: the source of all chance.
+        forms: forms to choose from, such as "intro:4 verse:8 chorus:8"; the numbers are bars.
+        bar_seconds: how long a bar lasts.
+        seconds: the wanted length; None lets the form decide, within 32 to 168 s.
+        modulation: the chance that the song modulates.
     """
     parts = [_read(item) for item in forms[int(rng.integers(len(forms)))].split()]
     shift = _modulate(rng, [name for name, _ in parts], modulation)
@@ -75,7 +83,10 @@ def _read(item: str) -> tuple[str, int]:
 
 
 def _modulate(rng: np.random.Generator, names: list[str], chance: float) -> list[int]:
-    """Semitones above home for each section: the end a step up, or the bridge elsewhere."""
+    """Choose for each section how many semitones above the home key it is.
+
+    Towards the end the song may rise, and the bridge may be in a key of its own.
+    """
     shift = [0] * len(names)
     if rng.random() < chance and len(names) > 3:
         lift = int(rng.choice((1, 2, 2, 3)))

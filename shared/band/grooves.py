@@ -1,4 +1,4 @@
-"""Drums: a groove kept through a section with its own small changes, fills, and the crash after.
+"""Drums: a groove with small changes for each section, and fills.
 
 Drum patterns use `x` for a stroke, `X` for an accent and `o` for a soft one.
 """
@@ -23,7 +23,7 @@ DRUM_KEYS = {
 }  # fmt: skip
 STROKES = {"x": 0.8, "X": 1.0, "o": 0.38}
 SIXTEENTH, TRIPLE, EIGHTH = 1 / 4, 1 / 3, 1 / 2
-# One beat of cymbal on each grid.
+# Rhythms of a cymbal over one beat, for each grid.
 CELLS = {
     SIXTEENTH: ("x.x.", "x.o.", "xoxo", "X.o.", "xoXo", "x...", "..X.", "x.xo", "xo.o"),
     TRIPLE: ("xoo", "x.o", "xxx", "x..", "Xox"),
@@ -34,10 +34,14 @@ CYMBALS = ("hat", "ride", "shaker", "maracas", "cabasa", "tambourine")
 
 @dataclass(frozen=True)
 class Groove:
-    """A drum groove: `voices` maps names of DRUM_KEYS to pattern texts.
+    """A drum groove.
 
-    `level` 0-2 says how much energy it suits; `bass` lists the bass patterns that fit it;
-    `loose` 0-1 how far a section may change it.
+    Attributes:
+        meter: such as "6/8".
+        level: from 0 to 2, how energetic the sections are that it suits.
+        bass: the bass patterns that fit it.
+        voices: names of DRUM_KEYS and their patterns.
+        loose: from 0 to 1, how much a section may change it.
     """
 
     meter: str
@@ -47,6 +51,7 @@ class Groove:
     loose: float = 0.5
 
     def patterns(self, beats_per_bar: int) -> dict[str, Pattern]:
+        """Read the pattern of every voice."""
         return {voice: parse_pattern(text, beats_per_bar) for voice, text in self.voices.items()}
 
 
@@ -57,9 +62,14 @@ def vary(
     grid: float,
     loose: float,
 ) -> dict[str, Pattern]:
-    """A section's own form of a groove: another cymbal rhythm, kicks added or left out, ghosts.
+    """Change a groove for a section: another cymbal rhythm, kicks more or fewer, ghost notes.
 
-    `grid`: beats between the places where strokes may be added, one of CELLS.
+    Args:
+        rng: the source of all chance.
+        patterns: the groove, by the names of its voices.
+        beats_per_bar: of the meter.
+        grid: beats between the places where strokes may be added, a key of CELLS.
+        loose: from 0 to 1, how much may change.
     """
     varied = dict(patterns)
     kick, snare = varied.get("kick"), varied.get("snare")
@@ -68,7 +78,7 @@ def vary(
         taken = [step.beat for step in (*kick.steps, *(backbeat.steps if backbeat else ()))]
         places = (i * grid for i in range(1, round(kick.beats / grid)))
         free = [p for p in places if all(abs(p - other) > 1e-3 for other in taken)]
-        # Eighths more readily than sixteenths.
+        # An eighth is more likely than a sixteenth.
         weights = np.array([0.45 if 2 * p % 1 else 1.0 for p in free])
         if free:
             added = float(rng.choice(free, p=weights / weights.sum()))
@@ -102,7 +112,7 @@ def _with(pattern: Pattern, step: Step) -> Pattern:
 def drum_bar(
     patterns: dict[str, Pattern], bar: int, start: float, beats_per_bar: int, until: float
 ) -> list[Event]:
-    """The strokes of one bar from beat `start`, leaving out those at or after bar beat `until`."""
+    """Play one bar from beat `start` on, without the strokes from beat `until` of the bar on."""
     return [
         Event(start + step.beat, 0.2, DRUM_KEYS[voice], STROKES[step.symbol])
         for voice, pattern in patterns.items()
@@ -114,7 +124,16 @@ def drum_bar(
 def fill(
     rng: np.random.Generator, kit: str, start: float, beats: int, grid: float, level: int
 ) -> list[Event]:
-    """A fill of `beats` beats from beat `start`. Kits: toms, snare, machine, brushes, latin."""
+    """Play a fill.
+
+    Args:
+        rng: the source of all chance.
+        kit: toms, snare, machine, brushes or latin.
+        start: first beat.
+        beats: length.
+        grid: beats between the places where strokes may be.
+        level: from 0 to 2, how energetic the section is.
+    """
     if grid == SIXTEENTH and not level and rng.random() < 0.5:
         grid = EIGHTH
     times = np.arange(0, beats - 1e-6, grid)

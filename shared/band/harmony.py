@@ -1,8 +1,8 @@
-"""Harmony: progressions in Roman numerals, written by template or by a walk through the mode.
+"""Harmony: progressions in Roman numerals, from a style's list or from a random walk.
 
-Numerals count from the major scale, so minor keys say `i bVI bIII bVII`. After a numeral come a
-quality (`V7`, `iim7b5`, `IVsus2`), `/x` for a dominant of x (`V7/ii`), and a bass: `^3 ^5 ^7`
-for an inversion, `@1 @5` for a pedal on that degree of the key.
+Numerals count from the major scale, so that a minor key has `i bVI bIII bVII`. After the numeral
+may come a quality (`V7`, `iim7b5`, `IVsus2`), `/x` for the dominant of x (`V7/ii`), and a bass
+note: `^3 ^5 ^7` for an inversion, or `@1 @5` for a pedal note on that degree of the key.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MODES: dict[str, tuple[int, ...]] = {
     "lydian": (0, 2, 4, 6, 7, 9, 11),
 }
 
-# The chords a walk may use, and of these the ones that lead home.
+# The chords that a walk may use, and those of them that lead back to the tonic.
 WALKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "major": (("I", "ii", "iii", "IV", "V", "vi"), ("V", "V", "IV", "ii")),
     "minor": (("i", "iv", "v", "bIII", "bVI", "bVII"), ("bVII", "V", "iv", "bVI")),
@@ -33,7 +33,7 @@ WALKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "lydian": (("I", "II", "iii", "V", "vi", "vii"), ("II", "V", "vii")),
 }
 
-# How readily a root moves up by 0..11 semitones: fourths and steps lead, tritones do not.
+# How likely a root moves up by 0..11 semitones: fourths and steps often, tritones hardly ever.
 ROOT_MOTION = np.array([0.0, 1.5, 3.0, 1.2, 1.2, 5.0, 0.2, 3.0, 2.0, 3.0, 2.5, 1.2])
 
 BORROWED = {
@@ -71,9 +71,16 @@ Bars = tuple[tuple[RelativeChord, ...], ...]
 
 
 def read_numeral(token: str, mode: str, colour: str = "triad") -> RelativeChord:
-    """Read one token; a bare numeral takes its quality from `colour` and the mode.
+    """Read one Roman numeral.
 
-    Colours: triad, seventh, ninth, sixth, dominant (sevenths as in blues), power, open.
+    Args:
+        token: the numeral, as the module's docstring describes it.
+        mode: a key of MODES.
+        colour: what decides the quality of a numeral without one: triad, seventh, ninth, sixth,
+            dominant (sevenths as in blues), power or open.
+
+    Raises:
+        ValueError: the token is not a Roman numeral.
     """
     match = _TOKEN.fullmatch(token)
     if match is None:
@@ -123,16 +130,20 @@ def _colour(root: int, major: bool, dominant: bool, mode: str, colour: str) -> s
 
 
 def read_progression(text: str, mode: str, colour: str) -> Bars:
-    """Read bars separated by `|`, each holding one or more numerals."""
+    """Read bars that are separated by `|`, each of one or more numerals."""
     return tuple(
         tuple(read_numeral(token, mode, colour) for token in bar.split()) for bar in text.split("|")
     )
 
 
 def walk_progression(rng: np.random.Generator, mode: str, bars: int, busy: float) -> str:
-    """Write `bars` bars by a walk from the tonic to a chord that leads home.
+    """Write a progression by a random walk from the tonic to a chord that leads back to it.
 
-    `busy` is the chance that a bar holds two chords.
+    Args:
+        rng: the source of all chance.
+        mode: a key of MODES.
+        bars: how many bars to write.
+        busy: the chance that a bar holds two chords.
     """
     chords, leading = WALKS[mode]
     roots = np.array([read_numeral(chord, mode).root for chord in chords])
@@ -152,9 +163,10 @@ def walk_progression(rng: np.random.Generator, mode: str, bars: int, busy: float
 
 
 def spice(rng: np.random.Generator, text: str, mode: str, amount: float) -> str:
-    """Vary a progression: borrowed chords, secondary dominants, inversions and suspensions.
+    """Vary a progression by borrowed chords, secondary dominants, inversions and suspensions.
 
-    `amount` 0 changes nothing, 1 changes about every third bar. Marked chords stay as they are.
+    An `amount` of 0 changes nothing, and 1 changes about every third bar. Chords with a quality, an
+    inversion or a pedal note stay as they are.
     """
     bars = [bar.split() for bar in text.split("|")]
     for number, bar in enumerate(bars):
@@ -176,5 +188,5 @@ def spice(rng: np.random.Generator, text: str, mode: str, amount: float) -> str:
 
 
 def on_pedal(bars: Bars, bass: int = 0) -> Bars:
-    """The same chords over one held bass note."""
+    """Put the chords over one bass note that is held."""
     return tuple(tuple(replace(chord, bass=bass) for chord in bar) for bar in bars)

@@ -1,6 +1,6 @@
-"""What a song fixes once, and what each of its sections keeps whenever its name returns.
+"""What is chosen once for a song, and once for all sections of the same name.
 
-That constancy is what a listener, or a model, needs to learn a song from the part it has heard.
+Because sections repeat, a listener or a model can predict a song from the part that it knows.
 """
 
 from __future__ import annotations
@@ -24,7 +24,18 @@ NO_KICK = Pattern(1, ())
 
 @dataclass(frozen=True)
 class Setting:
-    """What holds for the whole song. `tonic` is a pitch class, `spice` 0-1 (harmony.spice)."""
+    """What holds for the whole song.
+
+    Attributes:
+        style: what kind of music it is.
+        meter: such as "6/8".
+        tempo: beats per minute.
+        mode: a key of `harmony.MODES`.
+        colour: which chords a bare numeral stands for (harmony.read_numeral).
+        tonic: a pitch class.
+        spice: from 0 to 1, how much progressions are varied (harmony.spice).
+        swing: the share of the time that the first half of a swing unit takes.
+    """
 
     style: Style
     meter: str
@@ -37,16 +48,18 @@ class Setting:
 
     @property
     def compound(self) -> bool:
+        """Whether a beat is a dotted quarter."""
         return self.meter.endswith("/8")
 
     @property
     def beats_per_bar(self) -> int:
+        """How many beats a bar has."""
         count = int(self.meter.split("/")[0])
         return count // 3 if self.compound else count
 
     @property
     def grid(self) -> float:
-        """Beats between the places where a player may add a note: no sixteenths in a shuffle."""
+        """Beats between the places where a player may add a note; a shuffle has no sixteenths."""
         if self.compound:
             return TRIPLE
         shuffled = self.swing > 0.55 and self.style.swing_unit == 1.0
@@ -61,7 +74,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Comper:
-    """A comping instrument of the song: what the style says, and what was chosen of it."""
+    """A comping instrument of the song: what the style allows, and what was chosen of it."""
 
     comp: Comp
     program: int
@@ -72,9 +85,15 @@ class Comper:
 
 @dataclass(frozen=True)
 class Material:
-    """A section's chords to repeat, drums, bass, comping (None: silent) and motifs in turn.
+    """The music of all sections of one name.
 
-    `bass_pattern` is None where the bass follows a rule.
+    Attributes:
+        chords: the progression, which is repeated.
+        drums: patterns by the names of the drum voices.
+        bass: how the bass plays.
+        bass_pattern: the bass's pattern; None where it follows a rule.
+        comps: for each comping instrument how it plays; None where it is silent.
+        motifs: the motifs of the lead, to be played in turn.
     """
 
     chords: harmony.Bars
@@ -87,7 +106,7 @@ class Material:
 
 @dataclass(frozen=True)
 class _Rhythm:
-    """What sections of one energy share: the drums, the bass over them, the comping rhythms."""
+    """What sections of one level share: the drums, the bass over them, the comping rhythms."""
 
     drums: dict[str, Pattern]
     kick: Pattern
@@ -97,13 +116,13 @@ class _Rhythm:
 
 
 def choose(rng: np.random.Generator, weights: dict[str, float]) -> str:
-    """One of the keys, by weight."""
+    """Choose one of the keys with the probability that its weight gives it."""
     values = np.array(list(weights.values()), dtype=float)
     return list(weights)[int(rng.choice(len(values), p=values / values.sum()))]
 
 
 def choose_setting(rng: np.random.Generator, style: Style) -> Setting:
-    """Meter, tempo, mode, key and feel of a song in `style`."""
+    """Choose meter, tempo, mode, key and feel of a song in `style`."""
     meter = choose(rng, {name: rule.weight for name, rule in style.meters.items()})
     low, high = style.meters[meter].tempo
     return Setting(
@@ -118,8 +137,8 @@ def choose_setting(rng: np.random.Generator, style: Style) -> Setting:
     )
 
 
-def hire(rng: np.random.Generator, style: Style) -> tuple[Comper, ...]:
-    """The song's comping instruments: the style's first always, the others by chance."""
+def choose_compers(rng: np.random.Generator, style: Style) -> tuple[Comper, ...]:
+    """Choose the song's comping instruments: always the style's first, the others by chance."""
     return tuple(
         Comper(
             comp=comp,
@@ -139,7 +158,7 @@ def write_materials(
     sections: tuple[Section, ...],
     compers: tuple[Comper, ...],
 ) -> dict[str, Material]:
-    """The material of every section name in `sections`."""
+    """Write the music of every section name in `sections`."""
     style, beats = setting.style, setting.beats_per_bar
     low = int(rng.choice(style.bass_low))
     gate = float(rng.uniform(*style.bass_gate))

@@ -1,4 +1,7 @@
-"""Lead lines: a two-bar motif repeated and answered, bent to the chord on strong and long notes."""
+"""Lead lines: a motif of two bars, repeated and answered.
+
+Notes on strong beats and long notes are tones of the chord; the others are tones of the scale.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from shared.band.timeline import Event, Timeline
 
 @dataclass(frozen=True)
 class MotifNote:
+    """A note of a motif: where it begins and how long it is, in beats, and its scale step."""
+
     beat: float
     length: float
     contour: int
@@ -18,23 +23,30 @@ class MotifNote:
 
 @dataclass(frozen=True)
 class Motif:
-    """Notes over `beats` beats; `contour` counts scale steps from the phrase's start."""
+    """Notes over `beats` beats; their `contour` counts scale steps from the phrase's middle."""
 
     beats: int
     notes: tuple[MotifNote, ...]
 
 
 def write_motif(rng: np.random.Generator, beats_per_bar: int, grid: float, density: float) -> Motif:
-    """A motif of two bars on `grid` (beats); `density` 0-1 is the chance of a note on a slot."""
+    """Write a motif of two bars.
+
+    Args:
+        rng: the source of all chance.
+        beats_per_bar: of the meter.
+        grid: beats between the places where a note may begin.
+        density: from 0 to 1, about the chance that a note begins at such a place.
+    """
     beats = 2 * beats_per_bar
-    singing = beats - float(rng.choice((0.5, 1.0, 1.5, 2.0))) * min(1.0, beats_per_bar / 4)
+    sounding = beats - float(rng.choice((0.5, 1.0, 1.5, 2.0))) * min(1.0, beats_per_bar / 4)
     start = float(rng.choice((0.0, 0.0, grid, 1.0)))
-    slots = np.arange(start, singing, grid)
+    slots = np.arange(start, sounding, grid)
     strong = np.abs(slots - np.round(slots)) < 1e-3
     chosen = slots[rng.random(len(slots)) < np.where(strong, density * 1.25, density * 0.8)]
     if len(chosen) < 3:
         chosen = slots[:: max(1, len(slots) // 4)]
-    ends = [*chosen[1:], singing + 0.4]
+    ends = [*chosen[1:], sounding + 0.4]
     contour, notes = 0, []
     for onset, end in zip(chosen, ends, strict=True):
         notes.append(MotifNote(float(onset), float(min(end - onset, 3.0)), contour))
@@ -46,7 +58,7 @@ def write_motif(rng: np.random.Generator, beats_per_bar: int, grid: float, densi
 
 
 def vary_motif(rng: np.random.Generator, motif: Motif) -> Motif:
-    """The same rhythm with another ending."""
+    """Give a motif another ending, in the same rhythm."""
     shift = int(rng.choice((-2, -1, 1, 2)))
     turn = len(motif.notes) * 2 // 3
     notes = tuple(
@@ -56,7 +68,7 @@ def vary_motif(rng: np.random.Generator, motif: Motif) -> Motif:
     return Motif(motif.beats, notes)
 
 
-def sing(
+def lead_line(
     rng: np.random.Generator,
     motifs: tuple[Motif, ...],
     timeline: Timeline,
@@ -66,9 +78,17 @@ def sing(
     gate: float,
     scoops: float,
 ) -> list[Event]:
-    """Sing the motifs in turn from beat `start` to `end` around MIDI pitch `center`.
+    """Play the motifs in turn.
 
-    `gate`: the share of its length a note sounds; `scoops`: the chance that a long one bends in.
+    Args:
+        rng: the source of all chance.
+        motifs: what to play; it is repeated.
+        timeline: the song's chords.
+        start: first beat.
+        end: beat after the last.
+        center: MIDI pitch that the line stays around.
+        gate: the share of its length that a note sounds.
+        scoops: the chance that a long note begins a semitone low.
     """
     events: list[Event] = []
     at, turn = start, 0

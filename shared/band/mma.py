@@ -1,6 +1,6 @@
-"""Arrangements by MMA (Musical MIDI Accompaniment), where it is installed: hundreds of grooves.
+"""Arrangements by MMA (Musical MIDI Accompaniment), a program with hundreds of grooves.
 
-The composer's chords and lead are kept; MMA's groove plays bass, drums and accompaniment to them.
+The chords and the lead are those of the composer. MMA plays bass, drums and accompaniment to them.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from shared.band.score import Part, Score
 from shared.errors import UserError
 
 _GROOVES = Path("/usr/share/mma/lib/stdlib")
-_TIMEOUT = 60.0
+_TIMEOUT = 60.0  # s
 _TRIES = 8
-# Grooves of a few bars, made to begin, fill and end a song rather than to carry it.
+# Grooves of a few bars, which are meant for the beginning, a fill or the end of a song.
 _PASSING = re.compile(r"(Intro|End|Fill|Sus|Fade|Break|Stop)\d*$", re.IGNORECASE)
 
 
 @cache
 def grooves(beats: int) -> tuple[str, ...]:
-    """The names of MMA's standard grooves with `beats` quarters a bar, sorted.
+    """List the names of MMA's standard grooves with `beats` quarters in a bar, sorted.
 
-    Raises UserError where MMA is not installed.
+    Raises:
+        UserError: MMA is not installed.
     """
     if shutil.which("mma") is None or not _GROOVES.is_dir():
         raise UserError("mma is not installed; install Debian's package mma, or leave out --mma")
@@ -46,16 +47,18 @@ def grooves(beats: int) -> tuple[str, ...]:
 
 
 def arrange(score: Score, rng: np.random.Generator) -> Score:
-    """The score with a random groove's parts in place of its own; its vocals stay.
+    """Replace all parts of a score except the vocals by those of a random groove.
 
-    A score in x/8, for which MMA's grooves do not fit, is returned as it is. Raises UserError where
-    MMA is not installed or cannot play the groove.
+    A score in x/8 is returned as it is, because MMA's grooves do not fit it.
+
+    Raises:
+        UserError: MMA is not installed, or cannot play the groove.
     """
     names = grooves(score.time_signature[0])
     if score.time_signature[1] != 4 or not names:
         return score
     vocals = [part for part in score.parts if part.source == "vocals"]
-    # Some grooves are for a soloist: they have no drums or no bass.
+    # Some grooves have no drums or no bass, because they accompany a soloist.
     for groove in rng.permutation(names)[:_TRIES].tolist():
         parts = [part for part in _play(groove, score) if part.source != "vocals"]
         if {"bass", "drums"} <= {part.source for part in parts}:
@@ -79,13 +82,13 @@ def _play(groove: str, score: Score) -> tuple[Part, ...]:
 
 
 def _chart(groove: str, score: Score) -> str:
-    """MMA's text for the song: a numbered line a bar, a chord a beat."""
+    """Write MMA's text for the song: a numbered line for each bar, with a chord for each beat."""
     per_bar = score.time_signature[0]
     symbols = []
     for beat in score.beats:
         chord = next((c for c in reversed(score.chords) if c.start <= beat + 0.01), score.chords[0])
         symbols.append(chord.symbol)
-    # A fixed seed: MMA's own randomness must not differ between two runs.
+    # The seed is fixed, so that MMA plays the same in every run.
     lines = ["RndSeed 1", f"Tempo {score.tempo:.3f}", f"Time {per_bar}", f"Groove {groove}"]
     for bar, first in enumerate(range(0, len(symbols), per_bar), start=1):
         lines.append(f"{bar} " + " ".join(symbols[first : first + per_bar]))

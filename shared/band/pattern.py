@@ -1,8 +1,8 @@
-"""The pattern language: one bar (or a few) of rhythm as text, for drums, bass and comping alike.
+"""The pattern language: a bar (or a few) of rhythm as text, for drums, bass and comping alike.
 
-Bars are separated by `|`. A character is a step; the steps divide their bars evenly, so sixteen are
-the sixteenths of 4/4 and twelve the eighths of 12/8. `.` is silence, `-` holds the last note,
-anything else starts a note and says what kind.
+Bars are separated by `|`. Each character is a step. The steps divide their bars evenly: sixteen of
+them are the sixteenths of 4/4, and twelve the eighths of 12/8. `.` is silence, `-` holds the last
+note, and anything else starts a note and tells its kind.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Steps over `beats` beats; `carry` beats at the start hold on to the note before."""
+    """Steps over `beats` beats; in its first `carry` beats the note before the pattern goes on."""
 
     beats: int
     steps: tuple[Step, ...]
     carry: float = 0.0
 
     def in_bar(self, bar: int, beats_per_bar: int) -> tuple[Step, ...]:
-        """The steps of bar number `bar` of the endlessly repeated pattern, from the bar's start."""
+        """Return the steps of bar number `bar` of the repeated pattern, from the bar's start."""
         if self.beats == beats_per_bar:
             return self.steps
         start = (bar * beats_per_bar) % self.beats
@@ -45,7 +45,7 @@ class Pattern:
 
 @lru_cache(maxsize=4096)
 def parse_pattern(text: str, beats_per_bar: int) -> Pattern:
-    """Read `text` in a meter of `beats_per_bar` beats."""
+    """Read a pattern in a meter of `beats_per_bar` beats."""
     beats = beats_per_bar * (text.count("|") + 1)
     symbols = text.replace("|", "")
     unit = beats / len(symbols)
@@ -61,7 +61,7 @@ def parse_pattern(text: str, beats_per_bar: int) -> Pattern:
 
 
 def pattern_of(beats: int, positions: Iterable[float], symbol: str, longest: float) -> Pattern:
-    """Notes at `positions`, each held to the next one but `longest` beats at most."""
+    """Make a pattern of notes that are held to the next one, or for `longest` beats at most."""
     ordered = sorted(set(positions))
     ends = [*ordered[1:], float(beats)]
     return Pattern(

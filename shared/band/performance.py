@@ -1,4 +1,4 @@
-"""Performance: from beats to seconds, with swing, a human's timing and touch, and slides."""
+"""Performance: from beats to seconds, with swing, human timing and dynamics, and slides."""
 
 from __future__ import annotations
 
@@ -7,31 +7,39 @@ from math import floor
 
 import numpy as np
 
-from shared.band.score import PitchBend, ScoreNote
+from shared.band.score import PitchBend
 from shared.band.timeline import Event
+from shared.music.notes import Note
 
-# A slide reaches its note within this many seconds, so that the note sounds as written.
+# A slide reaches its pitch within this many seconds, so that the note sounds as it is written.
 SLIDE_SECONDS = 0.08
 SLIDE_STEPS = 5
-# Silence (s) between two notes of one string or key.
+# Seconds of silence between two notes of one string or key.
 GAP = 0.002
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Beats at `tempo` per minute. In each `unit` beats, `swing` of the time goes to the first
-    half (0.5 is straight, 2/3 a triplet shuffle)."""
+    """The time of each beat.
+
+    Attributes:
+        tempo: beats per minute.
+        swing: the share of the time that the first half of every `unit` beats takes: 0.5 is
+            straight, 2/3 is a triplet shuffle.
+        unit: in beats.
+    """
 
     tempo: float
     swing: float = 0.5
     unit: float = 1.0
 
     def seconds(self, beat: float) -> float:
+        """Return the time of a beat in seconds."""
         units = beat / self.unit
         whole = floor(units + 1e-9)
         part = units - whole
         first = part < 0.5
-        # Both halves run evenly, at the speed that their share of the time asks for.
+        # Time runs evenly within each half.
         part = 2 * part * self.swing if first else 1 - 2 * (1 - part) * (1 - self.swing)
         return (whole + part) * self.unit * 60.0 / self.tempo
 
@@ -43,10 +51,21 @@ def perform(
     humanise: float,
     drag: float = 0.0,
     monophonic: bool = False,
-) -> tuple[tuple[ScoreNote, ...], tuple[PitchBend, ...]]:
-    """Play events in time order, no note beyond the next onset of its pitch (or, if `monophonic`,
-    of any pitch). Onsets stray by about `humanise` ms (never by 3 times that) around a constant
-    `drag` (ms); the notes of a chord stray together, and a little apart."""
+) -> tuple[tuple[Note, ...], tuple[PitchBend, ...]]:
+    """Turn events into notes and pitch bends with human timing.
+
+    Args:
+        rng: the source of all chance.
+        clock: the time of each beat.
+        events: the notes in beats, in any order.
+        humanise: about how many ms an onset is early or late; 3 times as many are the limit. The
+            notes of a chord are early or late together, and a little apart.
+        drag: how many ms all notes are late, or early if negative.
+        monophonic: end each note at the next onset, not only at the next onset of its own pitch.
+
+    Returns:
+        The notes and the bends, both in order of time.
+    """
     ordered = sorted(events, key=lambda event: (event.beat, event.pitch))
     _, together = np.unique([event.beat for event in ordered], return_inverse=True)
     stray = np.clip(rng.standard_normal(len(ordered)), -2.5, 2.5)[together]
@@ -57,7 +76,7 @@ def perform(
     midi = np.clip(np.rint(127 * velocities), 1, 127).astype(int).tolist()
     starts = np.array([clock.seconds(event.beat) for event in ordered])
     onsets = np.maximum(starts + stray / 1000.0, 0.0).tolist()
-    notes: list[ScoreNote] = []
+    notes: list[Note] = []
     bends: list[PitchBend] = []
     following: dict[int, float] = {}
     for event, onset, velocity in zip(
@@ -67,7 +86,7 @@ def perform(
         voice = 0 if monophonic else event.pitch
         end = min(end, max(following.get(voice, end) - GAP, onset + GAP))
         following[voice] = onset
-        notes.append(ScoreNote(onset, end - onset, event.pitch, velocity))
+        notes.append(Note(onset, end - onset, event.pitch, velocity))
         if event.slide and end - onset > 4 * SLIDE_SECONDS:
             bends += _slide(onset, event.slide)
     return (
@@ -77,7 +96,7 @@ def perform(
 
 
 def _slide(onset: float, semitones: float) -> list[PitchBend]:
-    """From `semitones` off at `onset` into the pitch."""
+    """Bend from `semitones` off the pitch at `onset` into the pitch."""
     return [
         PitchBend(onset + SLIDE_SECONDS * i / SLIDE_STEPS, semitones * (1 - i / SLIDE_STEPS))
         for i in range(SLIDE_STEPS + 1)

@@ -1,7 +1,8 @@
 """The mix: what a producer does to each stem, drawn at random so that no two songs sound alike.
 
-Per part a gain and a place in the panorama; per stem equaliser, compressor, saturation and room, by
-pedalboard. The bass stays in the middle and without reverb, which would smear its pitch.
+Each part gets a gain and a place in the panorama. Each stem gets an equaliser, a compressor,
+saturation and a room, by chance, from pedalboard. The bass stays in the middle and has no reverb,
+which would blur its pitch.
 """
 
 from __future__ import annotations
@@ -22,25 +23,31 @@ _LEVELS = {
     "drums": (-20.0, 2.0),
     "other": (-22.0, 2.5),
 }
-_PEAK = 0.97  # of full scale; leaves room for the rounding of four stems
+_PEAK = 0.97  # of full scale; the rest is room for the rounding of four stems
 
 
 @dataclass(frozen=True)
 class Stems:
-    """`samples`: int16 `[4, N, 2]` in the order of SOURCES; their integer sum is the mixture."""
+    """Stems, int16 `[4, N, 2]` in the order of SOURCES. Their integer sum is the mixture."""
 
     samples: np.ndarray
 
     @property
     def mixture(self) -> np.ndarray:
-        """int16 `[N, 2]`: exactly the sum of the stems."""
+        """The exact sum of the stems, int16 `[N, 2]`."""
         return self.samples.sum(axis=0, dtype=np.int32).astype(np.int16)
 
 
 def produce(score: Score, orchestra: Orchestra, rng: np.random.Generator) -> Stems:
     """Play and mix a score.
 
-    All randomness comes from `rng`. Raises UserError when a part stays silent (see Orchestra.play).
+    Args:
+        score: what to play.
+        orchestra: the instruments.
+        rng: the source of all chance.
+
+    Raises:
+        UserError: a part stays silent (see Orchestra.play).
     """
     num_samples = round(score.duration * SAMPLE_RATE)
     stems = np.zeros((len(SOURCES), 2, num_samples), np.float32)
@@ -59,20 +66,23 @@ def produce(score: Score, orchestra: Orchestra, rng: np.random.Generator) -> Ste
 
 
 def _balance(pan: float) -> np.ndarray:
-    """Gains `[2, 1]` of left and right by a constant-power law; -1 is left, 1 is right."""
+    """Return the gains `[2, 1]` of left and right at equal power; -1 is left, 1 is right."""
     angle = (pan + 1) * np.pi / 4
     return np.sqrt(2) * np.array([[np.cos(angle)], [np.sin(angle)]])
 
 
 def _effects(source: str, rng: np.random.Generator) -> pedalboard.Pedalboard:
-    """A chain for one stem. Every draw is made for every source, so one source's do not shift another's."""
+    """Draw a chain of effects for one stem.
+
+    Each source uses up the same random numbers, so that a change to one does not change the others.
+    """
     low, mid, high = rng.normal(0.0, [2.0, 3.5, 3.5])
     centre = rng.uniform(400.0, 3000.0)
     threshold, ratio = rng.uniform(-28.0, -14.0), rng.uniform(1.5, 5.0)
     drive, room, wet = rng.uniform(2.0, 14.0), rng.uniform(0.1, 0.7), rng.uniform(0.03, 0.25)
     squeezed, driven, spacious = rng.random(3) < (0.7, 0.3, 0.7)
     if source == "bass":
-        # The fundamental is what a bass's pitch is heard and labelled by: never weaken it.
+        # The fundamental of a bass is never weakened, because listeners and trackers need it.
         low, mid, drive = abs(low), mid / 2, drive / 2
     bands = (
         pedalboard.LowShelfFilter(120.0, low),
@@ -95,7 +105,10 @@ def _effects(source: str, rng: np.random.Generator) -> pedalboard.Pedalboard:
 
 
 def _level(stem: np.ndarray, decibels: float) -> float:
-    """The gain that brings the sounding seconds of a stem `[2, N]` to `decibels` RMS; 0 for silence."""
+    """Return the gain that brings a stem `[2, N]` to `decibels` RMS in the seconds that sound.
+
+    It is 0 for a silent stem.
+    """
     seconds = stem[:, : stem.shape[1] // SAMPLE_RATE * SAMPLE_RATE].reshape(2, -1, SAMPLE_RATE)
     power = np.einsum("csn,csn->s", seconds, seconds) / (2 * SAMPLE_RATE)
     loud = power[power > 1e-3 * power.max(initial=0.0)]
@@ -103,9 +116,9 @@ def _level(stem: np.ndarray, decibels: float) -> float:
 
 
 def _quantize(stems: np.ndarray, headroom: float) -> Stems:
-    """Float `[4, 2, N]` to int16, at one gain, so that neither a stem nor the sum clips.
+    """Round float stems `[4, 2, N]` to int16 at one gain, so that neither they nor their sum clip.
 
-    It works in place: `stems` is overwritten.
+    `stems` is overwritten, to save memory.
     """
     mixture = stems.sum(axis=0)
     peak = max(stems.max(), -stems.min(), mixture.max(), -mixture.min(), 1e-9)

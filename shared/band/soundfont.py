@@ -1,9 +1,10 @@
-"""Soundfonts made safe for symusic: every zone's tuning moved into its sample's header.
+"""Soundfonts that symusic plays in tune: the tuning of every zone is moved into a sample's header.
 
-symusic 0.5.9 reads a sample's pitch from the sample header alone. It ignores the zone's root key
-(generator 58, which FluidR3 and TimGM6mb set nearly everywhere: their basses sound up to two octaves
-flat) and misreads its coarse tuning. So a zone that is tuned gets a sample header of its own, with
-root key, coarse and fine tuning folded in (SoundFont 2.04, sections 7.9, 7.10 and 8.1.2).
+symusic 0.5.9 reads the pitch of a sample from the sample's header alone. It ignores the root key of
+the zone (generator 58) and misreads its coarse tuning. FluidR3 and TimGM6mb set the root key nearly
+everywhere, so that without this module their basses sound up to two octaves flat. Here each zone
+with a tuning gets a sample header of its own, which contains the zone's root key, coarse tuning and
+fine tuning (SoundFont 2.04, sections 7.9, 7.10 and 8.1.2).
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ _COARSE, _FINE, _SAMPLE_ID, _ROOT, _UNUSED = 51, 52, 53, 58, 59
 
 
 def write_tuned(source: Path, target: Path) -> None:
-    """Write `source` (.sf2 or .sf3) to `target` with all zone tuning in the sample headers.
+    """Write the soundfont `source` (.sf2 or .sf3) to `target` with all tuning in sample headers.
 
-    Raises UserError when `source` is missing or is not a soundfont.
+    Raises:
+        UserError: `source` is missing, or is not a soundfont.
     """
     try:
         data = source.read_bytes()
@@ -55,7 +57,7 @@ def write_tuned(source: Path, target: Path) -> None:
 
 
 def _chunks(data: bytes, start: int, end: int) -> dict[bytes, tuple[int, int]]:
-    """Offset and size of each chunk's content; a LIST is named by its type, which is left out."""
+    """Find the offset and the size of each chunk's content. A LIST has the name of its type."""
     found = {}
     while start + 8 <= end:
         name, size = data[start : start + 4], struct.unpack_from("<I", data, start + 4)[0]
@@ -64,7 +66,7 @@ def _chunks(data: bytes, start: int, end: int) -> dict[bytes, tuple[int, int]]:
         else:
             found[name] = (start + 8, size)
         start += 8 + size
-        # An odd chunk should be padded; MuseScore's files are not.
+        # A chunk of odd size should be followed by a zero; in MuseScore's files it is not.
         start += data[start : start + 1] == b"\0"
     return found
 
@@ -93,8 +95,8 @@ def _with_preset_data(data: bytes, start: int, size: int) -> bytes:
 def _tune(
     instruments: np.ndarray, bags: np.ndarray, generators: np.ndarray, samples: np.ndarray
 ) -> np.ndarray:
-    """Sample headers with one more for each new tuning; edits `generators` to point at them."""
-    headers = list(samples[:-1])  # the last one only ends the list
+    """Return the sample headers and one more for each new tuning, which `generators` then name."""
+    headers = list(samples[:-1])  # the last one only marks the end of the list
     known: dict[tuple[int, int, int], int] = {}
     for first, last in itertools.pairwise(instruments):
         shared: dict[int, int] = {}
@@ -103,7 +105,7 @@ def _tune(
             own = dict(zip(zone["op"].tolist(), zone["amount"].tolist(), strict=True))
             zone["op"][np.isin(zone["op"], (_COARSE, _FINE, _ROOT))] = _UNUSED
             if _SAMPLE_ID not in own:
-                shared = own  # the global zone: defaults of the instrument's other zones
+                shared = own  # the global zone has the defaults of the instrument's other zones
                 continue
             tuning = shared | own
             sample = samples[own[_SAMPLE_ID]]

@@ -1,7 +1,8 @@
-"""Styles: what a kind of music allows, read from the TOML files in `styles/`."""
+"""Styles: what each kind of music allows, read from the TOML files in `styles/`."""
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,7 +17,7 @@ FOLDER = Path(__file__).parent / "styles"
 
 @dataclass(frozen=True)
 class MeterRule:
-    """A meter such as "6/8": how often a style uses it, and at which beats per minute."""
+    """How often a style uses a meter such as "6/8", and at which beats per minute."""
 
     weight: float
     tempo: tuple[float, float]
@@ -24,9 +25,20 @@ class MeterRule:
 
 @dataclass(frozen=True)
 class Comp:
-    """A comping instrument: programs to choose from, patterns by meter, register and touch.
+    """A comping instrument.
 
-    `chance` is how often a song has it; `levels` the section energies (0-2) it plays at.
+    Attributes:
+        name: what its track is called.
+        programs: General MIDI programs to choose from.
+        patterns: comping patterns to choose from, for each meter.
+        voicing: close, power, open, shell or root.
+        center: range of the MIDI pitch that it stays around.
+        voices: how many notes a chord has at most.
+        chance: how often a song has the instrument.
+        levels: the levels of the sections in which it plays.
+        gate: range of the share of its length that a note sounds.
+        left_hand: how often it adds the bass note.
+        strum: beats between the notes of a chord.
     """
 
     name: str
@@ -44,7 +56,16 @@ class Comp:
 
 @dataclass(frozen=True)
 class Lead:
-    """Who sings: programs, register (MIDI center), how dense, on which grid (beats), how legato."""
+    """The lead instrument.
+
+    Attributes:
+        programs: General MIDI programs to choose from.
+        center: range of the MIDI pitch that it stays around.
+        density: range of the chance that a note begins at a place of the grid.
+        grid: beats between the places where a note may begin.
+        gate: the share of its length that a note sounds.
+        scoops: the chance that a long note begins a semitone low.
+    """
 
     programs: tuple[int, ...]
     center: tuple[int, int] = (65, 74)
@@ -56,13 +77,34 @@ class Lead:
 
 @dataclass(frozen=True)
 class Style:
-    """Everything the composer asks of a style. Pairs are ranges, dicts weights, floats chances.
+    """Everything that the composer needs to know of a style.
 
-    `modes` and `colours` are those of `harmony`; `progressions` by mode, of which `invented` are
-    passed over for a walk; `spice` varies them, `busy` bars of a walk hold two chords. `bass_low`:
-    lowest root, `bass_gate`: share of its length a note sounds; `bass_slides`, `bass_turns` as in
-    BassPlan. `swing`: share of `swing_unit` beats that its first half takes. `humanise`: ms.
-    `pedal`: how often an introduction or bridge stands on the tonic.
+    Attributes:
+        name: the name of its file.
+        meters: the meters that it may have.
+        modes: weights of the keys of `harmony.MODES`.
+        colours: weights of the colours of `harmony.read_numeral`.
+        forms: forms to choose from, such as "intro:4 verse:8 chorus:8".
+        progressions: progressions to choose from, for each mode.
+        grooves: drum grooves to choose from.
+        comps: comping instruments; every song has the first.
+        lead: the lead instrument.
+        bass_programs: General MIDI programs to choose from.
+        bass_low: lowest MIDI pitches of a root to choose from.
+        bass_gate: range of the share of its length that a note sounds.
+        bass_slides: as in BassPlan, in half of the songs.
+        bass_turns: as in BassPlan, in most songs.
+        swing: range of the share of the time that the first half of a swing unit takes.
+        swing_unit: in beats.
+        spice: range of how much progressions are varied (harmony.spice).
+        invented: how often a random walk takes the place of a progression of the list.
+        busy: how often a bar of a walk holds two chords.
+        fills: kits of drum fills to choose from.
+        fill_chance: how often a section ends with a fill.
+        drum_program: drum kits to choose from.
+        humanise: about how many ms an onset is early or late.
+        modulation: how often a song modulates.
+        pedal: how often an introduction or bridge is over a held tonic.
     """
 
     name: str
@@ -94,15 +136,21 @@ class Style:
 
 @cache
 def styles() -> dict[str, Style]:
-    """All styles by name, in alphabetical order."""
+    """Read all styles. They are in alphabetical order of their names."""
     return {path.stem: _read(path) for path in sorted(FOLDER.glob("*.toml"))}
 
 
 def find_style(name: str) -> Style:
-    """The style called `name`. Raises UserError with the names there are."""
+    """Return the style called `name`.
+
+    Raises:
+        UserError: there is none of this name.
+    """
     known = styles()
     if name not in known:
-        raise UserError(f"there is no style {name!r}; choose one of {', '.join(known)}")
+        near = difflib.get_close_matches(name.lower(), known, n=1)
+        hint = f"did you mean '{near[0]}'? Choose" if near else "choose"
+        raise UserError(f"there is no style '{name}': {hint} one of {', '.join(known)}")
     return known[name]
 
 
@@ -121,7 +169,7 @@ def _read(path: Path) -> Style:
 
 
 def _freeze(table: dict[str, Any]) -> dict[str, Any]:
-    """Lists to tuples, one level into tables of lists."""
+    """Turn lists into tuples, also those in tables."""
     frozen: dict[str, Any] = {}
     for key, value in table.items():
         if isinstance(value, dict):

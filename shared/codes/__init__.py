@@ -1,1 +1,1 @@
-"""Songs as integer codes."""
+"""Songs as integer codes: their format, their files, edits and tables."""

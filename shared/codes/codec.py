@@ -1,14 +1,18 @@
 """The contract between the stages: audio in, integer codes out, and back.
 
-Stage 2 knows a codec by this protocol only, never by stage 1's classes.
+Stage 2 sees a codec only as this protocol, never as a class of stage 1.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Annotated, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from shared.config import Range
+from shared.errors import UserError
 
 
 class Codec(Protocol):
@@ -20,7 +24,7 @@ class Codec(Protocol):
 
     @property
     def sample_rate(self) -> int:
-        """Samples per second of the audio it reads and writes."""
+        """Samples per second of the audio that the codec reads and writes."""
 
     @property
     def hop(self) -> int:
@@ -40,17 +44,25 @@ class Codec(Protocol):
 
     @property
     def cardinality(self) -> int:
-        """Entries of one codebook (m); a code lies in `[0, m)`."""
+        """Entries of one codebook (m). A code is an integer from 0 to m - 1."""
 
     @property
     def fingerprint(self) -> str:
         """Name of the checkpoint that makes these codes."""
 
+    @property
+    def audible_bass(self) -> float:
+        """The level from which a mixture counts as having a bass.
+
+        It is the RMS of the bass that the codec decodes from the mixture's codes, as a share of the
+        RMS of the mixture.
+        """
+
     def num_frames(self, num_samples: int) -> int:
-        """Frames that `encode` returns for so many samples."""
+        """Return how many frames `encode` makes of so many samples."""
 
     def encode(self, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
-        """Audio `[2, N]` at `sample_rate` -> codes `[S, H, num_frames(N)]`, a row per source."""
+        """Turn audio `[2, N]` into codes `[S, H, num_frames(N)]` with one row for each source."""
 
     def decode(
         self,
@@ -58,30 +70,35 @@ class Codec(Protocol):
         num_samples: int,
         sources: Sequence[str] | None = None,
     ) -> npt.NDArray[np.float32]:
-        """Codes `[S, H, T]` -> audio `[2, num_samples]` of the named sources (None: all).
+        """Turn codes `[S, H, T]` into audio `[2, num_samples]` of the named sources (None: all).
 
-        The vectors of the sources not named are zeroed.
+        The vectors of the sources that are not named are replaced by zeros.
         """
 
 
 @dataclass(frozen=True)
 class CodeFormat:
-    """What all songs of a codes folder have in common: what a prior must know of its codes.
+    """The format that all songs of a folder of codes share, and that a prior is trained for.
 
-    codebooks: of one source. cardinality: entries of one codebook; a code lies below it.
-    fingerprint: of the codec that made the codes.
+    Attributes:
+        sources: names of the sources, in the order of the codes' first axis.
+        codebooks: number of codebooks of one source.
+        cardinality: number of entries of one codebook; every code is below it.
+        sample_rate: of the audio, in Hz.
+        hop: samples per frame of codes.
+        fingerprint: names the codec checkpoint that made the codes.
     """
 
     sources: tuple[str, ...]
-    codebooks: int
-    cardinality: int
-    sample_rate: int
-    hop: int
+    codebooks: Annotated[int, Range(1, 1024)]
+    cardinality: Annotated[int, Range(1, 2**16)]  # codes are stored as uint16
+    sample_rate: Annotated[int, Range(1, 10**6)]
+    hop: Annotated[int, Range(1, 10**6)]
     fingerprint: str
 
     @classmethod
     def of(cls, codec: Codec) -> "CodeFormat":
-        """The format of the codes that `codec` makes."""
+        """Return the format of the codes that `codec` makes."""
         return cls(
             sources=codec.sources,
             codebooks=codec.num_codebooks,
@@ -95,3 +112,16 @@ class CodeFormat:
     def frame_rate(self) -> float:
         """Frames per second."""
         return self.sample_rate / self.hop
+
+
+def require_frame(song: Path, seconds: float, codec: Codec) -> None:
+    """Check that the song in a file lasts at least one frame of codes.
+
+    Raises:
+        UserError: it is shorter.
+    """
+    if seconds * codec.frame_rate < 1:
+        raise UserError(
+            f"{song} lasts {1000 * seconds:.0f} ms, less than a frame of "
+            f"{1000 / codec.frame_rate:.0f} ms: give a longer song"
+        )

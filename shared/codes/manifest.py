@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shared.atomic import atomic_path
 from shared.codes.codec import CodeFormat
-from shared.codes.song_codes import SongCodes, require_entries
+from shared.codes.song_codes import SongCodes, require_cardinality
 from shared.config import config_from_dict
 from shared.errors import UserError
 
@@ -16,9 +16,9 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a codes folder says of itself: the format of its songs, and their files.
+    """The format that the songs of a folder share, and their files.
 
-    files: `folder/SPLIT/NAME.codes.safetensors`. Others in the folder are of no account.
+    `files` are paths `folder/SPLIT/NAME.codes.safetensors`. Other files in the folder are ignored.
     """
 
     format: CodeFormat
@@ -26,7 +26,7 @@ class Manifest:
 
 
 def write_manifest(folder: Path, format: CodeFormat, files: Sequence[Path]) -> Path:
-    """Write the manifest of the codes files `files`, which lie under `folder`; returns its path."""
+    """Write the manifest of the codes files `files` under `folder`, and return its path."""
     names = sorted(file.relative_to(folder).as_posix() for file in files)
     path = folder / MANIFEST
     with atomic_path(path) as temporary:
@@ -36,7 +36,11 @@ def write_manifest(folder: Path, format: CodeFormat, files: Sequence[Path]) -> P
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a codes folder; UserError where it is missing or damaged."""
+    """Read the manifest of a codes folder.
+
+    Raises:
+        UserError: the manifest is missing or damaged.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         raise UserError(f"there is no {path}: make a folder of codes with extract-codes")
@@ -51,11 +55,15 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def require_format(song: SongCodes, format: CodeFormat) -> None:
-    """UserError unless a song's codes are what the manifest of its folder says."""
+    """Check that a song's codes have the format that the manifest of their folder states.
+
+    Raises:
+        UserError: they have another.
+    """
     own = CodeFormat(
         sources=song.sources,
         codebooks=song.num_codebooks,
-        cardinality=format.cardinality,  # a song does not say it
+        cardinality=format.cardinality,  # The file of a song does not state it.
         sample_rate=song.sample_rate,
         hop=song.hop,
         fingerprint=song.fingerprint,
@@ -66,4 +74,4 @@ def require_format(song: SongCodes, format: CodeFormat) -> None:
             f"codes of '{song.track}' differ from their folder's {MANIFEST} in "
             f"{', '.join(different)}: run extract-codes again"
         )
-    require_entries(song, format.cardinality)
+    require_cardinality(song, format.cardinality)

@@ -1,10 +1,12 @@
 """A song as integer codes: the file that `extract-codes` writes and stage 2 reads.
 
-A `.codes.safetensors` file holds one song's `[sources, codebooks, frames]` arrays and a JSON header,
-so that anyone can read and edit it with safetensors and numpy alone (docs/codes.md).
+A `.codes.safetensors` file holds the `[sources, codebooks, frames]` arrays of one song and a JSON
+header. Anyone can read and edit it with safetensors and numpy alone (docs/codes.md), so everything
+in it is checked when it is read.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ from safetensors.numpy import save_file
 from shared.atomic import atomic_path
 from shared.codes.codec import Codec
 from shared.errors import UserError
+from shared.music.notes import NoteVocabulary
+from shared.music.song_facts import SongFacts
 
 FORMAT = "song-codes/1"
 SUFFIX = ".codes.safetensors"
@@ -28,14 +32,27 @@ VIEWS = ("mixture", "accompaniment", "alone")
 class SongCodes:
     """A song's codes, and what is needed to read them.
 
-    views: per view uint16 `[S, H, T]`. "mixture": the whole song encoded. "accompaniment": the
-        song without its bass encoded; what a prior may see. "alone": row s is row s of the codes
-        of source s encoded by itself; the bass row is a prior's target.
-    gain: what the samples were multiplied by before encoding; divide decoded audio by it.
-    rms: per source, RMS of its samples before `gain` (full scale 1.0).
-    notes, note_confidence: the bass as note tokens (shared/music/notes.py) `[T]`, and how far to trust
-        each, 0..1. None where no bass is known.
-    song: content of the song's song.json (beats, chords, ...), None where there is none.
+    Attributes:
+        track: name of the song.
+        split: `train`, `valid` or `test`.
+        sources: names of the codes' rows.
+        sample_rate: of the audio, in Hz.
+        hop: samples per frame; frame t is at `t * hop / sample_rate` seconds.
+        num_samples: exact length of the audio.
+        fingerprint: names the codec checkpoint that made the codes.
+        gain: what the samples were multiplied by before they were encoded; decoded audio is divided
+            by it.
+        rms: RMS of each source's samples before `gain`, full scale 1.0.
+        views: uint16 `[S, H, T]` for each view. "mixture" is the whole song encoded.
+            "accompaniment" is the song without its bass encoded, which is what a prior may see.
+            Row s of "alone" is row s of the codes of source s encoded by itself; its bass row is a
+            prior's target.
+        notes: the bass as note tokens `[T]` (shared/music/notes.py); None where it is not known.
+        note_confidence: how far to trust each note token, from 0 to 1; None without notes.
+        song: content of the song's `song.json` (beats, chords, ...); None where there is none.
+
+    Raises:
+        ValueError: a value has the wrong type or is out of range, or the arrays do not fit.
     """
 
     track: str
@@ -53,7 +70,33 @@ class SongCodes:
     song: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError where the arrays do not fit each other."""
+        """Check the values and the arrays."""
+        self._check_values()
+        self._check_views()
+        self._check_notes()
+
+    def _check_values(self) -> None:
+        for name in ("track", "split", "fingerprint"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"'{name}' is {getattr(self, name)!r}, expected a text")
+        for name in ("sample_rate", "hop", "num_samples"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"'{name}' is {value!r}, expected a whole number above 0")
+        if not all(isinstance(name, str) for name in self.sources) or len(set(self.sources)) < len(
+            self.sources
+        ):
+            raise ValueError(f"'sources' are {list(self.sources)}, expected different names")
+        if not _is_number(self.gain) or self.gain == 0:
+            raise ValueError(f"'gain' is {self.gain!r}, expected a finite number above 0")
+        if (
+            not isinstance(self.rms, Mapping)
+            or set(self.rms) != set(self.sources)
+            or not all(map(_is_number, self.rms.values()))
+        ):
+            raise ValueError(f"'rms' is {self.rms!r}, expected a level of 0 or more per source")
+
+    def _check_views(self) -> None:
         if not self.views or not set(self.views) <= set(VIEWS):
             raise ValueError(f"views are {sorted(self.views)}, expected some of {list(VIEWS)}")
         shape = next(iter(self.views.values())).shape
@@ -65,20 +108,45 @@ class SongCodes:
                 )
         if shape[0] != len(self.sources):
             raise ValueError(f"codes have {shape[0]} sources, the header names {self.sources}")
+        if 0 in shape:
+            raise ValueError(f"codes are {list(shape)}, expected no axis of length 0")
+
+    def _check_notes(self) -> None:
         if (self.notes is None) != (self.note_confidence is None):
             raise ValueError("'notes' and 'note_confidence' come together")
-        for name, dtype in (("notes", np.uint8), ("note_confidence", np.float32)):
-            array = getattr(self, name)
-            if array is not None and (array.dtype != dtype or array.shape != shape[2:]):
+        if self.notes is None or self.note_confidence is None:
+            return
+        for name, array, dtype in (
+            ("notes", self.notes, np.uint8),
+            ("note_confidence", self.note_confidence, np.float32),
+        ):
+            if array.dtype != dtype or array.shape != (self.num_frames,):
                 raise ValueError(
                     f"'{name}' is {array.dtype} {list(array.shape)}, expected "
-                    f"{np.dtype(dtype)} [{shape[2]}], one a frame"
+                    f"{np.dtype(dtype)} [{self.num_frames}], one for each frame"
                 )
+        if self.notes.max() >= NoteVocabulary.size:
+            raise ValueError(
+                f"'notes' hold {self.notes.max()}, expected tokens below {NoteVocabulary.size}"
+            )
+        # A comparison with nan is false.
+        if not ((self.note_confidence >= 0) & (self.note_confidence <= 1)).all():
+            raise ValueError("'note_confidence' holds values outside 0 to 1")
 
     @property
     def frame_rate(self) -> float:
         """Frames per second."""
         return self.sample_rate / self.hop
+
+    @property
+    def facts(self) -> SongFacts:
+        """What is known of the song; UserError where its `song` is not as it must be."""
+        return SongFacts.from_dict(self.song or {}, f"the codes of '{self.track}'")
+
+    @property
+    def duration(self) -> float:
+        """Length of the audio in seconds. The last frame may be up to a frame later."""
+        return self.num_samples / self.sample_rate
 
     @property
     def num_codebooks(self) -> int:
@@ -91,7 +159,11 @@ class SongCodes:
         return int(next(iter(self.views.values())).shape[2])
 
     def view(self, name: str) -> npt.NDArray[np.uint16]:
-        """Codes `[S, H, T]` of a view; UserError where this file does not hold it."""
+        """Return the codes `[S, H, T]` of a view.
+
+        Raises:
+            UserError: the file does not hold this view.
+        """
         if name not in self.views:
             raise UserError(
                 f"codes of '{self.track}' hold no view '{name}': "
@@ -100,7 +172,11 @@ class SongCodes:
         return self.views[name]
 
     def source_index(self, source: str) -> int:
-        """Row of a source; UserError where the codes do not hold it."""
+        """Return the row of a source.
+
+        Raises:
+            UserError: the codes do not hold this source.
+        """
         if source not in self.sources:
             raise UserError(
                 f"codes of '{self.track}' hold no source '{source}': "
@@ -109,7 +185,7 @@ class SongCodes:
         return self.sources.index(source)
 
     def save(self, path: Path) -> None:
-        """Writes the file atomically."""
+        """Write the file, which appears whole or not at all."""
         header = {
             "track": self.track,
             "split": self.split,
@@ -125,19 +201,25 @@ class SongCodes:
         arrays: dict[str, np.ndarray] = {f"codes.{name}": v for name, v in self.views.items()}
         if self.notes is not None and self.note_confidence is not None:
             arrays |= {"notes": self.notes, "note_confidence": self.note_confidence}
-        # safetensors writes an array's buffer as it lies, so it must lie in order.
+        # safetensors writes the bytes of an array in the order in which memory holds them.
         arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         with atomic_path(path) as temporary:
             save_file(arrays, temporary, {"format": FORMAT, "header": json.dumps(header)})
 
     @classmethod
     def load(cls, path: Path) -> "SongCodes":
-        """Reads a codes file; UserError where it is missing, damaged or something else."""
+        """Read a codes file.
+
+        Raises:
+            UserError: the file is missing, damaged or something else.
+        """
         metadata, arrays = _read_safetensors(path)
         if metadata.get("format") != FORMAT:
             raise UserError(f"{path} is not a codes file ({FORMAT}): make one with extract-codes")
         try:
             header = json.loads(metadata["header"])
+            if header.get("song") is not None:
+                SongFacts.from_dict(header["song"], "its song facts")  # only to check them
             return cls(
                 **(header | {"sources": tuple(header["sources"])}),
                 views={
@@ -148,7 +230,11 @@ class SongCodes:
                 notes=arrays.get("notes"),
                 note_confidence=arrays.get("note_confidence"),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except KeyError as error:
+            raise UserError(
+                f"codes file {path} is damaged (it has no {error}): extract it again"
+            ) from error
+        except (AttributeError, RecursionError, TypeError, ValueError, UserError) as error:
             raise UserError(f"codes file {path} is damaged ({error}): extract it again") from error
 
 
@@ -167,9 +253,12 @@ def _read_safetensors(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarr
 def require_fingerprint(
     codes_fingerprint: str, codec_fingerprint: str, what: str = "these codes"
 ) -> None:
-    """UserError unless codes and codec come from one checkpoint.
+    """Check that codes and codec come from one checkpoint.
 
-    what: names the codes (or the prior trained on them) in the message.
+    `what` names the codes, or the prior that was trained on them, in the message.
+
+    Raises:
+        UserError: they come from two.
     """
     if codes_fingerprint != codec_fingerprint:
         raise UserError(
@@ -179,8 +268,19 @@ def require_fingerprint(
 
 
 def require_codec(song: SongCodes, codec: Codec) -> None:
-    """UserError unless `codec` made these codes and can decode every one of them."""
+    """Check that `codec` made these codes and can decode every one of them.
+
+    Raises:
+        UserError: another codec made them, or an edit gave them a shape, a sample rate or values
+            that the codec does not have.
+    """
     require_fingerprint(song.fingerprint, codec.fingerprint, f"codes of '{song.track}'")
+    if (song.sample_rate, song.hop) != (codec.sample_rate, codec.hop):
+        raise UserError(
+            f"codes of '{song.track}' have {song.hop} samples per frame at {song.sample_rate} Hz, "
+            f"but their codec has {codec.hop} at {codec.sample_rate} Hz: undo the edit that "
+            "changed it"
+        )
     expected = (len(codec.sources), codec.num_codebooks, codec.num_frames(song.num_samples))
     for name, codes in song.views.items():
         if codes.shape != expected:
@@ -188,13 +288,23 @@ def require_codec(song: SongCodes, codec: Codec) -> None:
                 f"codes of '{song.track}', view '{name}', have shape {list(codes.shape)}, but "
                 f"{song.num_samples} samples make {list(expected)}: undo the edit that changed it"
             )
-    require_entries(song, codec.cardinality)
+    require_cardinality(song, codec.cardinality)
 
 
-def require_entries(song: SongCodes, cardinality: int) -> None:
+def require_cardinality(song: SongCodes, cardinality: int) -> None:
+    """Check that every code is an entry of a codebook of `cardinality` entries.
+
+    Raises:
+        UserError: a code is not.
+    """
     for name, codes in song.views.items():
-        if codes.size and codes.max() >= cardinality:
+        if codes.max() >= cardinality:
             raise UserError(
                 f"codes of '{song.track}', view '{name}', hold {codes.max()}, but a codebook has "
                 f"entries 0 to {cardinality - 1}: undo the edit that wrote it"
             )
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a finite number of at least 0."""
+    return type(value) in (int, float) and math.isfinite(value) and value >= 0

@@ -1,4 +1,4 @@
-"""A song's codes to look at: tables for the terminal, a picture of every code over time."""
+"""Show a song's codes: tables for the terminal, and a picture of every code over time."""
 
 from pathlib import Path
 
@@ -10,15 +10,16 @@ from shared.errors import UserError
 from shared.metrics import code_usage, count_codes
 from shared.music.notes import tokens_to_notes
 from shared.plots import new_figure, save_figure
+from shared.times import clock
 
 
 def summary_table(song: SongCodes) -> Table:
-    """What the file holds, one fact a row."""
+    """Return a table of what the file holds, one fact in each row."""
     table = Table(title=song.track, show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    seconds = song.num_samples / song.sample_rate
-    table.add_row("length", f"{seconds:.2f} s, {song.num_samples} samples at {song.sample_rate} Hz")
+    samples = f"{song.num_samples} samples at {song.sample_rate} Hz"
+    table.add_row("length", f"{song.duration:.2f} s, {samples}")
     table.add_row("frames", f"{song.num_frames}, {song.frame_rate:.2f} per second")
     table.add_row("codebooks", f"{song.num_codebooks} for each source")
     table.add_row("views", ", ".join(song.views))
@@ -36,16 +37,16 @@ def summary_table(song: SongCodes) -> Table:
 
 
 def sources_table(song: SongCodes, view: str) -> Table:
-    """Per source of a view: level, and how its codes are used; means over its codebooks."""
+    """Return a table of each source's level and of how a view uses its codebooks, on average."""
     codes = song.view(view)
-    seen = int(codes.max(initial=0)) + 1  # a song does not say how many entries a codebook has
+    seen = int(codes.max()) + 1  # The file does not state how many entries a codebook has.
     usage = code_usage(count_codes(codes, seen))
     table = Table(title=f"view '{view}'", title_justify="left")
     table.add_column("source")
     for heading in ("level dBFS", "perplexity", "entries used", "bits/s"):
         table.add_column(heading, justify="right")
     for row, source in enumerate(song.sources):
-        level = song.rms.get(source, 0.0)
+        level = song.rms[source]
         table.add_row(
             source,
             f"{20 * np.log10(level):.1f}" if level > 0 else "silent",
@@ -57,12 +58,18 @@ def sources_table(song: SongCodes, view: str) -> Table:
 
 
 def frames_table(song: SongCodes, view: str, start: float = 0.0, num_frames: int = 16) -> Table:
-    """The codes themselves: a row per source and codebook, a column per frame from `start` s on."""
+    """Return a table of the codes from `start` seconds on.
+
+    It has a row for each codebook of each source and a column for each frame.
+
+    Raises:
+        UserError: `start` is after the end of the song.
+    """
     first = round(start * song.frame_rate)
-    if not 0 <= first < song.num_frames:
+    if first >= song.num_frames:
         raise UserError(
-            f"{start:g} s lies outside '{song.track}', which lasts "
-            f"{song.num_frames / song.frame_rate:.2f} s: choose an earlier start"
+            f"{clock(start)} is after the end of '{song.track}', which lasts "
+            f"{song.duration:.2f} s: choose an earlier start"
         )
     last = min(first + num_frames, song.num_frames)
     title = f"view '{view}', {first / song.frame_rate:.2f} to {last / song.frame_rate:.2f} s"
@@ -73,7 +80,7 @@ def frames_table(song: SongCodes, view: str, start: float = 0.0, num_frames: int
         table.add_column(str(frame), justify="right")
     for source, rows in zip(song.sources, song.view(view), strict=True):
         for codebook, row in enumerate(rows):
-            # A source is named once, in its first row; a line ends its last.
+            # The first row of a source shows its name, and a line follows its last row.
             name = source if codebook == 0 else ""
             values = [str(code) for code in row[first:last].tolist()]
             end = codebook == len(rows) - 1
@@ -82,13 +89,14 @@ def frames_table(song: SongCodes, view: str, start: float = 0.0, num_frames: int
 
 
 def save_codes_picture(path: Path, song: SongCodes, view: str) -> None:
-    """A PNG: per source a strip, its codebooks from top to bottom, a colour per code, over time.
+    """Write a PNG in which every code is a coloured cell over time.
 
-    Equal colours in one row are equal codes; colours of neighbouring indices mean nothing.
+    Each source is a strip, and each of its codebooks a row of it. Equal colours in a row are equal
+    codes, but similar colours are not similar codes.
     """
     codes = song.view(view)
     figure, axes = new_figure(rows=len(song.sources), height=1.3)
-    top = max(int(codes.max(initial=0)), 1)
+    top = max(int(codes.max()), 1)
     image = None
     for axis, source, rows in zip(axes, song.sources, codes, strict=True):
         image = axis.imshow(

@@ -1,26 +1,29 @@
-"""How well a bass line fits its song, judged by its audio alone.
+"""How well a bass line fits its song, judged by the audio of the line alone.
 
-Conventions. Pitch is librosa's pyin, attacks are librosa's spectral flux (shared/music/pitch.py); nothing
-is read off codes. What is expected comes from song.json. A silent line scores 0, and a figure
-whose question the song does not answer (no chords, no beats, no known notes) is nan.
+The pitch comes from librosa's pyin and the attacks from librosa's spectral flux
+(shared/music/pitch.py); no codes are read. What the line is compared with comes from the song's
+song.json. A silent line scores 0. A figure is nan where the song does not say what it needs
+(chords, beats or bass notes).
 
 - Root on downbeats: of the downbeats under a known chord, the share where the commonest pitch class
   from 40 to 160 ms after the downbeat is the chord's root, or the bass note of a slash chord. A
-  downbeat on which nothing sounds is a miss.
-- Chord tones: of the notes under a known chord, the share whose pitch class belongs to the chord
-  that sounds 100 ms after the note's attack (or in its middle, if it is shorter), so that a
-  note that anticipates its chord counts for it.
-- Grid F1: the grid divides each beat into equal sixteenths: four, or six in 6/8, where a beat is a
-  dotted quarter (beats, downbeats and time signature say so). An onset is on the grid if it lies
-  within a quarter of a sixteenth, and 50 ms, of a point that no other onset has taken. A line
-  need not play every sixteenth: recall counts only the points that are nearest to some onset. So
-  the figure is the precision, lowered where one attack is struck twice. Onsets at random score
-  about 0.5, and swung lines less than straight ones; read it beside the true bass's.
-- Onset F1: against the song's own bass notes, one to one, within 50 ms (as mir_eval does).
+  downbeat without sound is a miss.
+- Chord tones: of the notes under a known chord, the share whose pitch class belongs to the chord.
+  The chord is the one that sounds 100 ms after the note's attack (or in the middle of a shorter
+  note), so that a note which anticipates its chord is compared with that chord.
+- Grid F1: the grid divides each beat into equal sixteenths: four of them, or six in 6/8, where a
+  beat is a dotted quarter (the beats, the downbeats and the time signature tell which). An onset is
+  on the grid if it lies within a quarter of a sixteenth, and within 50 ms, of a grid point that no
+  other onset has taken. A line need not play every sixteenth, so recall counts only the grid points
+  that are nearest to some onset. The figure is therefore the precision, lowered where one attack
+  is struck twice. Onsets at random times score about 0.5, and swung lines score less than straight
+  ones; compare it with the figure of the song's own bass.
+- Onset F1: the onsets are compared with those of the song's own bass notes, one to one, within
+  50 ms (as mir_eval does).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +31,7 @@ import numpy.typing as npt
 from shared.music.note_tracking import segment_notes
 from shared.music.notes import Note
 from shared.music.pitch import PitchTrack, track_pitch
+from shared.music.song_facts import SongChord, SongFacts
 
 FRAME_RATE = 43.0  # Hz, of the pitch track
 DOWNBEAT_WINDOW = (0.04, 0.16)  # s after the downbeat
@@ -41,11 +45,18 @@ Times = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class BassFigures:
-    """Figures of one line; shares and F1 lie in 0..1, see the module's conventions.
+    """Figures of one line. The module's docstring defines the first four, which lie in 0..1.
 
-    voiced_share: share of the time in which a pitch sounds.
-    lowest, highest: MIDI pitch of the notes heard, nan for none.
-    rms_db: level in dBFS, SILENCE_DB at least.
+    Attributes:
+        root_on_downbeats: share of downbeats that have the chord's root.
+        chord_tones: share of notes that belong to their chord.
+        grid_f1: how well the onsets lie on the sixteenths.
+        onset_f1: how well the onsets agree with those of the song's own bass.
+        voiced_share: share of the time in which a pitch sounds.
+        num_notes: how many notes there are.
+        lowest: MIDI pitch of the lowest note, nan where there is none.
+        highest: MIDI pitch of the highest note, nan where there is none.
+        rms_db: level in dBFS, at least SILENCE_DB.
     """
 
     root_on_downbeats: float
@@ -60,29 +71,27 @@ class BassFigures:
 
 
 def judge_bass(
-    samples: npt.NDArray[np.float32], sample_rate: int, song: dict[str, Any], start: float = 0.0
+    samples: npt.NDArray[np.float32], sample_rate: int, song: SongFacts, start: float = 0.0
 ) -> BassFigures:
-    """Judge bass audio `[C, N]` that lies `start` seconds into the song of a song.json.
+    """Judge the audio of a bass line.
 
-    The bass is taken to be what it is: without other instruments.
+    Args:
+        samples: the bass without other instruments, `[C, N]`.
+        sample_rate: of the samples, in Hz.
+        song: what is known of the song.
+        start: where in the song the samples begin, in seconds.
     """
-    duration = samples.shape[1] / sample_rate
+    end = start + samples.shape[1] / sample_rate
     track = track_pitch(samples, sample_rate, FRAME_RATE)
     notes = segment_notes(track)
     pitches = [note.pitch for note in notes]
-    chords = [chord for chord in song.get("chords", []) if chord.get("root") is not None]
+    chords = [chord for chord in song.chords if chord.root is not None]
     mean_square = float(np.mean(np.square(samples, dtype=np.float64))) if samples.size else 0.0
-    expected = song.get("bass_notes")
     return BassFigures(
-        root_on_downbeats=_root_on_downbeats(track, song.get("downbeats", []), chords, start),
+        root_on_downbeats=_root_on_downbeats(track, song.downbeats, chords, start),
         chord_tones=_chord_tones(notes, chords, start),
         grid_f1=_grid_f1(track.onsets + start, _sixteenths(song)),
-        onset_f1=np.nan
-        if expected is None
-        else _onset_f1(
-            np.unique([n["onset"] for n in expected if start <= n["onset"] < start + duration]),
-            track.onsets + start,
-        ),
+        onset_f1=_onset_f1(track.onsets + start, song.bass_notes, start, end),
         voiced_share=float(np.mean(~np.isnan(track.pitch))),
         num_notes=len(notes),
         lowest=min(pitches, default=np.nan),
@@ -91,38 +100,40 @@ def judge_bass(
     )
 
 
-def match_onsets(reference: Times, heard: Times, tolerance: float) -> int:
-    """How many pairs, one to one, lie within `tolerance` seconds; both in ascending order.
+def match_onsets(reference: Times, estimated: Times, tolerance: float) -> int:
+    """Count the pairs, one to one, that lie within `tolerance` seconds of each other.
 
-    Taking the earliest pair first is best, because all tolerances are equal.
+    Both arrays are in ascending order. To take the earliest pair first is optimal, because all
+    tolerances are equal.
     """
     pairs = i = j = 0
-    while i < len(reference) and j < len(heard):
-        if abs(reference[i] - heard[j]) <= tolerance:
+    while i < len(reference) and j < len(estimated):
+        if abs(reference[i] - estimated[j]) <= tolerance:
             pairs, i, j = pairs + 1, i + 1, j + 1
-        elif reference[i] < heard[j]:
+        elif reference[i] < estimated[j]:
             i += 1
         else:
             j += 1
     return pairs
 
 
-def _onset_f1(reference: Times, heard: Times) -> float:
+def _onset_f1(onsets: Times, notes: Sequence[Note] | None, start: float, end: float) -> float:
+    """F1 of the onsets against those of the notes that begin between `start` and `end`."""
+    reference = np.unique([note.onset for note in notes or () if start <= note.onset < end])
     if not len(reference):
         return np.nan
-    return 2 * match_onsets(reference, heard, ONSET_TOLERANCE) / (len(reference) + len(heard))
+    return 2 * match_onsets(reference, onsets, ONSET_TOLERANCE) / (len(reference) + len(onsets))
 
 
-def _sixteenths(song: dict[str, Any]) -> Times:
-    """Times of the sixteenths from the first beat to the last; none for fewer than two beats."""
-    beats = np.asarray(song.get("beats", []), dtype=float)
-    numerator, denominator = song.get("time_signature", (4, 4))
-    downbeats = np.asarray(song.get("downbeats", []), dtype=float)
-    bars = np.diff(np.searchsorted(beats, downbeats - 0.01))
-    beats_per_bar = float(np.median(bars)) if len(bars) else numerator * 4 / denominator
-    per_beat = max(1, round(16 * numerator / denominator / max(beats_per_bar, 1)))
+def _sixteenths(song: SongFacts) -> Times:
+    """Times of the sixteenths from the first beat to the last; empty for fewer than two beats."""
+    beats = np.array(song.beats)
     if len(beats) < 2:
         return np.empty(0)
+    numerator, denominator = song.meter or (4, 4)
+    bars = np.diff(np.searchsorted(beats, np.array(song.downbeats) - 0.01))
+    beats_per_bar = float(np.median(bars)) if len(bars) else numerator * 4 / denominator
+    per_beat = max(1, round(16 * numerator / denominator / max(beats_per_bar, 1)))
     points = np.arange(per_beat * (len(beats) - 1) + 1) / per_beat
     return np.interp(points, np.arange(len(beats)), beats)
 
@@ -131,7 +142,7 @@ def _grid_f1(onsets: Times, grid: Times) -> float:
     if len(grid) < 2:
         return np.nan
     spacing = np.diff(grid, append=2 * grid[-1] - grid[-2])
-    # Attacks before the first beat and after the last have no grid.
+    # There is no grid before the first beat and after the last.
     onsets = onsets[(onsets > grid[0] - spacing[0] / 2) & (onsets < grid[-1] + spacing[-1] / 2)]
     if not len(onsets):
         return 0.0
@@ -141,23 +152,24 @@ def _grid_f1(onsets: Times, grid: Times) -> float:
     return 2 * len(on_grid) / (len(onsets) + len(np.unique(nearest)))
 
 
-def _chord_at(chords: list[dict[str, Any]], time: float) -> dict[str, Any] | None:
-    return next((chord for chord in chords if chord["start"] <= time < chord["end"]), None)
+def _chord_at(chords: Sequence[SongChord], time: float) -> SongChord | None:
+    return next((chord for chord in chords if chord.start <= time < chord.end), None)
 
 
-def _chord_tones(notes: list[Note], chords: list[dict[str, Any]], start: float) -> float:
-    if not chords:
+def _chord_tones(notes: Sequence[Note], chords: Sequence[SongChord], start: float) -> float:
+    known = [chord for chord in chords if chord.tones]
+    if not known:
         return np.nan
     hits = []
     for note in notes:
-        chord = _chord_at(chords, start + note.onset + min(CHORD_LOOKAHEAD, note.duration / 2))
+        chord = _chord_at(known, start + note.onset + min(CHORD_LOOKAHEAD, note.duration / 2))
         if chord is not None:
-            hits.append(note.pitch % 12 in {*chord["pitch_classes"], _bass(chord)})
+            hits.append(note.pitch % 12 in chord.tones)
     return float(np.mean(hits)) if hits else 0.0
 
 
 def _root_on_downbeats(
-    track: PitchTrack, downbeats: list[float], chords: list[dict[str, Any]], start: float
+    track: PitchTrack, downbeats: Sequence[float], chords: Sequence[SongChord], start: float
 ) -> float:
     hits = []
     for downbeat in downbeats:
@@ -168,9 +180,5 @@ def _root_on_downbeats(
         pitch = track.pitch[(track.times >= first) & (track.times < last)]
         classes = np.round(pitch[~np.isnan(pitch)]).astype(int) % 12
         sounding = int(np.bincount(classes).argmax()) if len(classes) else None
-        hits.append(sounding in (chord["root"], _bass(chord)))
+        hits.append(sounding in (chord.root, chord.lowest))
     return float(np.mean(hits)) if hits else np.nan
-
-
-def _bass(chord: dict[str, Any]) -> int:
-    return int(chord.get("bass", chord["root"]))

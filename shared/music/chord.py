@@ -1,4 +1,4 @@
-"""Chords: their qualities, tones and symbols.
+"""Chords and keys: qualities, tones and symbols.
 
 Pitch classes are integers from 0 (C) to 11 (B).
 """
@@ -39,10 +39,28 @@ QUALITIES: dict[str, tuple[tuple[int, ...], str]] = {
     "dom7s9": ((0, 3, 4, 7, 10), "7#9"),
 }
 
+_LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_ACCIDENTALS = {"": 0, "#": 1, "b": -1, "♯": 1, "♭": -1}
+_SYMBOL = re.compile(r"([A-G])([#b♯♭]?)([^/]*)(?:/([A-G])([#b♯♭]?))?")
+_KEY = re.compile(r"([A-G])([#b♯♭]?)((?:[\s:]*[A-Za-z]+)?)\s*")
+# Suffixes that parse_chord understands: those of QUALITIES, and other common spellings.
+_SUFFIXES = {suffix: quality for quality, (_, suffix) in QUALITIES.items()} | {
+    "maj": "maj", "M": "maj", "min": "min", "-": "min", "o": "dim", "+": "aug", "sus": "sus4",
+    "M7": "maj7", "min7": "min7", "-7": "min7", "o7": "dim7", "ø": "hdim7", "min6": "min6",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Chord:
-    """A chord from `start` to `end` (s): pitch classes `root` and `bass`, quality of QUALITIES."""
+    """A chord that lasts from `start` to `end`.
+
+    Attributes:
+        start: where it begins, in seconds.
+        end: where it ends, in seconds.
+        root: pitch class of the root.
+        quality: a key of QUALITIES.
+        bass: pitch class of the lowest note; it differs from the root in a slash chord.
+    """
 
     start: float
     end: float
@@ -52,12 +70,13 @@ class Chord:
 
     @property
     def pitch_classes(self) -> tuple[int, ...]:
-        """The chord's tones from the root up; a foreign slash bass counts and comes last."""
+        """The chord's tones from the root up; a bass note that is not among them comes last."""
         tones = tuple((self.root + step) % 12 for step in QUALITIES[self.quality][0])
         return tones if self.bass in tones else (*tones, self.bass)
 
     @property
     def symbol(self) -> str:
+        """The chord symbol, such as `Am7/G`."""
         root = NOTE_NAMES[self.root]
         name = root + QUALITIES[self.quality][1]
         if self.bass == self.root:
@@ -66,20 +85,14 @@ class Chord:
         return f"{name}/{(SHARP_NAMES if sharp else NOTE_NAMES)[self.bass]}"
 
 
-_LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-_ACCIDENTALS = {"": 0, "#": 1, "b": -1}
-_SYMBOL = re.compile(r"([A-G])([#b]?)([^/]*)(?:/([A-G])([#b]?))?")
-_SUFFIXES = {suffix: quality for quality, (_, suffix) in QUALITIES.items()} | {
-    "maj": "maj", "M": "maj", "min": "min", "-": "min", "o": "dim", "+": "aug", "sus": "sus4",
-    "M7": "maj7", "min7": "min7", "-7": "min7", "o7": "dim7", "ø": "hdim7", "min6": "min6",
-}  # fmt: skip
-
-
 def parse_chord(symbol: str) -> tuple[int, str, int]:
-    """A symbol such as `Am`, `F#m7`, `Bb/D` -> root 0-11, quality (of QUALITIES), bass 0-11.
+    """Read a chord symbol such as `Am`, `F#m7` or `Bb/D`.
+
+    Returns:
+        The root's pitch class, the quality (a key of QUALITIES) and the bass note's pitch class.
 
     Raises:
-        UserError: not a chord, or of a kind that is not known.
+        UserError: the symbol is not a chord, or its quality is not one of QUALITIES.
     """
     match = _SYMBOL.fullmatch(symbol)
     quality = _SUFFIXES.get(match[3]) if match else None
@@ -88,6 +101,20 @@ def parse_chord(symbol: str) -> tuple[int, str, int]:
         raise UserError(f"'{symbol}' is not a chord that is known here: write one like {known}")
     root = _pitch_class(match[1], match[2])
     return root, quality, _pitch_class(match[4], match[5]) if match[4] else root
+
+
+def transpose_key(key: str, semitones: int) -> str:
+    """Transpose the name of a key: `G# minor` two semitones up is `Bb minor`.
+
+    The tonic may be spelled with a sharp or a flat. What follows it (the mode) is kept.
+
+    Raises:
+        UserError: the text does not begin with the name of a note.
+    """
+    match = _KEY.fullmatch(key)
+    if match is None:
+        raise UserError(f"'{key}' is not a key: write one like 'G# minor' or 'Bb major'")
+    return NOTE_NAMES[(_pitch_class(match[1], match[2]) + semitones) % 12] + match[3]
 
 
 def _pitch_class(letter: str, accidental: str) -> int:

@@ -10,14 +10,19 @@ from scipy.ndimage import median_filter
 from shared.music.notes import Note, Tokens, notes_to_tokens
 from shared.music.pitch import PitchTrack, track_pitch
 
-SHORTEST_NOTE = 0.05  # s; a pitch held for less is a slip of the tracker or an attack's noise
-HOLD = 0.7  # semitones; a pitch this near to the note that sounds belongs to it
-ATTACK = 0.08  # s; a pitch is found up to this late after its attack
+SHORTEST_NOTE = 0.05  # s; a shorter pitch is an error of the tracker or the noise of an attack
+HOLD = 0.7  # semitones; a pitch this near to the note that sounds belongs to that note
+ATTACK = 0.08  # s; the tracker may find a pitch this late after its attack
 
 
 @dataclass(frozen=True, eq=False)
 class TrackedNotes:
-    """Note tokens uint8 `[T]` heard in a bass stem; how far to trust each, float32 `[T]` 0..1."""
+    """Notes that were found in a bass stem.
+
+    Attributes:
+        tokens: note tokens (shared/music/notes.py), uint8 `[T]`.
+        confidence: how far to trust each token, from 0 to 1, float32 `[T]`.
+    """
 
     tokens: Tokens
     confidence: npt.NDArray[np.float32]
@@ -26,12 +31,21 @@ class TrackedNotes:
 def track_bass_notes(
     samples: npt.NDArray[np.float32], sample_rate: int, num_frames: int, frame_rate: float
 ) -> TrackedNotes:
-    """Listen to a bass stem `[C, N]`: pyin's pitch, cut into notes where it changes or is struck."""
+    """Find the notes of a bass stem.
+
+    The pitch is tracked by pyin, and cut into notes where it changes and where there is an attack.
+
+    Args:
+        samples: the stem, `[C, N]`.
+        sample_rate: of the samples, in Hz.
+        num_frames: how many tokens to return.
+        frame_rate: of the tokens, in Hz.
+    """
     track = track_pitch(samples, sample_rate, frame_rate)
     notes = segment_notes(track)
     trust = track.confidence.copy()
     for note in notes:
-        # The attack is as sure as the note that follows it, though pyin is deaf there.
+        # pyin finds no pitch in an attack, but the attack is as sure as the note that follows.
         sounding = (track.times >= note.onset) & (track.times < note.onset + note.duration)
         trust[sounding] = track.confidence[sounding].mean()
     frame_times = np.arange(num_frames) / frame_rate
@@ -42,9 +56,10 @@ def track_bass_notes(
 
 
 def segment_notes(track: PitchTrack) -> list[Note]:
-    """Notes of a pitch track, in order and without overlap.
+    """Cut a pitch track into notes, in order and without overlap.
 
-    The pitch is rounded to semitones of the line's own tuning: not every record is in 440 Hz.
+    The pitch is rounded to semitones of the line's own tuning, because not every recording is tuned
+    to 440 Hz.
     """
     step = float(track.times[1]) if len(track.times) > 1 else 1.0
     shortest, late = round(SHORTEST_NOTE / step), round(ATTACK / step)
@@ -64,7 +79,7 @@ def segment_notes(track: PitchTrack) -> list[Note]:
         first = opening[-1] if len(opening) else begin
         for start, stop in itertools.pairwise([int(first), *repeats.tolist(), end]):
             spans.append((start, stop, int(pitch[begin])))
-    # A note's attack may lie in what still sounded like the note before.
+    # An attack may lie in frames whose pitch is still that of the note before.
     ends = [min(stop, after) for (_, stop, _), (after, _, _) in itertools.pairwise(spans)]
     ends += [stop for _, stop, _ in spans[-1:]]
     return [
@@ -75,10 +90,10 @@ def segment_notes(track: PitchTrack) -> list[Note]:
 
 
 def _semitones(pitch: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Fractional MIDI pitch in semitones of the line's own tuning; -1 stays -1.
+    """Round fractional MIDI pitches to semitones of the line's own tuning; -1 stays -1.
 
-    A semitone is held until the pitch leaves it clearly, so that vibrato and a line tuned between
-    two semitones make no notes.
+    A semitone is kept until the pitch leaves it clearly. Otherwise vibrato, or a line tuned between
+    two semitones, would be cut into many notes.
     """
     sounding = pitch >= 0
     detuning = np.angle(np.exp(2j * np.pi * pitch[sounding]).sum()) / (2 * np.pi)

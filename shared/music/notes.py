@@ -1,7 +1,7 @@
-"""A bass line as notes and as one token per frame.
+"""A bass line as notes, and as one token per frame.
 
-Frame t stands at time t / frame_rate, and a time belongs to the nearest frame, so that converting
-notes to tokens moves them by at most half a frame.
+Frame t stands at the time t / frame_rate, and a time belongs to the nearest frame. Converting
+notes to tokens therefore moves them by at most half a frame.
 """
 
 from collections.abc import Iterable
@@ -15,30 +15,46 @@ Tokens = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Note:
-    """A note: onset and duration in s, pitch as MIDI number, MIDI velocity."""
+    """A note: onset and duration in seconds, pitch as MIDI number, MIDI velocity."""
 
     onset: float
     duration: float
     pitch: int
     velocity: int = 96
 
+    @property
+    def end(self) -> float:
+        """Where it ends, in seconds."""
+        return self.onset + self.duration
+
 
 class NoteVocabulary:
-    """Tokens of a monophonic line: a rest, or a pitch held or struck in this frame."""
+    """The tokens of a monophonic line: a rest, or a pitch that starts or continues in this frame.
 
-    LOW = 23  # B0, a five-string bass's lowest
-    HIGH = 70  # B flat 4, the top of its neck
+    The tables have one entry for each token, so that `TABLE[tokens]` translates an array of tokens:
+
+    - PITCHES: int64, the MIDI pitch, -1 for a rest;
+    - PITCH_CLASSES: int64, 0 (C) to 11 (B), -1 for a rest;
+    - IS_ONSET: bool, whether a note starts.
+    """
+
+    LOW = 23  # B0, the lowest note of a five-string bass
+    HIGH = 70  # B flat 4, the highest note of its neck
     REST = 0
     size = 1 + 2 * (HIGH - LOW + 1)
 
+    PITCHES = np.array([-1, *np.repeat(np.arange(LOW, HIGH + 1), 2)])
+    PITCH_CLASSES = np.where(PITCHES >= 0, PITCHES % 12, -1)
+    IS_ONSET = np.array([False, *np.tile([False, True], HIGH - LOW + 1)])
+
     @classmethod
     def sustain(cls, pitch: int) -> int:
-        """Token of a frame in which `pitch` sounds on."""
+        """Return the token of a frame in which `pitch` continues."""
         return 1 + 2 * (cls.fold(pitch) - cls.LOW)
 
     @classmethod
     def onset(cls, pitch: int) -> int:
-        """Token of the frame in which `pitch` is struck."""
+        """Return the token of a frame in which a note of `pitch` starts."""
         return 2 + 2 * (cls.fold(pitch) - cls.LOW)
 
     @classmethod
@@ -52,27 +68,25 @@ class NoteVocabulary:
 
     @classmethod
     def pitches(cls, tokens: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """MIDI pitch of each token, -1 for a rest."""
-        tokens = np.asarray(tokens, dtype=np.int64)
-        return np.where(tokens == cls.REST, -1, cls.LOW + (tokens - 1) // 2)
+        """Return the MIDI pitch of each token, -1 for a rest."""
+        return cls.PITCHES[np.asarray(tokens, dtype=np.int64)]
 
     @classmethod
     def onsets(cls, tokens: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Whether each token strikes a note."""
-        tokens = np.asarray(tokens, dtype=np.int64)
-        return (tokens != cls.REST) & (tokens % 2 == 0)
+        """Return whether each token starts a note."""
+        return cls.IS_ONSET[np.asarray(tokens, dtype=np.int64)]
 
 
 def notes_to_tokens(notes: Iterable[Note], num_frames: int, frame_rate: float) -> Tokens:
-    """Notes -> tokens `[num_frames]`.
+    """Convert notes to tokens `[num_frames]`.
 
-    A later onset cuts the earlier note; of notes struck together the lowest stays. Every note gets
-    its onset frame, however short it is. What lies outside the frames is left out.
+    A later onset ends the earlier note. Of notes that start together the lowest is kept. Every note
+    gets its onset frame, however short it is. Notes that start outside the frames are left out.
     """
     tokens = np.full(num_frames, NoteVocabulary.REST, np.uint8)
     for note in sorted(notes, key=lambda note: (note.onset, -note.pitch)):
         start = round(note.onset * frame_rate)
-        end = max(start + 1, round((note.onset + note.duration) * frame_rate))
+        end = max(start + 1, round(note.end * frame_rate))
         if start < 0 or start >= num_frames:
             continue
         tokens[start] = NoteVocabulary.onset(note.pitch)
@@ -82,7 +96,10 @@ def notes_to_tokens(notes: Iterable[Note], num_frames: int, frame_rate: float) -
 
 
 def tokens_to_notes(tokens: npt.ArrayLike, frame_rate: float) -> list[Note]:
-    """Tokens `[T]` -> notes. A held pitch that nothing struck is a note from where it begins."""
+    """Convert tokens `[T]` to notes.
+
+    A pitch that continues although no onset came before it becomes a note from its first frame on.
+    """
     pitches = NoteVocabulary.pitches(tokens)
     starts = NoteVocabulary.onsets(tokens) | (np.diff(pitches, prepend=-1) != 0)
     edges = np.append(np.flatnonzero(starts), len(pitches))

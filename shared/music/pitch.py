@@ -1,6 +1,7 @@
-"""Pitch of a bass line by librosa's pyin, on a signal decimated to about 11 kHz.
+"""The pitch and the attacks of a bass line, found by librosa in a signal decimated to about 11 kHz.
 
-A bass's fundamental lies below 470 Hz, so nothing is lost, and pyin runs many times faster.
+The fundamental of a bass lies below 470 Hz, so that the decimation loses nothing, and pyin runs
+many times faster.
 """
 
 from dataclasses import dataclass
@@ -8,27 +9,29 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-LOWEST, HIGHEST = 23.0, 70.0  # MIDI: B0 of a five-string bass, to the top of its neck
-WORKING_RATE = 11_025
+from shared.music.notes import NoteVocabulary
+
+WORKING_RATE = 11_025  # Hz
 WINDOW = 1024  # samples at about WORKING_RATE: 93 ms, almost three periods of B0
 ATTACK_WINDOW, ATTACK_HOP, MEL_BANDS = 512, 128, 64
 BINS_PER_SEMITONE = 4
-# pyin's defaults are for voices: they let plucked notes of 0.1 s pass as unvoiced.
+# pyin's defaults are made for voices: with them plucked notes of 0.1 s count as unvoiced.
 SWITCH_PROBABILITY = 0.3
 THRESHOLD_PRIOR = (2, 8)
-QUIET_DB = 40.0  # this far below the loud parts nothing is heard as a note
+QUIET_DB = 40.0  # a frame so far below the loud frames counts as silence
 
 
 @dataclass(frozen=True, eq=False)
 class PitchTrack:
-    """Pitch over time; arrays are `[T]` but for the onsets.
+    """The pitch of a line over time. All arrays are `[T]`, except the onsets.
 
-    times: s, of the frames' centres.
-    pitch: MIDI number with fraction, nan where no pitch is found or the line is quiet.
-    confidence: 0..1. Where pitched, pyin's probability of voicing; where quiet, 1; where loud but
-        without a pitch, 0.
-    quiet: whether the level is QUIET_DB below the loud parts.
-    onsets: s, of the attacks found by librosa's spectral flux and peak picking `[K]`.
+    Attributes:
+        times: the frames' centres in seconds.
+        pitch: MIDI numbers with a fraction, nan where there is no pitch or the line is quiet.
+        confidence: from 0 to 1: pyin's probability of voicing where there is a pitch, 1 where the
+            line is quiet, and 0 where it is loud but has no pitch.
+        quiet: whether the level lies QUIET_DB below the loud frames.
+        onsets: times of the attacks in seconds `[K]`, by librosa's spectral flux and peak picking.
     """
 
     times: npt.NDArray[np.float64]
@@ -41,7 +44,7 @@ class PitchTrack:
 def track_pitch(
     samples: npt.NDArray[np.float32], sample_rate: int, frame_rate: float
 ) -> PitchTrack:
-    """Audio `[C, N]` -> pitch at close to `frame_rate` frames per second, from time 0 on."""
+    """Find the pitch of audio `[C, N]` from time 0 on, at nearly `frame_rate` frames per second."""
     import librosa
     from scipy.signal import resample_poly
 
@@ -57,8 +60,8 @@ def track_pitch(
 
     frequency, voiced, voiced_probability = librosa.pyin(
         mono,
-        fmin=float(librosa.midi_to_hz(LOWEST - 0.5)),
-        fmax=float(librosa.midi_to_hz(HIGHEST + 0.5)),
+        fmin=float(librosa.midi_to_hz(NoteVocabulary.LOW - 0.5)),
+        fmax=float(librosa.midi_to_hz(NoteVocabulary.HIGH + 0.5)),
         sr=rate,
         frame_length=WINDOW,
         hop_length=hop,
@@ -80,10 +83,10 @@ def track_pitch(
 
 
 def _attacks(mono: npt.NDArray[np.float64], rate: float) -> npt.NDArray[np.float64]:
-    """Times in s at which librosa's spectral flux begins to rise to one of its peaks."""
+    """Find the times in s at which the spectral flux begins to rise to one of its peaks."""
     import librosa
 
-    silence = ATTACK_WINDOW  # ahead, so that an attack at time 0 is a rise too
+    silence = ATTACK_WINDOW  # put before the signal, so that an attack at time 0 is a rise too
     frames = librosa.onset.onset_detect(
         onset_envelope=librosa.onset.onset_strength(
             y=np.pad(mono, (silence, 0)),

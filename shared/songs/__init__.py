@@ -1,1 +1,1 @@
-"""Songs on disk: their stems, splits, decoded copies and variations."""
+"""Handle songs on disk: their stems, splits, decoded copies and variations."""

@@ -1,16 +1,17 @@
-"""Variations of a song, made once at extraction: other keys and other tempi, with their annotations.
+"""Variations of a song in other keys and tempi: its stems, and what is known of it.
 
-Rubber Band (by pedalboard) shifts and stretches. Drums keep their pitch.
+They are made once, when codes are extracted. Rubber Band (through pedalboard) shifts the pitch and
+stretches the time. Drums keep their pitch.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from shared.errors import require
-from shared.music.chord import NOTE_NAMES, QUALITIES, Chord
+from shared.music.chord import QUALITIES, Chord, transpose_key
+from shared.music.notes import Note
+from shared.music.song_facts import SongChord, SongFacts
 from shared.sources import SOURCES
 
 DRUMS = SOURCES.index("drums")
@@ -18,12 +19,13 @@ DRUMS = SOURCES.index("drums")
 
 @dataclass(frozen=True)
 class Variation:
-    """A transposition in semitones and a tempo as a multiple of the song's own."""
+    """A transposition in semitones, and a tempo as a multiple of the song's own."""
 
     semitones: int = 0
     tempo: float = 1.0
 
     def __post_init__(self) -> None:
+        """Raise UserError where the sound would suffer too much."""
         require(abs(self.semitones) <= 12, "a transposition is -12 to 12 semitones")
         require(0.5 <= self.tempo <= 2, "a tempo change is 0.5 to 2")
 
@@ -35,7 +37,16 @@ class Variation:
 
 
 def vary_samples(stems: np.ndarray, sample_rate: int, variation: Variation) -> np.ndarray:
-    """Stems float32 [sources, 2, N] in another key and tempo: [sources, 2, round(N / tempo)]."""
+    """Transpose and stretch stems.
+
+    Args:
+        stems: float32 `[sources, 2, N]`, in the order of SOURCES.
+        sample_rate: of the stems, in Hz.
+        variation: what to change.
+
+    Returns:
+        float32 `[sources, 2, round(N / tempo)]`.
+    """
     if variation == Variation():
         return stems
     from pedalboard import time_stretch
@@ -53,50 +64,60 @@ def vary_samples(stems: np.ndarray, sample_rate: int, variation: Variation) -> n
     return varied
 
 
-def vary_song(song: Mapping[str, Any], variation: Variation) -> dict[str, Any]:
-    """The content of a song.json in another key and tempo; what it leaves out or calls null stays so."""
+def vary_facts(song: SongFacts, variation: Variation) -> SongFacts:
+    """Return what is known of a song in another key and tempo. What is not known stays so."""
     if variation == Variation():
-        return dict(song)
-    shift, tempo = variation.semitones, variation.tempo
-    varied = dict(song)
-    if "tempo" in song:
-        varied["tempo"] = song["tempo"] * tempo
-    for name in ("beats", "downbeats"):
-        if name in song:
-            varied[name] = [time / tempo for time in song[name]]
-    if "key" in song:
-        tonic, _, mode = song["key"].partition(" ")
-        varied["key"] = f"{NOTE_NAMES[(NOTE_NAMES.index(tonic) + shift) % 12]} {mode}"
-    if "duration" in song:
-        varied["duration"] = song["duration"] / tempo
-    if "chords" in song:
-        varied["chords"] = [_vary_chord(chord, variation) for chord in song["chords"]]
-    if "bass_notes" in song:
-        varied["bass_notes"] = [
-            {
-                **note,
-                "onset": note["onset"] / tempo,
-                "duration": note["duration"] / tempo,
-                "pitch": note["pitch"] + shift,
-            }
-            for note in song["bass_notes"]
-        ]
-    return varied
+        return song
+    semitones, tempo = variation.semitones, variation.tempo
+    return replace(
+        song,
+        tempo=None if song.tempo is None else song.tempo * tempo,
+        # At the same pitch the key keeps its spelling.
+        key=transpose_key(song.key, semitones) if song.key and semitones else song.key,
+        duration=None if song.duration is None else song.duration / tempo,
+        beats=tuple(time / tempo for time in song.beats),
+        downbeats=tuple(time / tempo for time in song.downbeats),
+        chords=tuple(_vary_chord(chord, variation) for chord in song.chords),
+        bass_notes=None
+        if song.bass_notes is None
+        else tuple(_vary_note(note, variation) for note in song.bass_notes),
+    )
 
 
-def _vary_chord(chord: Mapping[str, Any], variation: Variation) -> dict[str, Any]:
-    def moved(pitch_class: int) -> int:
-        return (pitch_class + variation.semitones) % 12
+def _vary_note(note: Note, variation: Variation) -> Note:
+    pitch = note.pitch + variation.semitones
+    return replace(
+        note,
+        onset=note.onset / variation.tempo,
+        duration=note.duration / variation.tempo,
+        # MIDI has no pitches beyond 0 to 127: such a note stays an octave nearer.
+        pitch=pitch - 12 * (pitch > 127) + 12 * (pitch < 0),
+    )
 
-    start, end = chord["start"] / variation.tempo, chord["end"] / variation.tempo
-    varied = {**chord, "start": start, "end": end}
-    for name in ("root", "bass"):
-        if chord.get(name) is not None:
-            varied[name] = moved(chord[name])
-    if chord.get("pitch_classes") is not None:
-        varied["pitch_classes"] = [moved(p) for p in chord["pitch_classes"]]
-    root = varied.get("root")
-    if root is not None and chord.get("quality") in QUALITIES:
-        bass = root if varied.get("bass") is None else varied["bass"]
-        varied["symbol"] = Chord(start, end, root, chord["quality"], bass).symbol
-    return varied
+
+def _vary_chord(chord: SongChord, variation: Variation) -> SongChord:
+    def moved(pitch_class: int | None) -> int | None:
+        return None if pitch_class is None else (pitch_class + variation.semitones) % 12
+
+    tones = chord.pitch_classes
+    varied = replace(
+        chord,
+        start=chord.start / variation.tempo,
+        end=chord.end / variation.tempo,
+        root=moved(chord.root),
+        bass=moved(chord.bass),
+        pitch_classes=None
+        if tones is None
+        else tuple((tone + variation.semitones) % 12 for tone in tones),
+    )
+    return replace(varied, symbol=_symbol(varied))
+
+
+def _symbol(chord: SongChord) -> str | None:
+    """Spell a chord anew. A chord without a root keeps its symbol: it names no note."""
+    root, lowest, quality = chord.root, chord.lowest, chord.quality
+    if root is None or lowest is None:
+        return chord.symbol
+    if quality not in QUALITIES:
+        return None
+    return Chord(chord.start, chord.end, root, quality, lowest).symbol

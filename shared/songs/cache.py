@@ -1,14 +1,19 @@
-"""Decode every song once into int16 arrays that are read by memory map, at random, for nothing.
+"""Decode every song once into int16 arrays, of which any segment can then be read at no cost.
 
 A song becomes `SONG.i16`, bare int16 `[4 sources, samples, 2 channels]` (so that a segment of a
 source is one run of bytes), and `SONG.json`, which says what it was made from. The JSON is written
 last and removed first: without it, or where it does not match the source files' sizes and times,
-the song is decoded again. So an interrupted build never reads as whole.
+the song is decoded again. So an interrupted build is never taken for a complete one.
+
+Of several processes that need the same songs, such as those of `torchrun`, one decodes them while
+the others wait.
 """
 
 import hashlib
 import json
 import os
+import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,19 +24,21 @@ import numpy as np
 from shared.atomic import atomic_path
 from shared.console import progress
 from shared.errors import UserError
+from shared.file_lock import file_lock
 from shared.songs.tracks import Split, Track, discover_tracks, song_name
 from shared.sound.files import Audio, read_audio, read_stem
 from shared.sound.samples import resample, to_int16, to_stereo
 from shared.sources import SOURCES
 
-FORMAT = 1  # raise it when the arrays' meaning changes: every cache is then rebuilt
+FORMAT = 1  # a change of the arrays' meaning needs a higher one: every cache is then rebuilt
+LOCK_NAME = ".lock"
 _SCALE = np.float32(1 / 32768)
-_MAX_BUILDERS = 4  # a 5-minute song in the making takes about 0.5 GB
+_MAX_BUILDERS = 4  # decoding a song of 5 minutes takes about 0.5 GB
 
 
 @dataclass(frozen=True)
 class CachedSong:
-    """A decoded song; it may be read from several threads.
+    """A cached song is decoded and lies on disk. Several threads may read it at once.
 
     `silent` says for each of SOURCES whether its stem is all zeros.
     """
@@ -46,31 +53,49 @@ class CachedSong:
 
     @property
     def stems(self) -> np.memmap:
-        """The whole song, int16 `[4, num_samples, 2]`, mapped anew at each use.
+        """Map the whole song, int16 `[4, num_samples, 2]`, anew at each use.
 
-        A map kept open would hold a file descriptor, and a dataset has more songs than a process
-        has those.
+        A map that is kept open holds a file descriptor, and a data set may have more songs than a
+        process may have descriptors.
         """
         return np.memmap(self.path, np.int16, "r", shape=(len(SOURCES), self.num_samples, 2))
 
     def read(self, source_index: int, start: int, length: int) -> np.ndarray:
-        """One source's samples from `start` on, float32 `[2, length]`, zeros past the song's end."""
+        """Read one source's samples from `start` on, float32 `[2, length]`.
+
+        Past the song's end they are zeros.
+        """
         return self._read(slice(source_index, source_index + 1), start, length)[0]
 
     def read_all(self, start: int = 0, length: int | None = None) -> np.ndarray:
-        """The same of all four sources, float32 `[4, 2, length]`; `length` None reads to the end."""
+        """Read all four sources' samples from `start` on, float32 `[4, 2, length]`.
+
+        With `length` None they reach to the end of the song.
+        """
         return self._read(
             slice(None), start, self.num_samples - start if length is None else length
         )
 
     def middle(self, seconds: float | None) -> np.ndarray:
-        """So much of the song's middle (None: all of it), float32 `[4, 2, N]`; UserError for less than a sample."""
+        """Read the song's middle, float32 `[4, 2, N]`; see `middle_span`."""
+        return self.read_all(*self.middle_span(seconds))
+
+    def middle_span(self, seconds: float | None) -> tuple[int, int]:
+        """Locate the middle `seconds` of the song, or all of it for None.
+
+        Returns:
+            The number of its first sample, and how many samples it has.
+
+        Raises:
+            UserError: `seconds` is less than a sample, or nan.
+        """
         if seconds is None:
-            return self.read_all()
-        length = min(self.num_samples, round(seconds * self.sample_rate))
-        if length < 1:
+            return 0, self.num_samples
+        samples = seconds * self.sample_rate
+        if not samples >= 1:
             raise UserError(f"{seconds} seconds of a song cannot be measured: ask for more")
-        return self.read_all((self.num_samples - length) // 2, length)
+        length = round(min(samples, self.num_samples))
+        return (self.num_samples - length) // 2, length
 
     def _read(self, sources: slice, start: int, length: int) -> np.ndarray:
         if start < 0 or length < 0:
@@ -85,13 +110,13 @@ class CachedSong:
 
 @dataclass(frozen=True)
 class StemCache:
-    """The songs of a data folder, decoded into `folder`."""
+    """A stem cache has the songs of a data folder, decoded into `folder`."""
 
     songs: tuple[CachedSong, ...]
     folder: Path
 
     def split(self, name: Split) -> tuple[CachedSong, ...]:
-        """The songs of one split."""
+        """Return the songs of one split."""
         return tuple(song for song in self.songs if song.split == name)
 
 
@@ -101,12 +126,17 @@ def build_cache(
     """Decode what is new or changed under `data`, and return all its songs.
 
     Every stem becomes stereo (see `to_stereo`) at `sample_rate` (see `resample`). Float stems
-    beyond full scale are clipped to it, as they would be in any 16-bit file. The cache lies in
-    `cache`, or else in `data/.cache`, or, where that cannot be written, in the user's cache folder
-    (`$XDG_CACHE_HOME` or `~/.cache`).
+    beyond full scale are clipped to it, as they would be in any 16-bit file.
 
-    Raises UserError where `discover_tracks` or `read_audio` do, where the stems of a song differ in
-    length or sample rate, and where the cache cannot be written.
+    Args:
+        data: a folder of songs.
+        cache: the folder to decode into. None stands for `data/.cache` or, where that cannot be
+            written, for the user's cache folder (in `$XDG_CACHE_HOME` or `~/.cache`).
+        sample_rate: samples per second of the decoded songs.
+
+    Raises:
+        UserError: `discover_tracks` or `read_audio` refuse a song, the stems of a song differ in
+            length or sample rate, or the cache cannot be written.
     """
     data = Path(data)
     tracks = discover_tracks(data)
@@ -114,29 +144,30 @@ def build_cache(
     recipes = [_Recipe(track, data, sample_rate) for track in tracks]
     for place in places:
         folder = place / f"stems_{sample_rate}"
-        stale = [recipe for recipe in recipes if recipe.load(folder) is None]
-        if not stale or place is places[-1] or _writable(folder):
+        if not _stale(recipes, folder) or place is places[-1] or _writable(folder):
             break
-    _build(stale, folder)
+    if _stale(recipes, folder):
+        with file_lock(folder / LOCK_NAME, "decode the songs"):
+            _build(_stale(recipes, folder), folder)  # fewer, if another process was first
     songs = [recipe.load(folder) for recipe in recipes]
     return StemCache(tuple(song for song in songs if song is not None), folder)
 
 
 @dataclass(frozen=True)
 class _Recipe:
-    """How one song's cache entry is made, and told from an outdated one."""
+    """A recipe says how one song's cache entry is made and recognised."""
 
     track: Track
     data: Path
     sample_rate: int
 
     def load(self, folder: Path) -> CachedSong | None:
-        """The cache entry, or None where it is absent, incomplete, or made from other files."""
+        """Read the cache entry; None where it is absent, incomplete, or made from other files."""
         array, meta = self._paths(folder)
         try:
             entry = json.loads(meta.read_text(encoding="utf-8"))
             if entry["made_from"] != self._made_from() or array.stat().st_size != entry["bytes"]:
-                return None  # "bytes" gives away a copy of a cache that was cut short
+                return None  # other "bytes": a copy of the cache that was cut short
             return CachedSong(
                 self.track.name,
                 self.track.split,
@@ -150,7 +181,8 @@ class _Recipe:
             return None
 
     def build(self, folder: Path) -> None:
-        made_from = self._made_from()  # first: a file that changes during decoding then differs
+        """Decode the song into the cache."""
+        made_from = self._made_from()  # before decoding: files that change meanwhile then differ
         stems = self._decode()
         array, meta = self._paths(folder)
         meta.unlink(missing_ok=True)
@@ -181,7 +213,7 @@ class _Recipe:
         }
 
     def _decode(self) -> np.ndarray:
-        """All four stems, int16 `[4, samples, 2]`."""
+        """Decode all four stems, int16 `[4, samples, 2]`."""
         first: Audio | None = None
         stems = None
         for index, source in enumerate(SOURCES):
@@ -216,7 +248,12 @@ class _Recipe:
             )
 
 
-def _build(recipes: list[_Recipe], folder: Path) -> None:
+def _stale(recipes: Sequence[_Recipe], folder: Path) -> list[_Recipe]:
+    """List the songs that `folder` does not hold, or holds as they no longer are."""
+    return [recipe for recipe in recipes if recipe.load(folder) is None]
+
+
+def _build(recipes: Sequence[_Recipe], folder: Path) -> None:
     if not recipes:
         return
     with (
@@ -245,9 +282,8 @@ def _users_cache(data: Path) -> Path:
 
 def _writable(folder: Path) -> bool:
     try:
-        with atomic_path(folder / "probe"):
-            pass
-        (folder / "probe").unlink()
-    except (UserError, OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
         return False
-    return True

@@ -1,15 +1,15 @@
 """Find the songs of a data folder and say which split each belongs to.
 
-Three layouts are read, and may be mixed; `train/`, `valid/` and `test/` folders hold songs in the
-same forms:
+Three layouts are read, and one folder may mix them. Songs lie in the folder itself, or in
+the folders `train/`, `valid/` and `test/` in it:
 
 - MUSDB18:     `NAME.stem.mp4`
 - MUSDB18-HQ:  `NAME/{vocals,bass,drums,other}.wav`
 - any stems:   the same with `.flac .ogg .mp3 .m4a`
 
-Splits are musdb's own where the folder is laid out as musdb lays it out: 86 train, 14 valid, 50
-test. The list of validation songs is read from the installed musdb package, which itself cannot be
-imported without an ffmpeg program.
+A MUSDB18 folder is split as the package musdb splits it: 86 train, 14 valid, 50 test. The list of
+validation songs is read from the installed package without importing it, because the import needs
+an ffmpeg program.
 """
 
 import hashlib
@@ -33,8 +33,9 @@ STEM_MP4 = ".stem.mp4"
 
 @dataclass(frozen=True)
 class Track:
-    """A song on disk: four `stems` (source name -> file), or one `stem_mp4`; the other is None.
+    """A track is a song on disk.
 
+    It consists of four `stems` (source name -> file) or of one `stem_mp4`; the other is None.
     `song_json` is the file of that name beside the stems, or None.
     """
 
@@ -46,19 +47,21 @@ class Track:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The audio files that this song is made of."""
+        """List the audio files that this song is made of."""
         return (self.stem_mp4,) if self.stem_mp4 else tuple((self.stems or {}).values())
 
 
 def discover_tracks(root: Path | str) -> list[Track]:
     """List the songs under `root`, by split, then by name.
 
-    With `train/` or `test/` folders these decide; where there is no `valid/`, the songs of `train/`
-    on musdb's validation list are the validation split, and if none is on it, a tenth of them,
-    chosen by name. Without such folders songs are split 8 : 1 : 1 by name. See `split_by_name`.
+    Folders named `train/`, `valid/` and `test/` decide the split. Where only `valid/` is missing,
+    those songs of `train/` that are on musdb's validation list are the validation split; if none is
+    on it, a tenth of `train/` is, chosen by name. Without such folders songs are split 8 : 1 : 1 by
+    name. See `split_by_name`.
 
-    Raises UserError where the folder is missing, holds no song, holds a song with some of the four
-    stems but not all, or two songs of one name in one place.
+    Raises:
+        UserError: the folder is missing or holds no song, a song has some of the four stems but not
+            all, or two songs in one place have the same name.
     """
     root = Path(root)
     if not root.is_dir():
@@ -81,7 +84,7 @@ def discover_tracks(root: Path | str) -> list[Track]:
 
 @cache
 def musdb_validation_names() -> frozenset[str]:
-    """The names of the 14 songs that musdb takes out of MUSDB18's `train/` for validation."""
+    """Read the names of the 14 songs of MUSDB18's `train/` that musdb uses for validation."""
     package = find_spec("musdb")  # only locates it
     if package is None or not package.submodule_search_locations:
         raise UserError("the Python package musdb is not installed; run: pip install musdb")
@@ -90,11 +93,11 @@ def musdb_validation_names() -> frozenset[str]:
 
 
 def split_by_name(songs: Sequence[Path], *, valid: float, test: float) -> dict[Split, list[Path]]:
-    """Split songs by a hash of their names: a song stays in its split as others come and go.
+    """Split songs by a hash of their names, so that adding songs does not move the others.
 
     `valid` and `test` are the expected shares. So that no split of a small folder stays empty, the
-    song of the highest hash always trains, and those of the lowest validate and test if no other
-    song does.
+    song with the highest hash is always in "train", and the songs with the lowest hashes are in
+    "valid" and "test" if no other song is.
     """
     ranked = sorted(songs, key=lambda path: _hash(song_name(path)))
     candidates = ranked[:-1]
@@ -111,12 +114,12 @@ def split_by_name(songs: Sequence[Path], *, valid: float, test: float) -> dict[S
 
 
 def song_name(path: Path) -> str:
-    """The song's name: its folder's, or its stem file's without `.stem.mp4`."""
+    """Name a song of stems after its folder, or after its stem file without `.stem.mp4`."""
     return path.name.removesuffix(STEM_MP4)
 
 
 def mix_name(path: Path) -> str:
-    """The name of a song that is one audio file: the file's without its suffix, or without `.stem.mp4`."""
+    """Name a song that is one audio file after the file, without its suffix or `.stem.mp4`."""
     return song_name(path) if path.name.endswith(STEM_MP4) else path.stem
 
 
@@ -134,7 +137,7 @@ def _split_train(songs: list[Path]) -> dict[Split, list[Path]]:
 
 
 def _song_paths(folder: Path) -> list[Path]:
-    """Stem files and folders with at least one stem, sorted by name."""
+    """List stem files and folders with at least one stem, sorted by name."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         is_song = path.name.endswith(STEM_MP4) if path.is_file() else bool(_stems(path))
@@ -146,8 +149,9 @@ def _song_paths(folder: Path) -> list[Path]:
 
 
 def _stems(folder: Path) -> dict[str, Path]:
-    """The stems in a folder. Where one source comes in two formats, the first of STEM_SUFFIXES is
-    taken.
+    """Find the stems in a folder.
+
+    Where a source is there in two formats, the one that is earlier in STEM_SUFFIXES is taken.
     """
     if not folder.is_dir():
         return {}

@@ -1,8 +1,8 @@
 """Read and write audio files.
 
 Samples are float32 `[channels, samples]` with full scale 1.0. The soundfile package (libsndfile)
-reads WAV, FLAC, OGG and MP3; PyAV reads the rest (M4A, MP4, WebM and others) with the libraries in
-its wheel, so no ffmpeg program is needed.
+reads WAV, FLAC, OGG and MP3. PyAV reads the rest (M4A, MP4, WebM and others), and the files that
+libsndfile reads wrongly, with the libraries in its wheel, so no ffmpeg program is needed.
 """
 
 import os
@@ -16,68 +16,92 @@ import soundfile
 
 from shared.atomic import atomic_path
 from shared.errors import UserError
-from shared.sound.samples import to_int16
+from shared.sound.headers import ends_within_ogg_page, mp3_states_length, share_of_stated_size
+from shared.sound.samples import Samples, to_int16
 
 MAX_CHANNELS = 8
-
+MIN_RATE, MAX_RATE = 1000, 768_000  # Hz
 
 # The order of the streams in a MUSDB18 .stem.mp4 (Native Instruments' Stems format).
 STEM_STREAMS = ("mixture", "drums", "bass", "other", "vocals")
 
-
-# A file that ends this many seconds before its header says is broken, not padded: an encoder's own
-# padding is shorter.
+# A file that ends at least this many seconds before the end that its header states is broken.
+# Encoders pad by less.
 _TRUNCATED_SECONDS = 0.1
+
+_BLOCK = 1 << 18  # samples read at once, because the length that a header states may be nonsense
 
 
 @dataclass(frozen=True)
 class Audio:
     """`samples`: float32 `[channels, samples]`, finite, at least one sample. `sample_rate`: Hz."""
 
-    samples: np.ndarray
+    samples: Samples
     sample_rate: int
 
 
+@dataclass(frozen=True)
+class _Decoded:
+    """A file's samples `[channels, samples]`; `stated`: s that its header promises, 0 for none."""
+
+    samples: Samples
+    sample_rate: int
+    stated: float
+
+    @property
+    def seconds(self) -> float:
+        return self.samples.shape[1] / self.sample_rate
+
+
 def read_audio(path: Path | str) -> Audio:
-    """Read an audio file of any common format, whole, at its own sample rate and with its own
-    channels.
+    """Read a whole audio file at its own sample rate and with its own channels.
 
-    Float files keep samples beyond +-1. Of a file with several streams (`.stem.mp4`) the first is
-    read.
+    Float files keep samples beyond full scale. The first stream is read of a file with several
+    (`.stem.mp4`).
 
-    Raises UserError for a missing, empty, undecodable or truncated file, one without samples, one
-    with more than 8 channels, and one that holds NaN or infinite samples.
+    Raises:
+        UserError: the file is missing, empty, truncated or cannot be decoded; it has no samples,
+            more than 8 channels, a sample rate outside 1 to 768 kHz, or samples that are NaN or
+            infinite.
     """
     path = _readable(path)
     try:
-        audio = _read_soundfile(path)
+        decoded = _read_soundfile(path)
     except soundfile.LibsndfileError:
-        audio = _read_av(path, stream=0)
-    return _checked(audio, str(path))
+        decoded = None
+    if decoded is None:
+        decoded = _read_av(path, stream=0)
+    return _checked(decoded, path, str(path))
 
 
 def read_stem(path: Path | str, source: str) -> Audio:
     """Read one source of a MUSDB18 `.stem.mp4`.
 
     `source` is one of `STEM_STREAMS`. Through `to_int16` the samples equal musdb's, which decodes
-    to 16 bits with ffmpeg, to 1 LSB. Raises UserError as `read_audio` does, and where the file has
-    fewer than five audio streams.
+    to 16 bits with ffmpeg, to 1 LSB.
+
+    Raises:
+        UserError: in the cases of `read_audio`, and for a file with fewer than five audio streams.
     """
     path = _readable(path)
-    return _checked(_read_av(path, STEM_STREAMS.index(source)), f"{source} in {path}")
+    decoded = _read_av(path, STEM_STREAMS.index(source))
+    return _checked(decoded, path, f"{source} in {path}")
 
 
 def write_wav(
-    path: Path | str, samples: np.ndarray, sample_rate: int, subtype: str = "PCM_16"
+    path: Path | str, samples: Samples, sample_rate: int, subtype: str = "PCM_16"
 ) -> None:
-    """Write float `[channels, samples]` as WAV, atomically. The caller sees to |x| <= 1; PCM clips
-    what is beyond.
+    """Write float `[channels, samples]` as a WAV file, which appears whole or not at all.
 
-    `subtype` is soundfile's: PCM_16, PCM_24, FLOAT. PCM_16 written and read again differs by
-    rounding only. Raises UserError where the place cannot be written.
+    `subtype` is soundfile's: PCM_16, PCM_24 or FLOAT. PCM formats clip what lies beyond full scale;
+    `shared.sound.samples.unclipped` avoids that. PCM_16 differs only by rounding when it is read
+    again.
+
+    Raises:
+        UserError: the file cannot be written.
     """
     path = Path(path)
-    # libsndfile scales floats by 32767 but reads by 32768, so 16 bits are rounded here.
+    # libsndfile rounds down to 16 bits, to_int16 to the nearest value.
     frames = (to_int16(samples) if subtype == "PCM_16" else samples).T
     try:
         with atomic_path(path) as temporary:
@@ -99,68 +123,99 @@ def _readable(path: Path | str) -> Path:
     return path
 
 
-def _checked(audio: Audio, where: str) -> Audio:
-    channels, length = audio.samples.shape
-    if length == 0:
-        raise UserError(f"{where} holds no samples; export it again")
+def _require_usual(path: Path, channels: int, sample_rate: int) -> None:
+    """Refuse what would fill the memory before it is decoded or resampled."""
     if channels > MAX_CHANNELS:
-        raise UserError(f"{where} has {channels} channels; mix it down to {MAX_CHANNELS} or fewer")
-    if not np.isfinite(audio.samples).all():
+        raise UserError(f"{path} has {channels} channels; mix it down to {MAX_CHANNELS} or fewer")
+    if not MIN_RATE <= sample_rate <= MAX_RATE:
+        raise UserError(
+            f"{path} has a sample rate of {sample_rate} Hz; export it again at a rate "
+            f"from {MIN_RATE} to {MAX_RATE} Hz"
+        )
+
+
+def _checked(decoded: _Decoded, path: Path, where: str) -> Audio:
+    """Refuse samples that are missing or not finite. `where` names the file, or a stream of it."""
+    found = decoded.seconds
+    stated = max(decoded.stated, found / max(share_of_stated_size(path), 1e-9))
+    if found < stated - _TRUNCATED_SECONDS:
+        raise UserError(
+            f"{where} is truncated: {found:.1f} of {stated:.1f} s can be read; copy it again"
+        )
+    if ends_within_ogg_page(path):
+        raise UserError(
+            f"{where} is truncated: only the first {found:.1f} s can be read; copy it again"
+        )
+    if decoded.samples.shape[1] == 0:
+        raise UserError(f"{where} holds no samples; export it again")
+    if not np.isfinite(decoded.samples).all():
         raise UserError(f"{where} holds NaN or infinite samples; export it again")
-    return audio
+    return Audio(decoded.samples, decoded.sample_rate)
 
 
-def _read_soundfile(path: Path) -> Audio:
+def _read_soundfile(path: Path) -> _Decoded | None:
+    """Decode with libsndfile; None where it would read only a part of the file.
+
+    It takes a WAV whose header states a size of 0 for empty, and stops at the length that it
+    estimates for an MP3 whose header states none.
+    """
     with soundfile.SoundFile(path) as file:
-        promised, rate = file.frames, file.samplerate
-        samples = file.read(dtype="float32", always_2d=True)
-    if len(samples) < promised - _TRUNCATED_SECONDS * rate:
-        raise _truncated(path, len(samples) / rate, promised / rate)
-    return Audio(np.ascontiguousarray(samples.T), rate)
+        _require_usual(path, file.channels, file.samplerate)
+        if file.format == "MP3" and not mp3_states_length(path):
+            return None
+        blocks = []
+        while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+            blocks.append(block.T)
+        if not blocks:
+            return None
+        samples = np.empty((file.channels, sum(block.shape[1] for block in blocks)), np.float32)
+        np.concatenate(blocks, axis=1, out=samples)
+        return _Decoded(samples, file.samplerate, file.frames / file.samplerate)
 
 
-def _read_av(path: Path, stream: int) -> Audio:
+def _read_av(path: Path, stream: int) -> _Decoded:
     """Decode one audio stream. FFmpeg itself drops the priming samples that an edit list names."""
+    blocks: list[Samples] = []
     try:
         with av.open(str(path)) as container:
-            streams = container.streams.audio
-            if len(streams) <= stream:
-                raise UserError(
-                    f"{path} has {len(streams)} audio stream(s), "
-                    + (
-                        f"a MUSDB18 stem file has {len(STEM_STREAMS)}; use stems in a folder"
-                        if stream
-                        else "so there is nothing to hear in it; name an audio file"
-                    )
-                )
-            chosen = streams[stream]
-            promised = float((chosen.duration or 0) * (chosen.time_base or 0))
-            blocks = list(_float_blocks(container, chosen))
+            chosen = _audio_stream(path, container, stream)
             rate, channels = chosen.rate, chosen.channels
-            mp4 = "mp4" in container.format.name
+            _require_usual(path, channels, rate)
+            # FFmpeg estimates the duration of files of other formats.
+            states_length = {"mp4", "flac"} & set(container.format.name.split(","))
+            duration = float((chosen.duration or 0) * (chosen.time_base or 0))
+            stated = duration if states_length else 0.0
+            try:
+                blocks.extend(_float_blocks(container, chosen))
+            except av.FFmpegError:
+                if not blocks or not stated:  # else the length says that the file is truncated
+                    raise
     except (av.FFmpegError, ValueError) as error:
         raise UserError(
             f"{path} is not an audio file, or is truncated or damaged; export it again"
         ) from error
     samples = np.concatenate(blocks, axis=1) if blocks else np.zeros((channels, 0), np.float32)
-    # Other formats only estimate their duration; MP4 states it.
-    if mp4 and samples.shape[1] / rate < promised - _TRUNCATED_SECONDS:
-        raise _truncated(path, samples.shape[1] / rate, promised)
-    return Audio(samples, rate)
+    return _Decoded(samples, rate, stated)
+
+
+def _audio_stream(path: Path, container: av.container.InputContainer, index: int) -> av.AudioStream:
+    streams = container.streams.audio
+    if not streams:
+        raise UserError(f"{path} has no audio stream; name an audio file")
+    if len(streams) <= index:
+        raise UserError(
+            f"{path} has {len(streams)} audio stream(s), but a MUSDB18 stem file has "
+            f"{len(STEM_STREAMS)}; use stems in a folder"
+        )
+    if streams[index].codec_context is None:
+        raise UserError(f"{path} is encrypted or of an unknown encoding; export it as WAV")
+    return streams[index]
 
 
 def _float_blocks(
     container: av.container.InputContainer, stream: av.AudioStream
-) -> Iterator[np.ndarray]:
+) -> Iterator[Samples]:
     to_float = av.AudioResampler(format="fltp")
     for frame in container.decode(stream):
         for block in to_float.resample(frame):
-            yield block.to_ndarray()
-    for block in to_float.resample(None):
-        yield block.to_ndarray()
-
-
-def _truncated(path: Path, found: float, promised: float) -> UserError:
-    return UserError(
-        f"{path} is truncated: {found:.1f} of {promised:.1f} s can be read; copy it again"
-    )
+            yield block.to_ndarray().astype(np.float32, copy=False)

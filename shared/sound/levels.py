@@ -1,14 +1,17 @@
-"""The one level convention: a song is scaled so that its accompaniment has an RMS of 0.1 before it is encoded.
+"""The level at which songs are encoded.
 
-The prior then meets every song at the same level, and what it writes comes back at the song's own.
+One gain scales a song so that its accompaniment, the song without its bass, has an RMS of 0.1. The
+prior then meets every song at the same level, and decoded audio divided by the gain has the song's
+own level again.
 """
 
-import numpy as np
+from shared.sound.samples import Samples, rms
 
 TARGET_RMS = 0.1
+_SILENCE = 1e-5  # RMS, -100 dBFS
 
 
-def accompaniment_gain(accompaniment: np.ndarray) -> float:
-    """The gain for a song whose sound without bass is `accompaniment` [2, N]; 1 where that is silent."""
-    rms = float(np.sqrt(np.square(accompaniment, dtype=np.float64).mean()))
-    return TARGET_RMS / rms if rms > 1e-5 else 1.0
+def accompaniment_gain(accompaniment: Samples) -> float:
+    """Compute the gain of a song from its accompaniment `[2, N]`; 1 where that is silent."""
+    level = rms(accompaniment)
+    return TARGET_RMS / level if level > _SILENCE else 1.0

@@ -1,12 +1,12 @@
-"""Decoded sources as a soft mask on the input: their magnitudes, its phase.
+"""Use decoded sources as a soft mask on the mixture: their magnitudes, the mixture's phases.
 
-A codec's decoded sources are blurred and phased by guess. Where they say which share of each
-time-frequency bin is whose, the input itself supplies the rest: mask_s = |D_s| / sum_r |D_r|. The
-masks sum to one, so the estimates sum to the input wherever any source was decoded at all; what is
-left goes into the residual.
+A codec's decoded sources are blurred, and their phases are guesses. They do say which share of each
+time-frequency bin belongs to which source, and the mixture itself supplies everything else:
+mask_s = |D_s| / sum_r |D_r|. The masks of a bin sum to 1, so the estimates sum to the mixture
+wherever any source was decoded at all. In bins where nothing was decoded, every estimate is zero.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,78 +21,90 @@ HOP = 1024
 CONTEXT = N_FFT - HOP  # a sample takes part in frames that reach this far to either side
 BLOCK = 64 * HOP
 WINDOW = get_window("hann", N_FFT).astype(np.float32)
-OVERLAP_GAIN = (
-    float(np.square(WINDOW).sum()) / HOP
-)  # of analysis and synthesis, the same everywhere
+# Analysis and synthesis multiply by the window twice; overlapping frames then add up to this gain,
+# which is the same at every sample.
+OVERLAP_GAIN = float(np.square(WINDOW).sum()) / HOP
 
 
 @dataclass(frozen=True, eq=False)
-class Separation:
-    """estimates `[S, C, N]` and residual `[C, N]`, which sum to the input. start: first sample."""
+class EstimateBlock:
+    """Estimates `[S, C, n]` of the sources of a song, from the sample `start` on."""
 
+    start: int
     estimates: Audio
-    residual: Audio
-    start: int = 0
+
+    @property
+    def stop(self) -> int:
+        """The sample after the last one."""
+        return self.start + self.estimates.shape[-1]
 
 
-def mask_song(mixture: Audio, decoded: Audio) -> Separation:
-    """Mask `mixture` `[C, N]` by its decoded sources `[S, C, N]`, at the same level and rate.
+def mask_song(mixture: Audio, decoded: Audio, kept: Sequence[int] | None = None) -> Audio:
+    """Mask a mixture `[C, N]` by its decoded sources `[S, C, N]`.
 
-    Beyond its result this needs some 100 MB, however long the song.
+    The result does not depend on the level of the decoded sources. Beside its arguments and its
+    result, this needs some 100 MB, however long the song is.
+
+    Args:
+        mixture: float32 samples.
+        decoded: all sources of the mixture, because each of them takes part in the mask.
+        kept: the indices of the sources to return. None returns all of them.
+
+    Returns:
+        The estimates of the kept sources, `[len(kept), C, N]`.
 
     Raises:
         ValueError: the shapes do not fit.
     """
     if decoded.ndim != 3 or decoded.shape[1:] != mixture.shape:
         raise ValueError(f"decoded {decoded.shape} does not fit the mixture {mixture.shape}")
-    estimates = np.empty(decoded.shape, np.float32)
-    residual = np.empty(mixture.shape, np.float32)
+    chosen = list(range(len(decoded)) if kept is None else kept)
+    estimates = np.empty((len(chosen), *mixture.shape), np.float32)
 
     def read(start: int, stop: int) -> tuple[Audio, Audio]:
         return mixture[:, start:stop], decoded[:, :, start:stop]
 
     for block in mask_blocks(read, mixture.shape[1]):
-        end = block.start + block.residual.shape[1]
-        estimates[:, :, block.start : end] = block.estimates
-        residual[:, block.start : end] = block.residual
-    return Separation(estimates, residual)
+        estimates[:, :, block.start : block.stop] = block.estimates[chosen]
+    return estimates
 
 
 def mask_blocks(
     read: Callable[[int, int], tuple[Audio, Audio]], num_samples: int
-) -> Iterator[Separation]:
-    """Mask a song of any length block by block; the blocks joined equal the whole.
+) -> Iterator[EstimateBlock]:
+    """Mask a song of any length block by block; the joined blocks equal the whole.
 
-    read: (start, stop) -> mixture `[C, stop - start]` and decoded sources `[S, C, stop - start]`.
-        The ranges lie within the song and overlap by `2 * CONTEXT`.
+    Args:
+        read: takes a range (start, stop) of samples, and returns the mixture `[C, stop - start]`
+            and the decoded sources `[S, C, stop - start]` in it. The ranges lie within the song,
+            and consecutive ones overlap by `2 * CONTEXT` samples.
+        num_samples: the length of the song.
     """
     for start in range(0, num_samples, BLOCK):
         stop = min(start + BLOCK, num_samples)
         first, last = max(0, start - CONTEXT), min(num_samples, stop + CONTEXT)
         mixture, decoded = read(first, last)
-        # Frames stand at multiples of HOP in the song, whatever the block; zeros lie around it.
+        # Frames begin at multiples of HOP in the song, whichever block they are computed for, and
+        # the song is surrounded by zeros.
         length = -(-(stop - start) // HOP) * HOP + 2 * CONTEXT
         before = first - (start - CONTEXT)
         padding = (before, length - before - (last - first))
 
-        spectra = _stft(np.pad(decoded, ((0, 0), (0, 0), padding)))
-        weights = np.abs(spectra)
+        weights = np.abs(_stft(np.pad(decoded, ((0, 0), (0, 0), padding))))
         total = weights.sum(0)
         masks = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
         masked = masks * _stft(np.pad(mixture, ((0, 0), padding)))
-        estimates = _istft(masked)[..., CONTEXT : CONTEXT + stop - start]
-        original = mixture[:, start - first : stop - first]
-        yield Separation(estimates, original - estimates.sum(0), start)
+        yield EstimateBlock(start, _istft(masked)[..., CONTEXT : CONTEXT + stop - start])
 
 
 def _stft(audio: Audio) -> npt.NDArray[np.complex64]:
-    """`[..., N]` -> `[..., frames, bins]`."""
+    """Transform `[..., N]` to `[..., frames, bins]`."""
     frames = np.lib.stride_tricks.sliding_window_view(audio, N_FFT, axis=-1)[..., ::HOP, :]
     return rfft(frames * WINDOW)
 
 
 def _istft(spectra: npt.NDArray[np.complex64]) -> Audio:
-    """Inverse of `_stft` by weighted overlap-add."""
+    """Invert `_stft` by weighted overlap-add."""
     frames = irfft(spectra, N_FFT) * (WINDOW / np.float32(OVERLAP_GAIN))
     num_frames = frames.shape[-2]
     audio = np.zeros((*frames.shape[:-2], (num_frames - 1) * HOP + N_FFT), np.float32)

@@ -1,4 +1,4 @@
-"""Arrays of samples: their level, and conversions of channels, sample rate, length and word size.
+"""Convert arrays of samples: channels, sample rate, length, level and word size.
 
 Samples are float32 `[channels, samples]` with full scale 1.0.
 """
@@ -10,14 +10,15 @@ import numpy.typing as npt
 
 Samples = npt.NDArray[np.float32]
 
-_LARGEST_BANK = 1000  # ratio terms; 8, 11.025 ... 192 kHz to 44.1 kHz have at most 640
+_LARGEST_TERM = 1000  # Between 44.1 kHz and the usual rates of 8 to 192 kHz it is at most 640.
 
 
-def to_stereo(samples: np.ndarray) -> np.ndarray:
-    """Bring 1-8 channels `[C, N]` to two `[2, N]`: mono is doubled, surround is mixed down.
+def to_stereo(samples: Samples) -> Samples:
+    """Bring 1 to 8 channels `[C, N]` to two `[2, N]`: mono is doubled, surround is mixed down.
 
-    The mix-down has ITU-R BS.775's weights (centre and rears at -3 dB, no LFE), scaled so that it
-    cannot exceed the loudest channel. Three to eight channels are taken in WAV order.
+    The mix-down has the weights of ITU-R BS.775: centre and rears at -3 dB, no LFE. They are scaled
+    so that the result cannot exceed the loudest channel. Three to eight channels are taken in the
+    order of WAV files.
     """
     channels = len(samples)
     if channels == 2:
@@ -49,19 +50,19 @@ _PLACES = {
 }
 
 
-def resample(samples: np.ndarray, original_rate: int, new_rate: int) -> np.ndarray:
+def resample(samples: Samples, original_rate: int, new_rate: int) -> Samples:
     """Resample float32 `[..., N]` to exactly `round(N * new_rate / original_rate)` samples.
 
-    torchaudio's windowed-sinc method. Its filter bank grows with the product of the two terms of
-    the reduced ratio, so ratios without small terms (44101 : 44100) go through scipy's polyphase
-    filter, which grows with their sum.
+    torchaudio's windowed-sinc method does it for the usual rates. Its filter bank grows with the
+    product of the two terms of the reduced ratio. Ratios with a large term (44101 : 44100)
+    therefore go through scipy's polyphase filter, which grows with their sum.
     """
     if original_rate == new_rate:
         return samples
     length = round(samples.shape[-1] * new_rate / original_rate)
     ratio = Fraction(new_rate, original_rate)
     up, down = ratio.numerator, ratio.denominator
-    if max(up, down) <= _LARGEST_BANK:
+    if max(up, down) <= _LARGEST_TERM:
         import torch
 
         from shared.sound.torchaudio_guard import torchaudio
@@ -72,31 +73,38 @@ def resample(samples: np.ndarray, original_rate: int, new_rate: int) -> np.ndarr
         from scipy.signal import resample_poly
 
         resampled = resample_poly(samples, up, down, axis=-1).astype(np.float32)
-    return resampled[..., :length]  # both give the length rounded up
+    return resampled[..., :length]  # Both methods round the length up.
 
 
-def fit_length(samples: np.ndarray, num_samples: int) -> np.ndarray:
-    """Cut `[C, N]` to `num_samples`, or fill up with zeros: resampling there and back may miss by one."""
+def fit_length(samples: Samples, num_samples: int) -> Samples:
+    """Cut `[C, N]` to `num_samples`, or append zeros.
+
+    Resampling to another rate and back may change the length by one sample.
+    """
     missing = max(0, num_samples - samples.shape[-1])
     return np.pad(samples[:, :num_samples], ((0, 0), (0, missing)))
 
 
-def to_int16(samples: np.ndarray) -> np.ndarray:
-    """Round float samples to int16, 1.0 = 32768. What lies beyond full scale is clipped; it never
-    wraps round.
+def to_int16(samples: Samples) -> npt.NDArray[np.int16]:
+    """Round float samples to int16, where 1.0 is 32768.
+
+    Samples beyond full scale are clipped; they never wrap round.
     """
     scaled = samples * 32768.0
     np.rint(scaled, out=scaled)
     return np.clip(scaled, -32768, 32767, out=scaled).astype(np.int16)
 
 
-def rms(samples: np.ndarray) -> float:
-    """Root mean square of samples of any shape, full scale 1.0; 0 for no samples."""
+def rms(samples: npt.NDArray[np.floating]) -> float:
+    """Compute the root mean square of samples of any shape, full scale 1.0; 0 for no samples."""
     return float(np.sqrt(np.square(samples, dtype=np.float64).mean())) if samples.size else 0.0
 
 
-def unclipped(samples: np.ndarray) -> tuple[np.ndarray, float]:
-    """The samples, scaled as a whole so that none exceeds full scale, and the scale (1 if none did)."""
+def unclipped(samples: Samples) -> tuple[Samples, float]:
+    """Scale samples as a whole so that none exceeds full scale.
+
+    Returns the samples and the scale, which is 1 where none exceeded it.
+    """
     peak = float(np.abs(samples).max(initial=0.0))
     scale = 1.0 if peak <= 1 else 1 / peak
     return samples * np.float32(scale), scale

@@ -1,4 +1,4 @@
-"""A mixture taken apart by a codec: its codes, and the sound of each source."""
+"""A mixture that a codec has encoded: its codes, and the decoded sound of its sources."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,14 @@ from shared.sound.samples import Samples
 
 @dataclass(frozen=True, eq=False)
 class CodedMixture:
-    """A mixture as codes `[S, H, T]`, encoded at the agreed level (shared/sound/levels.py)."""
+    """A mixture as codes.
+
+    Attributes:
+        codec: the codec that made the codes.
+        codes: `[S, H, T]`.
+        gain: what the mixture was multiplied by before it was encoded (shared/sound/levels.py).
+        num_samples: the length of the mixture at the codec's sample rate.
+    """
 
     codec: Codec
     codes: npt.NDArray[np.uint16]
@@ -28,10 +35,21 @@ class CodedMixture:
         return cls(codec, codes, gain, mixture.shape[-1])
 
     def decode(self, sources: Sequence[str]) -> Samples:
-        """The named sources together `[2, N]`, at the mixture's level."""
+        """Decode the named sources together to `[2, N]`, at the mixture's own level."""
         decoded = self.codec.decode(self.codes, self.num_samples, sources)
         return decoded / np.float32(self.gain)
 
-    def decode_each(self) -> Samples:
-        """Every source by itself `[S, 2, N]`."""
-        return np.stack([self.decode([source]) for source in self.codec.sources])
+    def decode_each(self, *, rescale: bool = True) -> Samples:
+        """Decode every source by itself to `[S, 2, N]`.
+
+        Args:
+            rescale: return to the mixture's own level. A mask (shared/sound/masking.py) does not
+                need it.
+        """
+        names = self.codec.sources
+        decoded = np.empty((len(names), 2, self.num_samples), np.float32)
+        for index, name in enumerate(names):
+            decoded[index] = self.codec.decode(self.codes, self.num_samples, [name])
+        if rescale:
+            decoded /= np.float32(self.gain)
+        return decoded

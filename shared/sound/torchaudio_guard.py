@@ -1,11 +1,11 @@
-"""Import torchaudio beside any torch build.
+"""Import torchaudio beside any build of torch.
 
-torchaudio's wheels hold a compiled extension that is linked to one CUDA version. Beside a CPU build
-of torch (OSError) or another CUDA (RuntimeError) `import torchaudio` fails, although its transforms
-and functional need no extension. So where the plain import fails, the extension is declared absent
-and torchaudio is imported again.
+The wheels of torchaudio hold a compiled extension that is linked to one version of CUDA. Beside a
+CPU build of torch, `import torchaudio` therefore raises OSError, and beside another CUDA it raises
+RuntimeError, although torchaudio's transforms and functional modules need no extension. Where the
+plain import fails, this module declares the extension absent and imports torchaudio again.
 
-Use `from shared.torchaudio_guard import torchaudio`. Audio files are read and written by
+Use `from shared.sound.torchaudio_guard import torchaudio`. To read and write audio files, use
 `shared.sound.files`.
 """
 
@@ -29,7 +29,7 @@ def _needs_extension(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _absent_extension() -> ModuleType:
-    """A stand-in for `torchaudio._extension`, with the three names that torchaudio reads from it."""
+    """Stand in for `torchaudio._extension` with the three names that torchaudio reads from it."""
     stub = ModuleType("torchaudio._extension")
     vars(stub).update(
         _IS_TORCHAUDIO_EXT_AVAILABLE=False,

@@ -1,1 +1,1 @@
-"""Training runs: settings, loop, optimisers, state and checkpoints."""
+"""Train models: settings, the loop, optimisers, the state on disk, and checkpoints."""

@@ -1,9 +1,9 @@
 """Make the next batches in threads while the model trains on this one.
 
-Reading from the cache and numpy's arithmetic leave the interpreter lock free, so threads suffice:
-no process to start, no tensor to copy between processes. `make_batch(step)` must be a pure function
-of the step; then the stream is the same for any number of workers, and resuming at a step is
-starting there.
+Threads suffice, because reading from the cache and numpy's arithmetic release the interpreter lock.
+They need no process to be started and no tensor to be copied between processes. `make_batch(step)`
+must be a pure function of the step. Then the stream is the same for any number of workers, and a
+resumed run starts it at a later step.
 """
 
 from collections import deque
@@ -16,15 +16,15 @@ T = TypeVar("T")
 
 
 class BatchStream(Iterator[T]):
-    """Yields `make_batch(start) ... make_batch(stop - 1)` in order, made by `workers` threads ahead
-    of time.
+    """Yields `make_batch(start) ... make_batch(stop - 1)` in order.
 
-    As many batches as there are workers, and one more, are in the making or waiting. With no
-    workers each batch is made when asked for. An exception of `make_batch` is raised when its batch
+    `workers` threads make them ahead of time, at most `workers + 1` batches ahead. With no workers
+    each batch is made when it is asked for. An exception of `make_batch` is raised when its batch
     is asked for, and ends the stream. `close()`, or leaving a `with` block, stops the threads.
     """
 
     def __init__(self, make_batch: Callable[[int], T], start: int, stop: int, workers: int) -> None:
+        """Start the threads."""
         self._make_batch = make_batch
         self._next = start
         self._stop = stop
@@ -34,6 +34,7 @@ class BatchStream(Iterator[T]):
         self._fill()
 
     def __next__(self) -> T:
+        """Return the next batch, waiting for it if need be."""
         try:
             return self._take()
         except BaseException:
@@ -41,13 +42,14 @@ class BatchStream(Iterator[T]):
             raise
 
     def close(self) -> None:
-        """Stop making batches; those under way are finished and dropped."""
+        """Stop making batches; those that are being made are finished and dropped."""
         self._next = self._stop
         self._pending.clear()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def __enter__(self) -> Self:
+        """Return the stream, which is closed at the end of the `with` block."""
         return self
 
     def __exit__(
@@ -56,6 +58,7 @@ class BatchStream(Iterator[T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """Close the stream."""
         self.close()
 
     def _take(self) -> T:

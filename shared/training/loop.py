@@ -1,15 +1,16 @@
-"""One training loop for both stages, on Lightning Fabric.
+"""Train either stage with one loop, on Lightning Fabric.
 
-A run is a pure function of its configuration: batch and noise of a step are derived from (seed, step),
-never from what came before. So a resumed run ends with the same weights as an uninterrupted one, and
-the state to keep is the weights, the optimisers' moments, the averaged weights and the step number.
+A run is a pure function of its configuration: the batch and the noise of a step are derived from
+(seed, step), never from what came before. So a resumed run ends with the same weights as an
+uninterrupted one, and the state to keep is that of `shared.training.state.Run`.
 """
 
+import math
 import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,6 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from shared.config import config_to_dict
 from shared.console import err_console, progress
 from shared.device import Device, resolve_device
 from shared.errors import UserError, require
@@ -27,42 +27,57 @@ from shared.training.loader import BatchStream
 from shared.training.optimizers import make_average, make_optimizers, set_learning_rate
 from shared.training.settings import TrainSettings
 from shared.training.state import (
-    METRICS_NAME,
-    STATE_NAME,
     Run,
     forget_after,
     load_state,
     log_figures,
-    prepare_folder,
+    open_folder,
+    run_identity,
     save_state,
 )
 
 
 class Task(ABC):
-    """What is trained: a model, its data and its loss."""
+    """A task is what a run trains: a model, its data and its loss."""
 
     stage: str
     model: nn.Module
 
     @abstractmethod
     def make_batch(self, step: int, rank: int, world: int) -> dict[str, Tensor]:
-        """This process's share of the batch of a step: a pure function of its arguments."""
+        """Make the share of process `rank` of `world` in the batch of a step.
+
+        The result must be a pure function of the arguments.
+        """
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Scalars to log; "loss" is the one to minimise. `model` is called, so that DDP and compile see it."""
+        """Compute scalars to log; the one named "loss" is minimised.
+
+        `model` is `self.model`, perhaps wrapped for several processes. Call only this one.
+        """
 
     @abstractmethod
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Figures on the validation split; "score" picks the best checkpoint, higher is better."""
+        """Compute figures on the validation split.
+
+        The checkpoint with the highest finite "score" is kept.
+        """
 
     def headline(self, figures: dict[str, float]) -> str:
-        """What the progress bar says of the last validation, beside the loss."""
+        """Word what the progress bar shows of the last validation, after the loss."""
         return f"score {figures['score']:.3f}"
 
     @abstractmethod
     def metadata(self) -> dict[str, Any]:
-        """What the checkpoint's JSON must hold to build the model again."""
+        """Return what the checkpoint's JSON must hold to build and use the model again."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a resumed run must have in common with its beginning, as nested dicts.
+
+        The training settings are added to it. By default it is the metadata.
+        """
+        return self.metadata()
 
 
 def fit(
@@ -72,95 +87,63 @@ def fit(
     resume: Literal["auto", "never"] = "never",
     device: Device = "auto",
 ) -> Path:
-    """Train `task` and leave the best checkpoint in `out`; returns its path.
+    """Train `task` and leave the best checkpoint in `out`; return its path.
 
-    `out` then holds `model.safetensors` and `model.json` (best validation score), `state.safetensors` and
-    `state.json` (to resume from), and `metrics.jsonl` (one line per log and validation step).
+    `out` then holds `model.safetensors` and `model.json` (the best validation score),
+    `state.safetensors` (to resume from), and `metrics.jsonl` (a line per log and validation step).
+    Where no validation gave a finite score, the checkpoint has the last weights.
 
     Raises:
-        UserError: `out` already holds a run and `resume` is "never", or a run of other settings;
-            training diverges.
+        UserError: `out` already holds a run and `resume` is "never", or it holds a run of other
+            settings; or training diverges.
         KeyboardInterrupt: after Ctrl-C, once the state is saved.
     """
     fabric = make_fabric(device, settings.precision)
-    world, rank = fabric.world_size, fabric.global_rank
-    require(
-        settings.batch_size % world == 0,
-        f"'train.batch_size' {settings.batch_size} must be a multiple of the {world} processes",
-    )
-    identity = {"train": config_to_dict(settings), **task.metadata()}
-    run = Run(task.model, make_optimizers(task.model, settings), make_average(task.model, settings))
-    run.model.to(fabric.device)
-    if run.average is not None:
-        run.average.to(fabric.device)
-    prepare_folder(out, resume)
-    if resume == "auto" and (out / STATE_NAME).is_file():
-        load_state(out, run, identity)
-        if rank == 0 and (out / METRICS_NAME).is_file():
-            forget_after(out / METRICS_NAME, run.step)
-    if settings.compile:
-        run.model.compile()
-    wrapped, *optimizers = fabric.setup(run.model, *run.optimizers)
+    rank, world = fabric.global_rank, fabric.world_size
+    identity = run_identity(settings, task.identity())
+    run = _start(task, settings, fabric, out, resume, identity)
+    model, *optimizers = fabric.setup(run.model, *run.optimizers)
 
     headline = ""
-    started = time.monotonic() - run.seconds
-    batches = BatchStream(
-        lambda step: task.make_batch(step, rank, world), run.step, settings.steps, settings.workers
-    )
+    began = time.monotonic() - run.seconds
     with (
         interruptible() as interrupted,
+        _batches(task, settings, run.step, rank, world) as batches,
         progress(task.stage, settings.steps, run.step) as bar,
-        (out / METRICS_NAME).open("a", encoding="utf-8") as log,
     ):
         for batch in batches:
-            learning_rate = set_learning_rate(optimizers, settings, run.step)
+            rate = set_learning_rate(optimizers, settings, run.step)
             torch.manual_seed(settings.seed * 1_000_003 + run.step * 1_009 + rank)
-            wrapped.train()
-            losses = task.loss(wrapped, fabric.to_device(batch), run.step)
-            if not losses["loss"].isfinite():
-                raise UserError(
-                    f"training diverged at step {run.step + 1} (loss {losses['loss'].item()}): "
-                    "start again with a lower train.learning_rate"
-                )
+            losses = task.loss(model.train(), fabric.to_device(batch), run.step)
+            _refuse_divergence(losses["loss"], run.step)
             fabric.backward(losses["loss"])
-            for optimizer in optimizers:
-                if settings.grad_clip > 0:
-                    fabric.clip_gradients(
-                        wrapped,
-                        optimizer,
-                        max_norm=settings.grad_clip,
-                        error_if_nonfinite=False,  # 16-bit training skips such a step by itself
-                    )
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-            if run.average is not None:
-                run.average.update_parameters(run.model)
-            run.step += 1
-            run.seconds = time.monotonic() - started
-
+            _update_weights(fabric, model, optimizers, settings.grad_clip)
+            run.finish_step(time.monotonic() - began)
             bar.advance()
-            if run.step % settings.log_every == 0 and rank == 0:
-                figures = {name: value.item() for name, value in losses.items()}
-                bar.note(f"loss {figures['loss']:.3f}{headline}")
-                log_figures(log, run, "train", {**figures, "learning_rate": learning_rate})
-            last = run.step == settings.steps
+
             stopping = fabric.broadcast(bool(interrupted))
-            if rank == 0 and (last or run.step % settings.validate_every == 0):
-                headline = f", {task.headline(_validate(task, run, out, log))}"
-            if rank == 0 and (last or stopping or run.step % settings.validate_every == 0):
+            validating = run.step % settings.validate_every == 0 or run.step == settings.steps
+            if rank == 0 and run.step % settings.log_every == 0:
+                loss = _log_losses(out, run, losses, rate)
+                bar.note(f"loss {loss:.3f}{headline}")
+            if rank == 0 and validating:
+                headline = f", {task.headline(_validate(task, run, out))}"
+            if rank == 0 and (validating or stopping):
                 save_state(out, run, identity)
             fabric.barrier()
             if stopping:
-                batches.close()
                 raise KeyboardInterrupt
+    if rank == 0:
+        _ensure_checkpoint(task, run, out)
+    fabric.barrier()
     return out / WEIGHTS_NAME
 
 
 def make_fabric(device: Device, precision: str = "32-true") -> Fabric:
-    """A launched Fabric: one process, or as many as `torchrun` started.
+    """Launch Fabric for one process, or for as many as `torchrun` started.
 
     Raises:
-        UserError: the device is not there.
+        UserError: the device is not available.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
@@ -178,7 +161,7 @@ def make_fabric(device: Device, precision: str = "32-true") -> Fabric:
 
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM in a list instead of raising; a second Ctrl-C stops at once."""
+    """Collect Ctrl-C and SIGTERM in a list instead of raising; a second signal stops at once."""
     caught: list[int] = []
 
     def handle(number: int, frame: object) -> None:
@@ -189,7 +172,7 @@ def interruptible() -> Iterator[list[int]]:
 
     try:
         previous = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: nothing to catch
+    except ValueError:  # only the main thread receives signals
         previous = {}
     try:
         yield caught
@@ -198,17 +181,101 @@ def interruptible() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _validate(task: Task, run: Run, out: Path, log: Any) -> dict[str, float]:
+def _start(
+    task: Task,
+    settings: TrainSettings,
+    fabric: Fabric,
+    out: Path,
+    resume: str,
+    identity: Mapping[str, Any],
+) -> Run:
+    """Begin a new run, whose state is saved at once, or load the one in `out`."""
+    require(
+        settings.batch_size % fabric.world_size == 0,
+        f"'train.batch_size' must be a multiple of the {fabric.world_size} processes, "
+        f"not {settings.batch_size}",
+    )
+    model, average = task.model, make_average(task.model, settings)
+    run = Run(model, make_optimizers(model, settings), average, fabric.strategy.precision)
+    for module in filter(None, (model, average)):
+        module.to(fabric.device)
+    resuming = open_folder(out, resume)
+    fabric.barrier()  # every process has looked into the folder before the first one writes there
+    if resuming:
+        load_state(out, run, identity)
+        fabric.barrier()  # every process has read the state
+    if fabric.global_rank == 0:
+        forget_after(out, run.step)
+        save_state(out, run, identity)  # from now on the folder holds a run that can be continued
+    if settings.compile:
+        model.compile()
+    return run
+
+
+def _batches(
+    task: Task, settings: TrainSettings, start: int, rank: int, world: int
+) -> BatchStream[dict[str, Tensor]]:
+    """Make the batches of the steps that are left."""
+    return BatchStream(
+        lambda step: task.make_batch(step, rank, world), start, settings.steps, settings.workers
+    )
+
+
+def _refuse_divergence(loss: Tensor, step: int) -> None:
+    if not loss.isfinite():
+        raise UserError(
+            f"training diverged at step {step + 1} (loss {loss.item()}): "
+            "start again with a lower train.learning_rate"
+        )
+
+
+def _update_weights(
+    fabric: Fabric, model: Any, optimizers: Sequence[Any], largest_norm: float
+) -> None:
+    """Take a step of each optimiser, with the gradient of its own weights clipped."""
+    for optimizer in optimizers:
+        if largest_norm > 0:
+            fabric.clip_gradients(
+                model,
+                optimizer,
+                max_norm=largest_norm,
+                error_if_nonfinite=False,  # 16-bit training skips such a step by itself
+            )
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+
+def _log_losses(out: Path, run: Run, losses: Mapping[str, Tensor], rate: float) -> float:
+    """Log the losses of a step and its learning rate; return the loss that is minimised."""
+    figures = {name: value.item() for name, value in losses.items()}
+    log_figures(out, run, "train", {**figures, "learning_rate": rate})
+    return figures["loss"]
+
+
+def _validate(task: Task, run: Run, out: Path) -> dict[str, float]:
+    """Validate the weights, log and print the figures, and export the weights if they are best."""
     run.shipped.eval()
     with torch.no_grad():
         figures = task.validate(run.shipped)
-    log_figures(log, run, "valid", figures)
+    log_figures(out, run, "valid", figures)
     summary = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
     err_console.print(f"step {run.step}: {summary}")
-    if figures["score"] > run.best:
-        run.best = figures["score"]
-        meta = {"stage": task.stage, "step": run.step, "metrics": figures, **task.metadata()}
-        # Half precision: what is measured later is then exactly what ships.
-        weights = {name: tensor.half() for name, tensor in run.shipped.state_dict().items()}
-        save_checkpoint(out / WEIGHTS_NAME, weights, meta)
+    score = float(figures["score"])
+    if math.isfinite(score) and (run.best is None or score > run.best):
+        run.best = score
+        _export(task, run, out, figures)
     return figures
+
+
+def _ensure_checkpoint(task: Task, run: Run, out: Path) -> None:
+    """Export the last weights where no validation has exported any."""
+    if not (out / WEIGHTS_NAME).is_file():
+        err_console.print("warning: no finite validation score: keeping the last weights")
+        _export(task, run, out, {})
+
+
+def _export(task: Task, run: Run, out: Path, figures: Mapping[str, float]) -> None:
+    meta = {"stage": task.stage, "step": run.step, "metrics": figures, **task.metadata()}
+    # Half precision: what is measured later is then exactly what ships.
+    weights = {name: tensor.half() for name, tensor in run.shipped.state_dict().items()}
+    save_checkpoint(out / WEIGHTS_NAME, weights, meta)

@@ -1,4 +1,4 @@
-"""Optimisers, the moving average of the weights, and the learning rate schedule."""
+"""Make the optimisers and the moving average of the weights, and set the learning rate."""
 
 import math
 from collections.abc import Sequence
@@ -13,11 +13,12 @@ TensorList = tuple[Tensor, ...] | list[Tensor]
 
 
 def make_optimizers(model: nn.Module, settings: TrainSettings) -> list[torch.optim.Optimizer]:
-    """Adam or AdamW alone, or Muon (Jordan et al., 2024) beside an AdamW.
+    """Make Adam or AdamW alone, or AdamW and Muon (Jordan et al., 2024).
 
-    Weight decay spares vectors (biases, norms, scales) and embeddings. Muon takes the matrices but
-    embeddings and layers named "head", whose outputs leave the network; its steps are scaled to
-    the size of AdamW's, so that one learning rate serves both. `grad_clip` holds for each apart.
+    Weight decay spares vectors (biases, norms, scales) and embeddings. Muon takes every matrix,
+    except for embeddings and for layers named "head", whose outputs leave the network. AdamW takes
+    the rest.
+    Muon's steps are scaled to the size of AdamW's, so that one learning rate serves both.
     """
     decayed: list[nn.Parameter] = []
     spared: list[nn.Parameter] = []
@@ -47,10 +48,10 @@ def make_optimizers(model: nn.Module, settings: TrainSettings) -> list[torch.opt
 
 
 def make_average(model: nn.Module, settings: TrainSettings) -> AveragedModel | None:
-    """The exponential moving average of the weights, or None where it is off.
+    """Make the exponential moving average of the weights, or None where it is off.
 
-    The decay grows with the steps as (1 + n) / (10 + n) up to its setting, so that a short run is not an
-    average of its random start.
+    After n updates the decay is (1 + n) / (10 + n), until that reaches its setting. So the random
+    start hardly counts in the average of a short run.
     """
     if settings.ema_decay == 0:
         return None
@@ -66,7 +67,11 @@ def make_average(model: nn.Module, settings: TrainSettings) -> AveragedModel | N
 def set_learning_rate(
     optimizers: Sequence[torch.optim.Optimizer], settings: TrainSettings, step: int
 ) -> float:
-    """Linear warm-up, then constant or a cosine down to a hundredth; returns the rate of this step."""
+    """Set the learning rate of a step, counted from 0, in all optimisers, and return it.
+
+    It rises linearly over the warm-up. A cosine also lowers it from the first step on, to a
+    hundredth at the end.
+    """
     rate = settings.learning_rate * min(1.0, (step + 1) / max(1, settings.warmup_steps))
     if settings.schedule == "cosine":
         rate *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / settings.steps))

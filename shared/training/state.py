@@ -1,33 +1,49 @@
-"""The state of a training run on disk: what is needed to resume it."""
+"""Keep the state of a training run on disk: all that is needed to resume it, and its log.
+
+`state.safetensors` holds the weights, the moving average and the optimisers' moments, and in its
+header a JSON object with everything else. It is one file so that no kill can separate the two.
+"""
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from lightning_fabric.plugins import Precision
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from shared.atomic import atomic_path
-from shared.errors import UserError
-from shared.training.settings import CHANGE_NO_WEIGHTS
+from shared.errors import UserError, require
+from shared.json_files import jsonable
+from shared.training.checkpoint import WEIGHTS_NAME
+from shared.training.settings import MAY_CHANGE, TrainSettings
 
+FORMAT = 2
 STATE_NAME = "state.safetensors"
 METRICS_NAME = "metrics.jsonl"
+_HEADER = "run"  # the key of the JSON object in the file's header
 
 
 @dataclass
 class Run:
-    """Everything that changes while training, and hence everything that is saved to resume."""
+    """A run holds everything that changes while training, and hence all that is saved to resume.
+
+    `precision` holds the gradient scaler of 16-bit training. `step` counts the finished steps,
+    `best` is the highest finite validation score so far, and `seconds` is the time spent training.
+    """
 
     model: nn.Module
     optimizers: list[torch.optim.Optimizer]
     average: AveragedModel | None
+    precision: Precision
     step: int = 0
-    best: float = -math.inf
+    best: float | None = None
     seconds: float = 0.0
 
     @property
@@ -35,27 +51,43 @@ class Run:
         """The weights to validate and export: the averaged ones where averaging is on."""
         return self.model if self.average is None else self.average.module
 
-
-def log_figures(log: Any, run: Run, split: str, figures: dict[str, float]) -> None:
-    finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
-    line = {"step": run.step, "split": split, "seconds": round(run.seconds, 1), **finite}
-    log.write(json.dumps(line) + "\n")
-    log.flush()
-
-
-def forget_after(path: Path, step: int) -> None:
-    """Drop the log lines of steps that a run killed between two savings will take again."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]
-    with atomic_path(path) as temporary:
-        kept = [line for line in whole if json.loads(line)["step"] <= step]
-        temporary.write_text("".join(kept), encoding="utf-8")
+    def finish_step(self, seconds: float) -> None:
+        """Add the weights to the average and count the step, `seconds` after the run began."""
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        self.step += 1
+        self.seconds = seconds
 
 
-def prepare_folder(out: Path, resume: str) -> None:
-    if resume == "never" and (out / STATE_NAME).is_file():
-        raise UserError(
-            f"{out} already holds a training run: continue it with --resume auto, or choose another --out"
+def run_identity(settings: TrainSettings, task: Mapping[str, Any]) -> dict[str, Any]:
+    """List what a resumed run must have in common with its beginning, by dotted names.
+
+    `task` is the task's part of it. It may repeat the settings under "config.". Each of them is
+    listed once, without that prefix.
+    """
+    tree = json.loads(json.dumps({"train": asdict(settings), **task}))
+    return {name.removeprefix("config."): value for name, value in _leaves(tree, "")}
+
+
+def open_folder(out: Path, resume: str) -> bool:
+    """Make the run folder; return whether it holds a run that is to be continued.
+
+    Raises:
+        UserError: it holds a run, but `resume` is "never"; it holds a run without its state; or it
+            cannot be made.
+    """
+    if (out / STATE_NAME).is_file():
+        require(
+            resume == "auto",
+            f"{out} already holds a training run: continue it with --resume auto, or choose "
+            "another --out",
+        )
+        return True
+    for name in (WEIGHTS_NAME, METRICS_NAME):
+        require(
+            not (out / name).exists(),
+            f"{out} holds {name} of a run, but no {STATE_NAME} to continue from: "
+            "choose another --out",
         )
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -63,9 +95,11 @@ def prepare_folder(out: Path, resume: str) -> None:
         raise UserError(
             f"cannot write to {out} ({error.strerror}): choose another --out"
         ) from error
+    return False
 
 
-def save_state(out: Path, run: Run, identity: dict[str, Any]) -> None:
+def save_state(out: Path, run: Run, identity: Mapping[str, Any]) -> None:
+    """Write the state of `run` into its folder."""
     tensors = {f"model.{k}": v for k, v in run.model.state_dict().items()}
     if run.average is not None:
         tensors |= {f"average.{k}": v for k, v in run.average.state_dict().items()}
@@ -73,26 +107,81 @@ def save_state(out: Path, run: Run, identity: dict[str, Any]) -> None:
         for index, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{index}.{k}": v for k, v in moments.items()}
     tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-    progress_made = {"step": run.step, "best": run.best, "seconds": run.seconds}
+    header = {
+        "format": FORMAT,
+        "step": run.step,
+        "best": run.best,
+        "seconds": run.seconds,
+        "precision": run.precision.state_dict(),
+        "identity": identity,
+    }
     with atomic_path(out / STATE_NAME) as temporary:
-        save_file(tensors, temporary, metadata={k: repr(v) for k, v in progress_made.items()})
-    with atomic_path(out / "state.json") as temporary:
-        temporary.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+        save_file(tensors, temporary, {_HEADER: json.dumps(header)})
 
 
-def load_state(out: Path, run: Run, identity: dict[str, Any]) -> None:
-    """Bring `run` to where it was saved; its weights, and with them the moments, stay on their device."""
-    from safetensors import safe_open
+def load_state(out: Path, run: Run, identity: Mapping[str, Any]) -> None:
+    """Bring `run` to where it was saved; its weights and moments stay on their device.
 
-    stored = json.loads((out / "state.json").read_text(encoding="utf-8"))
-    different = _differences(stored, json.loads(json.dumps(identity)))
-    changed = [name for name in different if not name.endswith(CHANGE_NO_WEIGHTS)]
-    if changed:
-        raise UserError(
-            f"{out} was started with other settings ({', '.join(changed)}): "
-            "give the same ones, or choose another --out"
-        )
-    tensors = load_file(out / STATE_NAME)
+    Raises:
+        UserError: the state is damaged, was written by another version, or belongs to a run with
+            another identity.
+    """
+    path = out / STATE_NAME
+    advice = f"choose another --out; --init-from {out} starts from the run's best weights"
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, OSError) as error:
+        raise UserError(f"the training state {path} is damaged ({error}): {advice}") from error
+    require(
+        header.get("format") == FORMAT,
+        f"the training state {path} was written by another version of this program: {advice}",
+    )
+    _refuse_changes(out, header["identity"], identity)
+    try:
+        _restore(run, header, tensors)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise UserError(f"the training state {path} does not fit this model: {advice}") from error
+
+
+def log_figures(out: Path, run: Run, split: str, figures: Mapping[str, float]) -> None:
+    """Append a line of figures to the log of the run."""
+    line = {"step": run.step, "split": split, "seconds": round(run.seconds, 1), **figures}
+    with (out / METRICS_NAME).open("a", encoding="utf-8") as log:
+        log.write(json.dumps(jsonable(line)) + "\n")
+
+
+def forget_after(out: Path, step: int) -> None:
+    """Drop the log lines of steps after `step`, which will be taken again, and damaged lines."""
+    path = out / METRICS_NAME
+    if path.is_file():
+        lines = path.read_bytes().splitlines(keepends=True)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(b"".join(line for line in lines if _step_of(line) <= step))
+
+
+def _leaves(tree: Any, name: str) -> list[tuple[str, Any]]:
+    if not isinstance(tree, dict):
+        return [(name, tree)]
+    return [
+        leaf
+        for key, branch in tree.items()
+        for leaf in _leaves(branch, f"{name}.{key}" if name else key)
+    ]
+
+
+def _refuse_changes(out: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    names = (old.keys() | new.keys()) - MAY_CHANGE
+    changed = sorted(name for name in names if old.get(name) != new.get(name))
+    require(
+        not changed,
+        f"{out} was started with other settings ({', '.join(changed)}): "
+        "give the same ones, or choose another --out",
+    )
+
+
+def _restore(run: Run, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     run.model.load_state_dict(_strip(tensors, "model."))
     if run.average is not None:
         run.average.load_state_dict(_strip(tensors, "average."))
@@ -102,17 +191,17 @@ def load_state(out: Path, run: Run, identity: dict[str, Any]) -> None:
             index, _, key = name.partition(".")
             moments.setdefault(int(index), {})[key] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    with safe_open(out / STATE_NAME, framework="pt") as file:
-        made = file.metadata()
-    run.step, run.best, run.seconds = int(made["step"]), float(made["best"]), float(made["seconds"])
+    run.precision.load_state_dict(header["precision"])
+    run.step, run.best, run.seconds = header["step"], header["best"], header["seconds"]
 
 
-def _strip(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _differences(old: Any, new: Any, where: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted(old.keys() | new.keys())
-        return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{where}{k}.")]
-    return [] if old == new else [where.rstrip(".")]
+def _step_of(line: bytes) -> float:
+    """Return the step of a log line, or infinity where the line is damaged."""
+    try:
+        return int(json.loads(line)["step"]) if line.endswith(b"\n") else math.inf
+    except (ValueError, TypeError, KeyError):
+        return math.inf

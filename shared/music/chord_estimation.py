@@ -1,8 +1,9 @@
-"""Chords and key read off notes: which of the known chords, beat by beat, explains what sounds.
+"""The chords and the key of a song, estimated from its notes.
 
-Per beat, how long each pitch class sounds is compared with chord templates, the bass counting for the
-root; the best path of chords is found by dynamic programming, where a change costs something, and
-less on a downbeat (template matching with Viterbi smoothing, after Pardo & Birmingham 2002).
+For each beat, chord templates are compared with how long each pitch class sounds, and with the
+bass, which usually plays the root. Dynamic programming finds the best sequence of chords, in which
+each change has a cost that is lower on downbeats (template matching with Viterbi smoothing, after
+Pardo and Birmingham 2002).
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shared.band.score import ScoreNote
 from shared.music.chord import NOTE_NAMES, QUALITIES, Chord
+from shared.music.notes import Note
 
 _CANDIDATES = ("maj", "min", "power", "dom7", "min7", "maj7", "sus4", "dim")
-# Plain chords are preferred where the notes do not decide.
+# Added to the fit of a quality: plain chords are preferred where the notes do not decide.
 _PRIOR = {"maj": 0.05, "min": 0.05, "power": 0.0, "sus4": -0.05, "dim": -0.05}
 _CHANGE_COST = 0.25
 _DOWNBEAT_CHANGE_COST = 0.08
@@ -26,8 +27,8 @@ _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 
 
-def estimate_key(notes: Sequence[ScoreNote]) -> str:
-    """The key, as "A minor", by correlation with Krumhansl and Kessler's profiles."""
+def estimate_key(notes: Sequence[Note]) -> str:
+    """Estimate the key, such as "A minor", by correlation with Krumhansl and Kessler's profiles."""
     weights = np.zeros(12)
     for note in notes:
         weights[note.pitch % 12] += note.duration
@@ -41,15 +42,20 @@ def estimate_key(notes: Sequence[ScoreNote]) -> str:
 
 
 def estimate_chords(
-    notes: Sequence[ScoreNote],
-    bass_notes: Sequence[ScoreNote],
+    notes: Sequence[Note],
+    bass_notes: Sequence[Note],
     beats: np.ndarray,
     downbeats: np.ndarray,
     duration: float,
 ) -> tuple[Chord, ...]:
-    """Chords that cover 0 to `duration` (s) without gaps and change on `beats` only.
+    """Estimate chords that cover a song without gaps and change on beats only.
 
-    `notes` are all pitched notes, the bass's among them.
+    Args:
+        notes: all notes with a pitch, also those of the bass.
+        bass_notes: the notes of the bass.
+        beats: times in seconds `[B]`.
+        downbeats: times in seconds `[D]`.
+        duration: of the song, in seconds.
     """
     edges = np.unique(np.concatenate([[0.0], beats[(beats > 0.05) & (beats < duration)]]))
     edges = np.append(edges, duration)
@@ -78,8 +84,8 @@ def estimate_chords(
     return tuple(chords)
 
 
-def _profile(notes: Sequence[ScoreNote], edges: np.ndarray) -> np.ndarray:
-    """`[beats, 12]`: each pitch class's share of what sounds in the beat; zeros in silence."""
+def _profile(notes: Sequence[Note], edges: np.ndarray) -> np.ndarray:
+    """Return each pitch class's share of what sounds in each beat `[beats, 12]`; 0 in silence."""
     profile = np.zeros((len(edges) - 1, 12))
     for note in notes:
         first = max(int(np.searchsorted(edges, note.onset + 0.03, side="right")) - 1, 0)
@@ -93,7 +99,10 @@ def _profile(notes: Sequence[ScoreNote], edges: np.ndarray) -> np.ndarray:
 
 
 def _fit(harmony: np.ndarray, bass: np.ndarray, root: int, quality: str) -> np.ndarray:
-    """How well a chord explains each beat `[beats]`: tones inside less tones outside and missing."""
+    """Rate how well a chord explains each beat `[beats]`.
+
+    What sounds within the chord counts for it, what sounds outside and what is missing against it.
+    """
     tones = [(root + step) % 12 for step in QUALITIES[quality][0]]
     inside = harmony[:, tones].sum(axis=1)
     sounding = harmony.any(axis=1)
@@ -103,7 +112,7 @@ def _fit(harmony: np.ndarray, bass: np.ndarray, root: int, quality: str) -> np.n
 
 
 def _best_path(scores: np.ndarray, change_costs: np.ndarray) -> np.ndarray:
-    """The state of each beat `[beats]` with the greatest sum of `scores` less the costs of changes."""
+    """Return the states `[beats]` with the greatest sum of `scores` minus the costs of changes."""
     best, back = scores[0], []
     for score, cost in zip(scores[1:], change_costs[1:], strict=True):
         leader = int(best.argmax())

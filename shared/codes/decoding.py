@@ -1,0 +1,28 @@
+"""Decode a codes file to a WAV file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from shared.codes.codec import Codec
+from shared.codes.song_codes import SongCodes, require_codec
+from shared.sound.files import write_wav
+from shared.sound.samples import unclipped
+
+
+def decode_file(
+    file: Path, out: Path, codec: Codec, view: str = "mixture", sources: Sequence[str] | None = None
+) -> None:
+    """Write the sound of a view's codes as a WAV file.
+
+    It has the level of the song, and is made quieter as a whole where it would clip. `sources` are
+    decoded together; None decodes all.
+
+    Raises:
+        UserError: a file cannot be read or written, or the codes are not the codec's.
+    """
+    song = SongCodes.load(file)
+    require_codec(song, codec)
+    decoded = codec.decode(song.view(view), song.num_samples, sources)
+    write_wav(out, unclipped(decoded / np.float32(song.gain))[0], song.sample_rate)

@@ -1,0 +1,136 @@
+"""What the header of an audio file says about its length.
+
+libsndfile reads a file that was cut short as if it were a shorter file, and for some files it takes
+an estimate for the length. The functions of this module look at the bytes themselves, so that
+`shared/sound/files.py` can tell such files from whole ones. A program that writes to a pipe cannot
+know the length in advance and puts a placeholder into the header; that is no promise.
+"""
+
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+_MAX_CHUNKS = 1000  # A damaged file could hold millions of empty ones.
+_PLACEHOLDER_POWERS = (31, 32, 63, 64)
+_PLACEHOLDER_MARGIN = 8192  # The placeholder may leave room for headers, or be rounded to frames.
+_OGG_PAGE_HEADER = 27
+_LARGEST_OGG_PAGE = _OGG_PAGE_HEADER + 255 + 255 * 255
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a container arranges its chunks.
+
+    first: byte offset of the first chunk.
+    header: struct format of a chunk's header, which holds its identifier and its size in bytes.
+    sound: identifier of the chunk that holds the samples.
+    alignment: chunks begin at multiples of so many bytes.
+    inclusive: whether a chunk's size counts its own header.
+    """
+
+    first: int
+    header: str
+    sound: bytes
+    alignment: int
+    inclusive: bool = False
+
+
+_WAVE64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+_LAYOUTS = {
+    b"RIFF": _Layout(12, "<4sI", b"data", 2),
+    b"RF64": _Layout(12, "<4sI", b"data", 2),
+    b"BW64": _Layout(12, "<4sI", b"data", 2),
+    b"RIFX": _Layout(12, ">4sI", b"data", 2),
+    b"FORM": _Layout(12, ">4sI", b"SSND", 2),
+    b"caff": _Layout(8, ">4sq", b"data", 1),
+    b"riff": _Layout(40, "<16sQ", _WAVE64_DATA, 8, inclusive=True),
+}
+
+
+def share_of_stated_size(path: Path) -> float:
+    """The share of the bytes of sound stated in the header that the file holds, from 0 to 1.
+
+    WAV (with RF64, BW64 and Wave64), AIFF, CAF and AU state a size. The share is 1 for any other
+    format, for a header with a placeholder, and for a header that cannot be followed.
+    """
+    with path.open("rb") as file:
+        file_size = os.fstat(file.fileno()).st_size
+        magic = file.read(4)
+        if magic in _LAYOUTS:
+            start, stated = _find_sound(file, _LAYOUTS[magic], file_size)
+        elif magic == b".snd" and len(header := file.read(8)) == 8:
+            start, stated = struct.unpack(">2I", header)
+        else:
+            return 1.0
+    if _is_placeholder(stated):
+        return 1.0
+    return min(1.0, max(0, file_size - start) / stated)
+
+
+def ends_within_ogg_page(path: Path) -> bool:
+    """Whether the file's last Ogg page is incomplete. False for a file that is not Ogg."""
+    with path.open("rb") as file:
+        if file.read(4) != b"OggS":
+            return False
+        file_size = os.fstat(file.fileno()).st_size
+        file.seek(max(0, file_size - _LARGEST_OGG_PAGE))
+        tail = file.read()
+    page = tail[tail.rfind(b"OggS") :]
+    if len(page) < _OGG_PAGE_HEADER:
+        return True
+    segments = page[_OGG_PAGE_HEADER - 1]
+    sizes = page[_OGG_PAGE_HEADER : _OGG_PAGE_HEADER + segments]
+    return len(page) < _OGG_PAGE_HEADER + segments + sum(sizes)
+
+
+def mp3_states_length(path: Path) -> bool:
+    """Whether an MP3's first frame holds a Xing, Info or VBRI tag with the number of frames.
+
+    Without a tag every program only estimates the length from the bit rate of the first frame.
+    """
+    with path.open("rb") as file:
+        header = file.read(10)
+        if header[:3] == b"ID3" and len(header) == 10:
+            size = 0
+            for byte in header[6:]:  # ID3 uses seven bits of each byte
+                size = size << 7 | byte & 0x7F
+            file.seek(10 + size)
+        else:
+            file.seek(0)
+        start = file.read(4096)
+    frame = start[max(0, start.find(b"\xff")) :][:48]  # Padding may lie before the first frame.
+    return any(tag in frame for tag in (b"Xing", b"Info", b"VBRI"))
+
+
+def _find_sound(file: BinaryIO, layout: _Layout, file_size: int) -> tuple[int, int]:
+    """Offset and stated size of the samples; a size of 0 where the chunk is not found."""
+    header = struct.Struct(layout.header)
+    position, long_size = layout.first, 0
+    for _ in range(_MAX_CHUNKS):
+        file.seek(position)
+        content = file.read(header.size)
+        if len(content) < header.size:
+            break
+        identifier, size = header.unpack(content)
+        if layout.inclusive:
+            size -= header.size
+        if identifier == b"ds64":  # RF64 keeps sizes beyond 4 GB here: of the file, of the samples
+            long_size = int.from_bytes(file.read(16)[8:], "little")
+        if identifier == layout.sound:
+            is_long = size == 2**32 - 1 and long_size
+            return position + header.size, long_size if is_long else size
+        if size < 0:
+            break
+        position += header.size + size
+        position += -position % layout.alignment
+        if position >= file_size:
+            break
+    return file_size, 0
+
+
+def _is_placeholder(size: int) -> bool:
+    return size <= 0 or any(
+        abs(size - 2**power) <= _PLACEHOLDER_MARGIN for power in _PLACEHOLDER_POWERS
+    )

@@ -1,0 +1,58 @@
+"""Prepare a song for the prior: take its bass out, and find the level to encode it at."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from shared.codes.codec import Codec
+from shared.sound.levels import accompaniment_gain
+from shared.sound.masking import mask_song
+from shared.sound.samples import Samples, rms
+from shared.sound.separation import CodedMixture
+from shared.sources import BASS
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedSong:
+    """A song without its bass, at the codec's sample rate and the song's own level.
+
+    Attributes:
+        accompaniment: the song without its bass `[2, N]`.
+        bass: the bass that was taken out `[2, N]`; None where nothing was taken out.
+        gain: what `accompaniment` is multiplied by before it is encoded (shared/sound/levels.py).
+    """
+
+    accompaniment: Samples
+    bass: Samples | None
+    gain: float
+
+
+def prepare_song(mixture: Samples, codec: Codec, remove_bass: bool | None) -> PreparedSong:
+    """Take the bass out of a mixture.
+
+    Args:
+        mixture: the song `[2, N]` at the codec's sample rate.
+        codec: the codec that separates the sources.
+        remove_bass: True takes the bass out however soft it is, False leaves it in, and None takes
+            it out if it is as loud as the codec's `audible_bass` says.
+    """
+    bass = None if remove_bass is False else _find_bass(mixture, codec, always=bool(remove_bass))
+    accompaniment = mixture if bass is None else mixture - bass
+    return PreparedSong(accompaniment, bass, accompaniment_gain(accompaniment))
+
+
+def _find_bass(mixture: Samples, codec: Codec, always: bool) -> Samples | None:
+    """Mask the mixture by the codec's decoded sources, and return the bass.
+
+    Returns:
+        The bass `[2, N]`. None for a silent mixture, and, unless `always`, for a bass that is too
+        soft to count.
+    """
+    if not np.any(mixture):
+        return None
+    coded = CodedMixture.encode(mixture, codec)
+    decoded = coded.decode_each(rescale=False)
+    level = rms(mixture * np.float32(coded.gain))
+    if not always and rms(decoded[BASS]) <= codec.audible_bass * level:
+        return None
+    return mask_song(mixture, decoded, kept=[BASS])[0]

@@ -1,0 +1,86 @@
+"""Sample bass lines for clips, and turn them into sound."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.codes.codec import Codec
+from shared.sound.samples import Samples
+from stage2_prior.balance import balance_gain
+from stage2_prior.bass_sound import bass_sound, decoded_bass
+from stage2_prior.clips import Clip, MixedClip
+from stage2_prior.model import Prior
+from stage2_prior.sampling import FREE, GeneratedBass, SamplingSettings, generate
+
+
+@dataclass(frozen=True, eq=False)
+class ClipLine:
+    """A line that was sampled for a clip.
+
+    Attributes:
+        line: notes and codes.
+        gain: what the accompaniment was multiplied by before it was encoded.
+    """
+
+    line: GeneratedBass
+    gain: float
+
+
+@dataclass(frozen=True, eq=False)
+class ClipSampler:
+    """Samples lines for clips, and renders them as `generate-bass` does.
+
+    Attributes:
+        codec: the codec of the clips.
+        prior: the prior that is evaluated.
+        settings: how to sample. The number of a clip is added to the seed.
+    """
+
+    codec: Codec
+    prior: Prior
+    settings: SamplingSettings
+
+    def sample(
+        self,
+        clip: Clip,
+        fixed: npt.NDArray[np.int64] | None = None,
+        mixed: MixedClip | None = None,
+        **changes: Any,
+    ) -> ClipLine:
+        """Sample a line for a clip.
+
+        Args:
+            clip: the clip.
+            fixed: note tokens and codes `[1 + H, frames]` that are given; FREE where not.
+            mixed: the mixture to take the accompaniment from, instead of the true one.
+            **changes: settings that differ from `settings`.
+        """
+        settings = replace(self.settings, **{"seed": self.settings.seed + clip.number, **changes})
+        given = clip if mixed is None else mixed
+        line = generate(self.prior, given.accompaniment, settings, fixed=fixed)
+        return ClipLine(line, clip.song.gain if mixed is None else mixed.gain)
+
+    def nothing_fixed(self, clip: Clip) -> npt.NDArray[np.int64]:
+        """Return tokens for `fixed` in which everything is to be sampled."""
+        return np.full((1 + self.codec.num_codebooks, clip.frames), FREE)
+
+    def sound(self, clip: Clip, sampled: ClipLine) -> Samples:
+        """Render a line `[2, num_samples]` at the level that its codes have."""
+        line = sampled.line
+        return bass_sound(line.codes, line.notes, clip.num_samples, sampled.gain, self.codec)
+
+    def balanced_sound(self, clip: Clip, sampled: ClipLine) -> Samples:
+        """Render a line `[2, num_samples]` as `generate-bass` does, at a level beside its song."""
+        sound = self.sound(clip, sampled)
+        gain = balance_gain(sound, sampled.line.notes, sampled.gain, self.prior.balance)
+        return sound * np.float32(gain)
+
+    def true_sound(self, clip: Clip) -> Samples:
+        """Render the true bass from its codes and notes `[2, num_samples]`."""
+        return bass_sound(clip.bass, clip.notes, clip.num_samples, clip.song.gain, self.codec)
+
+    def decoded_true_bass(self, clip: Clip) -> Samples:
+        """Decode the true bass `[2, num_samples]` without shaping its attacks."""
+        return decoded_bass(clip.bass, clip.num_samples, clip.song.gain, self.codec)

@@ -1,0 +1,213 @@
+"""Turn the measurements of `evaluate-prior` into the parts of its report."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+
+from shared.music.bass_metrics import BassFigures
+from stage2_prior.bootstrap import Estimate, bootstrap_mean
+from stage2_prior.clip_measurements import PROMPT_SECONDS, JudgedSound
+from stage2_prior.frechet import frechet_distance
+from stage2_prior.likelihood import Likelihood
+from stage2_prior.prior_report import (
+    GENERATED,
+    GENERATED_FROM_MIXTURE,
+    SHARES,
+    ComparisonRow,
+    Section,
+)
+
+LOUDNESS_TOLERANCE_DB = 6.0
+SILENT_DB = -60.0
+CONDITIONS = ("conditional", "unconditional", "shuffled")
+PAIRED = ("root_on_downbeats", "chord_tones", "grid_f1")
+
+Judged = Mapping[str, Sequence[JudgedSound]]  # the clips of each kind of bass line
+
+
+def comparison(judged: Judged) -> tuple[ComparisonRow, ...]:
+    """Compare the kinds of bass lines; the last one is the reference of the Frechet distance."""
+    reference = [each.embedding for each in judged[_last(judged)]]
+    return tuple(
+        ComparisonRow(
+            name,
+            _summary([each.figures for each in clips]),
+            frechet_distance([each.embedding for each in clips], reference),
+        )
+        for name, clips in judged.items()
+    )
+
+
+def likelihood_figures(songs: Sequence[Likelihood]) -> dict[str, Estimate]:
+    """Return the bits under each condition, and those that the right accompaniment saves."""
+
+    def mean(condition: str, figure: str) -> Estimate:
+        return _mean(songs, lambda song: getattr(song.bits[condition], figure))
+
+    def saved_against(condition: str) -> Estimate:
+        return _mean(
+            songs,
+            lambda song: song.bits[condition].per_second - song.bits["conditional"].per_second,
+        )
+
+    return {
+        **{f"bits/s {each}": mean(each, "per_second") for each in CONDITIONS},
+        "bits/s saved against none": saved_against("unconditional"),
+        "bits/s saved against shuffled": saved_against("shuffled"),
+        **{f"bits/s of the note, {each}": mean(each, "note_per_second") for each in CONDITIONS},
+        **{f"bits per code {each}": mean(each, "per_code") for each in CONDITIONS},
+    }
+
+
+def codec_section(pitch_match: Sequence[float]) -> Section:
+    """Report how often the decoded true bass has the right pitches."""
+    return Section(
+        "Codec",
+        "Does the true bass, decoded from its codes, have the pitches of its notes?",
+        {"right pitch class, share of sounding frames": bootstrap_mean(pitch_match)},
+    )
+
+
+def encoder_section(songs: Sequence[Likelihood]) -> Section:
+    """Report what the encoder predicts by itself."""
+    return Section(
+        "Encoder",
+        "Is the note right from the accompaniment alone, without any history?",
+        {
+            "pitch class, share of sounding frames": _mean(songs, lambda s: s.encoder.pitch_class),
+            "root of the chord, share of frames": _mean(songs, lambda s: s.encoder.root),
+            "onset F1, one frame allowed": _mean(songs, lambda s: s.encoder.onset_f1),
+        },
+    )
+
+
+def next_code_section(songs: Sequence[Likelihood]) -> Section:
+    """Report what the decoder predicts after the true history."""
+    codebooks = range(len(songs[0].code_accuracy))
+    return Section(
+        "Next code",
+        "Given the true history, how often is the most probable next token the true one?",
+        {
+            "note, where it sounds": _mean(songs, lambda song: song.note_accuracy),
+            **{
+                f"codebook {h}": bootstrap_mean(song.code_accuracy[h] for song in songs)
+                for h in codebooks
+            },
+        },
+    )
+
+
+def given_notes_section(pitch_match: Mapping[float, Sequence[float]]) -> Section:
+    """Report how often codes that are sampled for given notes have the pitches of the notes.
+
+    Args:
+        pitch_match: the shares of sounding frames, by note guidance.
+    """
+    return Section(
+        "Given notes",
+        "The true notes are given, and only the codes are sampled. Does their sound have the "
+        "pitches of the notes? (Right pitch class, share of sounding frames.)",
+        {f"note guidance {scale:g}": bootstrap_mean(each) for scale, each in pitch_match.items()},
+    )
+
+
+def continuation_section(figures: Sequence[BassFigures]) -> Section:
+    """Report what is sampled after a true beginning."""
+    return Section(
+        "Continuation", f"What follows {PROMPT_SECONDS:g} s of the true bass?", shares(figures)
+    )
+
+
+def generation_section(judged: Judged, equal: Sequence[float]) -> Section:
+    """Report what is generated for the accompaniment alone.
+
+    Args:
+        judged: all bass lines.
+        equal: for each clip the share of codes that two seeds have in common.
+    """
+    generated = [each.figures for each in judged[GENERATED]]
+    reference = _last(judged)
+    # Where the true bass is silent, there is no level to compare with.
+    differences = [
+        abs(ours.rms_db - true.figures.rms_db)
+        for ours, true in zip(generated, judged[reference], strict=True)
+        if true.figures.rms_db > SILENT_DB
+    ]
+    return Section(
+        "Generation",
+        "What is generated for the accompaniment alone? (The comparison has all figures.)",
+        {
+            **shares(generated),
+            f"clips within {LOUDNESS_TOLERANCE_DB:g} dB of '{reference}'": bootstrap_mean(
+                float(each <= LOUDNESS_TOLERANCE_DB) for each in differences
+            ),
+            "silent clips": bootstrap_mean(float(each.rms_db < SILENT_DB) for each in generated),
+            "codes that two seeds have in common": bootstrap_mean(equal),
+        },
+    )
+
+
+def bass_removal_section(judged: Judged, found: Sequence[bool]) -> Section:
+    """Report how much it costs that the bass must be removed from the mixture.
+
+    Args:
+        judged: all bass lines.
+        found: for each clip whether a bass was found in its mixture and removed.
+    """
+    pairs = [
+        (clean.figures, mixed.figures)
+        for clean, mixed in zip(judged[GENERATED], judged[GENERATED_FROM_MIXTURE], strict=True)
+    ]
+    return Section(
+        "Bass removal",
+        "What does it change that the bass must be removed from the mixture? "
+        f"'{GENERATED_FROM_MIXTURE}' minus '{GENERATED}', song by song.",
+        {
+            **{
+                f"{name.replace('_', ' ')}, difference": bootstrap_mean(
+                    getattr(mixed, name) - getattr(clean, name) for clean, mixed in pairs
+                )
+                for name in PAIRED
+            },
+            "songs in which a bass was found": bootstrap_mean(map(float, found)),
+        },
+    )
+
+
+def guidance_section(figures: Mapping[float, Sequence[BassFigures]]) -> Section:
+    """Report lines that are generated with more or less guidance.
+
+    Args:
+        figures: the figures of the clips, by guidance.
+    """
+    return Section(
+        "Guidance",
+        "Does stronger guidance by the song help?",
+        {
+            f"guidance {scale:g}: {name}": value
+            for scale, clips in figures.items()
+            for name, value in shares(clips).items()
+        },
+    )
+
+
+def shares(figures: Sequence[BassFigures]) -> dict[str, Estimate]:
+    """Summarise how lines fit their songs: the figures that lie in 0..1."""
+    summary = _summary(figures)
+    return {name.replace("_", " "): summary[name] for name in SHARES}
+
+
+def _summary(figures: Sequence[BassFigures]) -> dict[str, Estimate]:
+    """Average each figure over the clips."""
+    return {
+        field.name: bootstrap_mean(float(getattr(each, field.name)) for each in figures)
+        for field in fields(BassFigures)
+    }
+
+
+def _last(judged: Judged) -> str:
+    """Return the name of the reference: the line that is closest to the true bass."""
+    return list(judged)[-1]
+
+
+def _mean(songs: Sequence[Likelihood], of: Callable[[Likelihood], float]) -> Estimate:
+    return bootstrap_mean(map(of, songs))

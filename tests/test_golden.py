@@ -1,0 +1,73 @@
+"""Golden figures of the weights that ship, measured on the real excerpt that stempeg carries.
+
+They change when new weights ship, and must not change otherwise. The figures do not depend on the
+CPU that computes them: a rounding error may change a code or two, which moves an SDR by some
+0.005 dB, and the line is drawn at temperature 0 from the song without its bass. Its notes stayed
+the same when every weight of the prior was multiplied by 1 + 1e-4 times random noise, and with
+one thread or two, with AVX2 or AVX-512.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pretty_midi
+import pytest
+
+from shared.metrics import median_sdr, sdr_windows
+from shared.sound.files import read_stem, write_wav
+from shared.sound.masking import mask_song
+from shared.sound.separation import CodedMixture
+from shared.sources import BASS, SOURCES
+from stage1_vqvae.codec import VQVAECodec, load_codec
+from stage2_prior.arrange import ArrangeOptions, generate_bass
+from stage2_prior.model import load_prior
+from stage2_prior.sampling import SamplingSettings
+
+SDR_TOLERANCE = 0.05  # dB
+DECODED_SDR = {"vocals": 0.127, "bass": 2.500, "drums": 4.615, "other": 0.113}
+MASKED_SDR = {"vocals": 1.529, "bass": 3.158, "drums": 6.157, "other": 1.141}
+
+# Pitch (MIDI number) and onset (seconds) of every note.
+LINE = (
+    (35, 0.05), (35, 0.28), (32, 0.51), (32, 0.65), (32, 0.79), (32, 1.56),
+    (32, 1.79), (32, 2.58), (35, 2.81), (35, 2.83), (30, 3.60), (30, 3.83),
+    (30, 4.37), (30, 4.62), (30, 4.88), (30, 5.62), (30, 5.64), (30, 6.04),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def codec() -> VQVAECodec:
+    return load_codec()
+
+
+@pytest.fixture(scope="module")
+def stems(stem_mp4: Path) -> np.ndarray:
+    """The excerpt's stems `[4, 2, N]`."""
+    return np.stack([read_stem(stem_mp4, source).samples for source in SOURCES])
+
+
+def test_the_decoded_and_masked_sdr_of_the_shipped_codec(
+    codec: VQVAECodec, stems: np.ndarray
+) -> None:
+    mixture = stems.sum(0)
+    decoded = CodedMixture.encode(mixture, codec).decode_each()
+    masked = mask_song(mixture, decoded)
+    for estimates, expected in ((decoded, DECODED_SDR), (masked, MASKED_SDR)):
+        sdr = median_sdr(sdr_windows(stems, estimates, codec.sample_rate)).tolist()
+        measured = dict(zip(SOURCES, sdr, strict=True))
+        assert measured == pytest.approx(expected, rel=0, abs=SDR_TOLERANCE)
+
+
+def test_the_line_that_the_shipped_prior_writes(
+    codec: VQVAECodec, stems: np.ndarray, tmp_path: Path
+) -> None:
+    song = tmp_path / "song.wav"
+    write_wav(song, stems.sum(0) - stems[BASS], codec.sample_rate, "FLOAT")
+    settings = SamplingSettings(temperature=0, note_temperature=0)
+    result = generate_bass(
+        song, tmp_path, codec, load_prior(), settings, ArrangeOptions(remove_bass=False)
+    )
+    (bass,) = pretty_midi.PrettyMIDI(str(result.files["midi"])).instruments
+    assert [note.pitch for note in bass.notes] == [pitch for pitch, _ in LINE]
+    onsets = [note.start for note in bass.notes]
+    assert onsets == pytest.approx([onset for _, onset in LINE], rel=0, abs=0.01)

@@ -1,0 +1,40 @@
+"""A codec for tests of codes, which has the shapes of a real one and simple values."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.sources import SOURCES
+
+SILENT_CODE = 7
+
+
+class ToyCodec:
+    """100 samples per second, 10 per frame, 2 codebooks of 8 entries."""
+
+    sample_rate, hop, frame_rate = 100, 10, 10.0
+    sources, num_codebooks, cardinality = SOURCES, 2, 8
+    fingerprint = "toy-1"
+    audible_bass = 0.18
+
+    def num_frames(self, num_samples: int) -> int:
+        """Count the frames as the shipped codec does: the last one is at or after the end."""
+        return -(-num_samples // self.hop) + 1
+
+    def encode(self, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+        """Encode silence, which is all that the tests encode."""
+        assert not audio.any()
+        shape = (len(self.sources), self.num_codebooks, self.num_frames(audio.shape[1]))
+        return np.full(shape, SILENT_CODE, np.uint16)
+
+    def decode(
+        self,
+        codes: npt.NDArray[np.uint16],
+        num_samples: int,
+        sources: Sequence[str] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Each sample is the sum of its frame's codes, of the first codebooks, divided by 32."""
+        rows = [self.sources.index(source) for source in sources or self.sources]
+        frames = codes[rows, 0].sum(0) / np.float32(32)
+        return np.tile(np.repeat(frames, self.hop)[:num_samples], (2, 1)).astype(np.float32)
