@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shared.band.charts import Chart, lay_out, play_chart, progression_bar, section_name
+from shared.band.arrangement import Chart, play_chart
+from shared.band.charts import lay_out, progression_bar, section_name
 from shared.band.chord_notation import ChordName, read_symbol
 from shared.band.form import LEVELS
 from shared.band.genres import choose_style, suits

@@ -1,7 +1,7 @@
-"""A real song's progression as a chart, and the built-in band's arrangement of it.
+"""Turn a real song's progression into a chart.
 
-A chart is what a composer would have written: style, tempo, form and the chords of every bar, in a
-key of its own. The band plays it as it plays the songs it composes.
+The chart has a style, a tempo and a form that suit the song, and its chords in a key of its own.
+The band plays it as it plays the songs that it composes.
 """
 
 from __future__ import annotations
@@ -11,19 +11,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from shared.band.arrangement import TAIL, Chart
 from shared.band.chord_notation import ChordName
-from shared.band.compose import TAIL, _Band, _cast, _close, _play
 from shared.band.form import LEVELS, LONGEST, SHORTEST, Section
 from shared.band.genres import choose_style, play_tempo
 from shared.band.harmony import RelativeChord
-from shared.band.material import Setting, choose_setting, hire, write_materials
-from shared.band.performance import Clock
+from shared.band.material import Setting, choose_compers, choose_setting, write_materials
 from shared.band.progressions import Progression
-from shared.band.score import Part, Score
 from shared.band.style import find_style
-from shared.band.timeline import Event, Span, Timeline
+from shared.band.timeline import Span, Timeline
 from shared.errors import UserError
-from shared.music.chord import NOTE_NAMES, QUALITIES, Chord
+from shared.music.chord import QUALITIES
 
 GROUP = 8  # bars of a section, where the progression names none
 # What annotators call a section -> the name it goes by here. The first word that occurs counts.
@@ -36,38 +34,21 @@ _SECTION_WORDS = (
 )  # fmt: skip
 # Names of the different groups of bars of a song without named sections, in order of appearance.
 _GROUP_NAMES = ("verse", "chorus", "bridge")
-# Chances that a repeated chorus is played as a solo, and that the band rests where there is no chord.
+# Chances that a repeated chorus is played as a solo, and that the band rests where there is no
+# chord.
 _SOLO, _RESTS = 0.5, 0.5
 
 
 @dataclass(frozen=True)
 class ChordTimeline(Timeline):
-    """A timeline whose scale follows foreign chords: their tones take the place of the neighbours."""
+    """A timeline whose scale follows foreign chords: their tones replace those a semitone away."""
 
     def scale(self, beat: float) -> tuple[int, ...]:
+        """Return the pitch classes of the key at `beat`, changed to fit the chord."""
         key, tones = super().scale(beat), self.at(beat).tones
         foreign = [tone for tone in tones if tone not in key]
         clashing = {(tone + step) % 12 for tone in foreign for step in (-1, 1)} - set(tones)
         return tuple(sorted({*key, *foreign} - clashing))
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A song to be played: `sections` in bars, `timeline` in beats with a closing bar on the tonic.
-
-    In `rests`, pairs of beats, all but the drums are silent. `song` is the progression's name.
-    """
-
-    song: str
-    setting: Setting
-    sections: tuple[Section, ...]
-    timeline: Timeline
-    rests: tuple[tuple[float, float], ...] = ()
-
-    @property
-    def bars(self) -> int:
-        """The bars before the closing bar."""
-        return self.sections[-1].first_bar + self.sections[-1].bars
 
 
 # A bar: (first beat, last beat, chord) from the bar's start.
@@ -81,12 +62,22 @@ def lay_out(
     style: str | None = None,
     transpose: int | None = None,
 ) -> Chart:
-    """Lay a progression out: a style and tempo that suit it, its sections, `seconds` of music.
+    """Choose a style, a tempo and a form for a progression, and write what the band plays.
 
-    A progression that is too short is repeated, of one that is too long a part from the start of a
-    section on is kept. Without `seconds` it is played once, but for no less than 32 and no more than
-    168 s. `transpose` is in semitones; by default the key is drawn. Raises UserError for an unknown
-    style, one that does not have the progression's meter, or a length that is not positive.
+    A progression that is too short is repeated. Of one that is too long, a part is kept that begins
+    with a section.
+
+    Args:
+        rng: the source of all chance.
+        progression: the song.
+        seconds: the wanted length, which is kept to within a bar; without it the progression is
+            played once, but for no less than 32 and no more than 168 s.
+        style: a style's name; None chooses one that suits the song.
+        transpose: in semitones; None draws the key.
+
+    Raises:
+        UserError: the style is unknown or does not have the progression's meter, or the length is
+            not positive.
     """
     if seconds is not None and not seconds > 0:
         raise UserError(f"a song cannot last {seconds} s; ask for a positive number of seconds")
@@ -110,51 +101,14 @@ def lay_out(
     )
     spans.append(_closing_span(progression, setting, shift, len(bars)))
     timeline = ChordTimeline(tuple(spans), setting.mode)
-    return Chart(progression.name, setting, sections, timeline, tuple(rests))
-
-
-def play_chart(rng: np.random.Generator, chart: Chart) -> Score:
-    """The chart as the built-in band plays it."""
-    setting, timeline = chart.setting, chart.timeline
-    kind, beats, closing = setting.style, setting.beats_per_bar, chart.bars
-    compers = hire(rng, kind)
-    materials = write_materials(rng, setting, chart.sections, compers)
-    band = _Band(tuple([] for _ in compers))
-    center = int(rng.integers(kind.lead.center[0], kind.lead.center[1] + 1))
-    kit = str(rng.choice(kind.fills))
-    for section in chart.sections:
-        _play(rng, band, setting, section, materials[section.name], timeline, center, kit)
-    if not band.voice:
-        band.voice, band.solo = band.solo, []
-    for player in (band.bass, band.voice, band.solo, *band.layers):
-        player[:] = _rested(player, chart.rests)
-    _close(band, timeline, float(closing * beats), beats, materials[chart.sections[-1].name])
-    clock = Clock(setting.tempo, setting.swing, kind.swing_unit)
-    return score_of(chart, kind.name, clock, _cast(rng, band, setting, compers, clock))
-
-
-def score_of(chart: Chart, style: str, clock: Clock, parts: tuple[Part, ...]) -> Score:
-    """A score of `parts` with the chart's beats, chords and key."""
-    setting, beats, bars = chart.setting, chart.setting.beats_per_bar, chart.bars + 1
-    count, unit = setting.meter.split("/")
-    return Score(
-        style=style,
-        tempo=setting.tempo,
-        time_signature=(int(count), int(unit)),
-        key=f"{NOTE_NAMES[setting.tonic]} {setting.mode}",
-        duration=clock.seconds(bars * beats) + TAIL,
-        beats=tuple(clock.seconds(beat) for beat in range(bars * beats)),
-        downbeats=tuple(clock.seconds(bar * beats) for bar in range(bars)),
-        chords=tuple(
-            Chord(clock.seconds(s.start), clock.seconds(s.end), s.root, s.chord.quality, s.bass)
-            for s in chart.timeline.spans
-        ),
-        parts=parts,
-    )
+    compers = choose_compers(rng, kind)
+    # The chords are in the timeline.
+    materials = write_materials(rng, setting, sections, compers, chords={})
+    return Chart(setting, sections, timeline, compers, materials, tuple(rests))
 
 
 def progression_bar(progression: Progression, number: int) -> _Bar:
-    """The chords of bar `number`, from 0, with beats counted from its start."""
+    """Return the chords of bar `number`, from 0, with beats counted from its start."""
     beats = progression.beats_per_bar
     first = number * beats
     return tuple(
@@ -164,23 +118,10 @@ def progression_bar(progression: Progression, number: int) -> _Bar:
     )
 
 
-def _rested(events: list[Event], rests: tuple[tuple[float, float], ...]) -> list[Event]:
-    """The events without those that begin in a rest; the others end where one begins."""
-    for start, end in rests:
-        events = [
-            replace(event, length=min(event.length, start - event.beat))
-            if event.beat < start - 1e-6
-            else event
-            for event in events
-            if not start - 1e-6 <= event.beat < end - 1e-6
-        ]
-    return events
-
-
 def _form(
     rng: np.random.Generator, progression: Progression, setting: Setting, seconds: float | None
 ) -> tuple[list[int], tuple[Section, ...]]:
-    """The progression's bars in the order in which they are played, and their sections."""
+    """Return the numbers of the bars in the order in which they are played, and their sections."""
     bar_seconds = setting.beats_per_bar * 60.0 / setting.tempo
     total = progression.bars
     written = list(_written_sections(progression))
@@ -209,7 +150,7 @@ def _form(
 
 
 def _written_sections(progression: Progression) -> Iterator[tuple[str, int, int]]:
-    """Name, first bar and bars of each section; groups of bars where the progression names none."""
+    """Yield the name, the first bar and the bars of each section, or of groups of bars."""
     total = progression.bars
     if progression.sections:
         starts = [bar for bar, _ in progression.sections]
@@ -233,7 +174,7 @@ def _written_sections(progression: Progression) -> Iterator[tuple[str, int, int]
 
 
 def section_name(words: str) -> str:
-    """The name, one of form.LEVELS, of a section that annotators call `words`; a verse by default."""
+    """Return the name in form.LEVELS for what annotators call a section; "verse" by default."""
     lowered = words.lower()
     if lowered in LEVELS:
         return lowered
@@ -243,8 +184,11 @@ def section_name(words: str) -> str:
 def _write_chords(
     rng: np.random.Generator, bars: list[_Bar], setting: Setting, shift: int
 ) -> tuple[list[Span], list[tuple[float, float]]]:
-    """Spans without gaps, and the rests. Without a chord the one before goes on (at the start, the
-    one after begins early); for a bar or more of it the band may rest."""
+    """Return spans without gaps, and the rests.
+
+    Where there is no chord, the one before goes on, or at the start the one after begins early. If
+    this lasts for a bar or more, the band may rest.
+    """
     beats = setting.beats_per_bar
     pieces = [
         (number * beats + start, number * beats + end, chord)
@@ -275,7 +219,7 @@ def _relative(chord: ChordName, tonic: int) -> RelativeChord:
 
 
 def _closing_span(progression: Progression, setting: Setting, shift: int, bars: int) -> Span:
-    """The tonic in the closing bar, in the quality that the song gives it most of the time."""
+    """Return the tonic chord of the closing bar, in the quality that it mostly has in the song."""
     minor = 3 in QUALITIES[setting.home.quality][0]
     lengths: dict[str, float] = {"min" if minor else "maj": 0.0}
     for span in progression.chords:

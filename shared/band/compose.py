@@ -1,55 +1,49 @@
-"""Compose a song: choose style, form and key, write the music of each section, and play it."""
+"""Compose a song: choose style, form and key, and write the music of each section."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 
 import numpy as np
 
-from shared.band.basslines import bass_line
-from shared.band.comping import comp_line
+from shared.band.arrangement import TAIL, Chart, play_chart
 from shared.band.form import Section, plan_form
-from shared.band.grooves import DRUM_KEYS, drum_bar, fill
 from shared.band.material import (
-    Comper,
     Material,
     Setting,
     choose_compers,
     choose_setting,
     write_materials,
 )
-from shared.band.melody import lead_line
-from shared.band.performance import Clock, perform
-from shared.band.score import Part, Score
+from shared.band.score import Score
 from shared.band.style import find_style, styles
-from shared.band.timeline import Event, Span, Timeline
+from shared.band.timeline import Span, Timeline
 from shared.errors import UserError
-from shared.music.chord import NOTE_NAMES, Chord
-
-# Seconds after the last bar, in which the sound dies away.
-TAIL = 1.0
-# How loudly a section of level 0, 1 and 2 is played.
-LOUDNESS = (0.86, 0.94, 1.03)
-SPARSE = ("intro", "break")  # sections in which some players may rest
-
-
-@dataclass
-class _Band:
-    """What each player has played so far."""
-
-    layers: tuple[list[Event], ...]
-    bass: list[Event] = field(default_factory=list)
-    drums: list[Event] = field(default_factory=list)
-    voice: list[Event] = field(default_factory=list)
-    solo: list[Event] = field(default_factory=list)
 
 
 def compose(seed: int, style: str | None = None, seconds: float | None = None) -> Score:
-    """Compose a song. The same arguments always give the same score.
+    """Compose a song for the built-in band. The same arguments always give the same score.
 
     Args:
         seed: which song.
         style: a style's name; None lets the seed choose.
+        seconds: as in compose_chart.
+
+    Raises:
+        UserError: there is no such style, or the length is not positive.
+    """
+    rng = np.random.default_rng(seed)
+    return play_chart(rng, compose_chart(rng, style, seconds))
+
+
+def compose_chart(
+    rng: np.random.Generator, style: str | None = None, seconds: float | None = None
+) -> Chart:
+    """Compose a song up to the point where it can be played.
+
+    Args:
+        rng: the source of all chance.
+        style: a style's name; None lets chance decide.
         seconds: the wanted length, which is kept to within a bar (two bars at least); None lets the
             form decide, within 35 to 180 s.
 
@@ -58,52 +52,23 @@ def compose(seed: int, style: str | None = None, seconds: float | None = None) -
     """
     if seconds is not None and not seconds > 0:
         raise UserError(f"a song cannot last {seconds} s; ask for a positive number of seconds")
-    rng = np.random.default_rng(seed)
     drawn = list(styles())[int(rng.integers(len(styles())))]
     kind = find_style(style or drawn)
     setting = choose_setting(rng, kind)
-    beats = setting.beats_per_bar
-    bar_seconds = beats * 60.0 / setting.tempo
+    bar_seconds = setting.beats_per_bar * 60.0 / setting.tempo
     # The form does not include the closing bar and the tail.
     asked = None if seconds is None else seconds - TAIL - bar_seconds
     sections = plan_form(rng, kind.forms, bar_seconds, asked, kind.modulation)
-    closing = sections[-1].first_bar + sections[-1].bars
-
     compers = choose_compers(rng, kind)
     materials = write_materials(rng, setting, sections, compers)
-    timeline = _lay_chords(setting, sections, materials, closing)
-    band = _Band(tuple([] for _ in compers))
-    center = int(rng.integers(kind.lead.center[0], kind.lead.center[1] + 1))
-    kit = str(rng.choice(kind.fills))
-    for section in sections:
-        _play(rng, band, setting, section, materials[section.name], timeline, center, kit)
-    if not band.voice:
-        band.voice, band.solo = band.solo, []
-    _close(band, timeline, float(closing * beats), beats, materials[sections[-1].name])
-
-    clock = Clock(setting.tempo, setting.swing, kind.swing_unit)
-    count, unit = setting.meter.split("/")
-    return Score(
-        style=kind.name,
-        tempo=setting.tempo,
-        time_signature=(int(count), int(unit)),
-        key=f"{NOTE_NAMES[setting.tonic]} {setting.mode}",
-        duration=clock.seconds((closing + 1) * beats) + TAIL,
-        beats=tuple(clock.seconds(beat) for beat in range((closing + 1) * beats)),
-        downbeats=tuple(clock.seconds(bar * beats) for bar in range(closing + 1)),
-        chords=tuple(
-            Chord(clock.seconds(s.start), clock.seconds(s.end), s.root, s.chord.quality, s.bass)
-            for s in timeline.spans
-        ),
-        parts=_cast(rng, band, setting, compers, clock),
-    )
+    timeline = _lay_chords(setting, sections, materials)
+    return Chart(setting, sections, timeline, compers, materials)
 
 
 def _lay_chords(
     setting: Setting,
     sections: tuple[Section, ...],
-    materials: dict[str, Material],
-    closing: int,
+    materials: Mapping[str, Material],
 ) -> Timeline:
     """Lay out the chords of the song, with the tonic in the closing bar."""
     beats = setting.beats_per_bar
@@ -121,115 +86,6 @@ def _lay_chords(
                 Span(float(a), float(b), chord, tonic)
                 for a, b, chord in zip(cuts, cuts[1:], bar, strict=False)
             ]
-    start = float(closing * beats)
+    start = float((sections[-1].first_bar + sections[-1].bars) * beats)
     spans.append(Span(start, start + beats, setting.home, tonic))
     return Timeline(tuple(spans), setting.mode)
-
-
-def _play(
-    rng: np.random.Generator,
-    band: _Band,
-    setting: Setting,
-    section: Section,
-    material: Material,
-    timeline: Timeline,
-    center: int,
-    kit: str,
-) -> None:
-    beats = setting.beats_per_bar
-    start = float(section.first_bar * beats)
-    end = start + section.bars * beats
-    lead = setting.style.lead
-    loudness = LOUDNESS[section.level]
-
-    def add(player: list[Event], events: list[Event]) -> None:
-        player += [event.louder(loudness) for event in events]
-
-    # In introductions and breaks the bass or the drums may rest.
-    sparse = section.name in SPARSE
-    if not (sparse and rng.random() < 0.35):
-        add(
-            band.bass,
-            bass_line(rng, material.bass, material.bass_pattern, timeline, start, end, beats),
-        )
-    if not (sparse and rng.random() < 0.3):
-        add(band.drums, _drum(rng, setting, section, material, kit))
-    for layer, plan in zip(band.layers, material.comps, strict=True):
-        if plan:
-            add(layer, comp_line(plan, timeline, start, end, beats))
-    if not sparse and (section.name != "outro" or rng.random() < 0.5):
-        # The lead plays higher in more energetic sections.
-        height = center + 2 * (section.level - 1)
-        line = lead_line(rng, material.motifs, timeline, start, end, height, lead.gate, lead.scoops)
-        add(band.solo if section.name == "solo" else band.voice, line)
-
-
-def _drum(
-    rng: np.random.Generator, setting: Setting, section: Section, material: Material, kit: str
-) -> list[Event]:
-    """Play the groove, with a fill at the end and, in loud sections, a crash at the beginning."""
-    beats, chance = setting.beats_per_bar, setting.style.fill_chance
-    events: list[Event] = []
-    for number in range(section.bars):
-        start = float((section.first_bar + number) * beats)
-        filled = 0
-        if number == section.bars - 1 and rng.random() < chance:
-            filled = int(rng.integers(1, min(beats, 4) + 1))
-        elif number % 4 == 3 and rng.random() < 0.25 * chance:
-            filled = 1
-        events += drum_bar(material.drums, number, start, beats, until=beats - filled)
-        if filled:
-            at = start + beats - filled
-            events += fill(rng, kit, at, filled, setting.grid, section.level)
-    if section.level and kit != "brushes" and rng.random() < 0.8:
-        crash = "crash" if rng.random() < 0.7 else "crash2"
-        events.append(Event(float(section.first_bar * beats), 0.5, DRUM_KEYS[crash], 0.85))
-    return events
-
-
-def _close(band: _Band, timeline: Timeline, start: float, beats: int, material: Material) -> None:
-    """Play the closing bar, in which everyone holds the tonic."""
-    end = start + beats
-    span = timeline.at(start)
-    plan = replace(material.bass, text="hold", gate=0.9, slides=0.0, turns=0.0)
-    rng = np.random.default_rng(0)  # not the song's: nothing about a held note is random
-    band.bass += bass_line(rng, plan, None, timeline, start, end, beats)
-    band.drums += [Event(start, 0.5, DRUM_KEYS[name], 0.9) for name in ("kick", "crash")]
-    for layer, comp in zip(band.layers, material.comps, strict=True):
-        if comp:
-            held = replace(comp, text="hold", gate=0.9)
-            layer += comp_line(held, timeline, start, end, beats)
-    if band.voice:
-        near = band.voice[-1].pitch
-        pitch = next(p for p in range(near - 5, near + 7) if p % 12 == span.root)
-        band.voice.append(Event(start, beats * 0.8, pitch, 0.8))
-
-
-def _cast(
-    rng: np.random.Generator,
-    band: _Band,
-    setting: Setting,
-    compers: tuple[Comper, ...],
-    clock: Clock,
-) -> tuple[Part, ...]:
-    """Give every player an instrument and human timing."""
-    kind = setting.style
-
-    def part(source: str, name: str, program: int, events: list[Event]) -> list[Part]:
-        drums = source == "drums"
-        # All players except the drums are a little before or behind the beat.
-        drag = 0.0 if drums else float(np.clip(rng.normal(0.0, kind.humanise), -10, 10))
-        alone = source in ("vocals", "bass")
-        notes, bends = perform(rng, clock, events, kind.humanise, drag, alone)
-        return [Part(source, name, program, drums, notes, bends)] if events else []
-
-    def of(programs: tuple[int, ...]) -> int:
-        return int(rng.choice(programs))
-
-    parts = part("vocals", "lead", of(kind.lead.programs), band.voice)
-    parts += part("bass", "bass", of(kind.bass_programs), band.bass)
-    parts += part("drums", "drums", of(kind.drum_program), band.drums)
-    for comper, layer in zip(compers, band.layers, strict=True):
-        parts += part("other", comper.comp.name, comper.program, layer)
-    parts += part("other", "solo", of(kind.lead.programs), band.solo)
-    return tuple(parts)

@@ -5,6 +5,7 @@ Because sections repeat, a listener or a model can predict a song from the part 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,7 +89,7 @@ class Material:
     """The music of all sections of one name.
 
     Attributes:
-        chords: the progression, which is repeated.
+        chords: the progression, which is repeated; empty where only the timeline has the chords.
         drums: patterns by the names of the drum voices.
         bass: how the bass plays.
         bass_pattern: the bass's pattern; None where it follows a rule.
@@ -157,8 +158,18 @@ def write_materials(
     setting: Setting,
     sections: tuple[Section, ...],
     compers: tuple[Comper, ...],
+    chords: Mapping[str, harmony.Bars] | None = None,
 ) -> dict[str, Material]:
-    """Write the music of every section name in `sections`."""
+    """Write the music of every section name in `sections`.
+
+    Args:
+        rng: the source of all chance.
+        setting: what holds for the whole song.
+        sections: the form.
+        compers: the comping instruments.
+        chords: the progression of each section name, where it is given; by default progressions are
+            composed. A name that is missing has none, because the timeline has them.
+    """
     style, beats = setting.style, setting.beats_per_bar
     low = int(rng.choice(style.bass_low))
     gate = float(rng.uniform(*style.bass_gate))
@@ -176,17 +187,15 @@ def write_materials(
         if level not in rhythms:
             rhythms[level] = _write_rhythm(rng, setting, level, compers)
         rhythm = rhythms[level]
-        source = BORROWS.get(name, name)
-        if source not in progressions:
-            progressions[source] = _write_progression(rng, setting)
-        chords = progressions[source]
-        if name in PEDAL_SECTIONS and rng.random() < style.pedal:
-            chords = harmony.on_pedal(chords)
+        if chords is None:
+            bars = _compose_chords(rng, setting, name, progressions)
+        else:
+            bars = chords.get(name, ())
         grid = TRIPLE if setting.compound else style.lead.grid
         motif = write_motif(rng, beats, grid, float(rng.uniform(*style.lead.density)))
         answer = vary_motif(rng, motif)
         materials[name] = Material(
-            chords=chords,
+            chords=bars,
             drums=rhythm.drums,
             bass=BassPlan(rhythm.bass_text, low, gate, approach, slides, turns, eighth),
             bass_pattern=rhythm.bass_pattern,
@@ -194,6 +203,18 @@ def write_materials(
             motifs=(motif, answer) if rng.random() < 0.5 else (motif, motif, answer, motif),
         )
     return materials
+
+
+def _compose_chords(
+    rng: np.random.Generator, setting: Setting, name: str, progressions: dict[str, harmony.Bars]
+) -> harmony.Bars:
+    """Return the chords of a section name; what is composed is remembered in `progressions`."""
+    source = BORROWS.get(name, name)
+    if source not in progressions:
+        progressions[source] = _write_progression(rng, setting)
+    if name in PEDAL_SECTIONS and rng.random() < setting.style.pedal:
+        return harmony.on_pedal(progressions[source])
+    return progressions[source]
 
 
 def _write_rhythm(

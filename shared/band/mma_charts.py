@@ -16,19 +16,19 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.band.charts import Chart, play_chart
-from shared.band.compose import LOUDNESS
+from shared.band.arrangement import LOUDNESS, Chart, play_chart
 from shared.band.genres import suits
 from shared.band.grooves import DRUM_KEYS
 from shared.band.harmony import RelativeChord
 from shared.band.midi_import import read_parts
 from shared.band.mma_library import Family, GrooveFile, family, files_for, run_mma
 from shared.band.performance import GAP
-from shared.band.score import Part, PitchBend, Score, ScoreNote
+from shared.band.score import Part, PitchBend, Score
 from shared.band.timeline import Span
 from shared.band.walking import walk_pitches
 from shared.errors import UserError
 from shared.music.chord import NOTE_NAMES, QUALITIES
+from shared.music.notes import Note
 
 _TRIES = 8
 # How much likelier a file of grooves is that suits the chart's style.
@@ -287,9 +287,9 @@ def _one_bass(rng: np.random.Generator, chart: Chart, parts: Sequence[Part]) -> 
     return replace(line, program=program, notes=tuple(_one_voice(chart, notes)))
 
 
-def _one_voice(chart: Chart, notes: Sequence[ScoreNote]) -> list[ScoreNote]:
+def _one_voice(chart: Chart, notes: Sequence[Note]) -> list[Note]:
     """One note at a time: of those struck together the chord's bass, else the lowest."""
-    line: list[ScoreNote] = []
+    line: list[Note] = []
     for note in sorted(notes, key=lambda note: note.onset):
         if line and note.onset - line[-1].onset < 0.03:
             bass = _span_at(chart, note.onset).bass
@@ -368,7 +368,7 @@ def _expressed(rng: np.random.Generator, chart: Chart, part: Part) -> Part:
     sections = np.searchsorted(np.array(ends) - 0.02, times, side="right")
     louder = [LOUDNESS[section.level] for section in chart.sections] + [LOUDNESS[-1]]
     notes = [
-        ScoreNote(
+        Note(
             max(note.onset + float(late), 0.0),
             note.duration,
             note.pitch,
@@ -379,7 +379,7 @@ def _expressed(rng: np.random.Generator, chart: Chart, part: Part) -> Part:
     return replace(part, notes=tuple(_shortened(notes)))
 
 
-def _shortened(notes: list[ScoreNote]) -> list[ScoreNote]:
+def _shortened(notes: list[Note]) -> list[Note]:
     following: dict[int, float] = {}
     shortened = []
     for note in sorted(notes, key=lambda note: note.onset, reverse=True):
@@ -401,12 +401,12 @@ def _closed(chart: Chart, part: Part) -> Part:
     if part.is_drum:
         strokes = {DRUM_KEYS["kick"]: 110, DRUM_KEYS["crash"]: 105}
         held = [note for note in held if note.pitch not in strokes]
-        held += [ScoreNote(start, _STROKE, key, velocity) for key, velocity in strokes.items()]
+        held += [Note(start, _STROKE, key, velocity) for key, velocity in strokes.items()]
     elif part.source == "bass":
         near = held[0].pitch if held else (kept[-1].pitch if kept else 40)
         root = chart.timeline.at(float(chart.bars * _beats(chart))).bass
         pitch = _folded(near - 6 + (root - (near - 6)) % 12)
-        held = [ScoreNote(start, length, pitch, held[0].velocity if held else 90)]
+        held = [Note(start, length, pitch, held[0].velocity if held else 90)]
         kept = [replace(n, duration=min(n.duration, start - GAP - n.onset)) for n in kept]
     else:
         held = [replace(note, duration=length) for note in held]
