@@ -11,7 +11,7 @@ from scipy.signal import butter, sosfiltfilt
 from shared.band import speakers, voice
 from shared.band.lyrics import LyricSyllable, all_syllables, write_lyrics
 from shared.band.render import SAMPLE_RATE
-from shared.band.score import ScoreNote
+from shared.music.notes import Note
 from shared.band.vocoder import HOP, Excitation, Syllable, build_tract, excite
 from shared.errors import UserError
 
@@ -21,8 +21,8 @@ needs_singing = pytest.mark.skipif(
 WORDS = [LyricSyllable(word, word, True) for word in ("sea", "day", "time", "go")]
 
 
-def melody(pitches, step: float = 0.6, length: float = 0.5) -> list[ScoreNote]:
-    return [ScoreNote(0.4 + i * step, length, pitch, 100) for i, pitch in enumerate(pitches)]
+def melody(pitches, step: float = 0.6, length: float = 0.5) -> list[Note]:
+    return [Note(0.4 + i * step, length, pitch, 100) for i, pitch in enumerate(pitches)]
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +124,8 @@ def test_the_same_seed_sings_the_same_song_and_another_does_not():
 @needs_singing
 def test_a_melody_moves_by_octaves_into_the_range_and_chords_lose_all_but_their_top(manner):
     speaker = speakers.available_speakers()[0]
-    chord = [ScoreNote(0.2, 0.8, pitch, 90) for pitch in (84, 88, 91)]
-    notes = [*chord, ScoreNote(0.7, 0.5, 86, 90)]
+    chord = [Note(0.2, 0.8, pitch, 90) for pitch in (84, 88, 91)]
+    notes = [*chord, Note(0.7, 0.5, 86, 90)]
     singing = voice.sing(notes, SAMPLE_RATE, np.random.default_rng(0), speaker.name, manner)
     assert [note.pitch % 12 for note in singing.notes] == [91 % 12, 86 % 12]
     assert all(speaker.low <= note.pitch <= speaker.high for note in singing.notes)
@@ -152,8 +152,8 @@ def test_doubling_widens_and_loudness_follows_velocity(manner):
 def test_no_notes_are_silence_and_edges_are_no_trouble(manner):
     rng = np.random.default_rng(0)
     assert not voice.sing([], 1000, rng).audio.any()
-    edges = [ScoreNote(0.0, 0.02, 60, 127), ScoreNote(0.04, 0.01, 127, 1), ScoreNote(0.9, 5, 0, 64)]
-    singing = voice.sing([*edges, ScoreNote(2.0, 1.0, 60, 100)], SAMPLE_RATE, rng)
+    edges = [Note(0.0, 0.02, 60, 127), Note(0.04, 0.01, 127, 1), Note(0.9, 5, 0, 64)]
+    singing = voice.sing([*edges, Note(2.0, 1.0, 60, 100)], SAMPLE_RATE, rng)
     assert np.isfinite(singing.audio).all()
     assert singing.audio.any()
 

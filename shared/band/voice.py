@@ -16,7 +16,6 @@ from scipy.ndimage import gaussian_filter1d
 
 from shared.band.lyrics import LyricSyllable, write_lyrics
 from shared.band.render import SAMPLE_RATE
-from shared.band.score import ScoreNote
 from shared.band.speakers import Speaker, available_speakers, find_speaker, speak
 from shared.band.vocoder import (
     FRAME_SECONDS,
@@ -30,6 +29,7 @@ from shared.band.vocoder import (
     vocoder_available,
 )
 from shared.errors import UserError
+from shared.music.notes import Note
 
 _FRAME = HOP / SAMPLE_RATE
 _LEVEL = 0.1  # RMS of a vowel at velocity 100
@@ -107,7 +107,7 @@ class Singing:
     """
 
     audio: np.ndarray
-    notes: tuple[ScoreNote, ...]
+    notes: tuple[Note, ...]
     syllables: tuple[SungSyllable, ...]
     report: dict[str, object]
 
@@ -118,7 +118,7 @@ def singing_available() -> bool:
 
 
 def sing(
-    notes: Sequence[ScoreNote],
+    notes: Sequence[Note],
     num_samples: int,
     rng: np.random.Generator,
     speaker: str | None = None,
@@ -194,9 +194,9 @@ def _syllable(program: str, voice: str, text: str) -> Syllable | None:
     )
 
 
-def _one_voice(notes: Sequence[ScoreNote]) -> tuple[ScoreNote, ...]:
+def _one_voice(notes: Sequence[Note]) -> tuple[Note, ...]:
     """The highest note of each chord, each cut where the next begins; none before the song starts."""
-    melody: list[ScoreNote] = []
+    melody: list[Note] = []
     for note in sorted(notes, key=lambda note: (note.onset, -note.pitch)):
         if note.onset < 0:
             continue
@@ -208,7 +208,7 @@ def _one_voice(notes: Sequence[ScoreNote]) -> tuple[ScoreNote, ...]:
     return tuple(melody)
 
 
-def _into_range(melody: tuple[ScoreNote, ...], speaker: Speaker) -> tuple[ScoreNote, ...]:
+def _into_range(melody: tuple[Note, ...], speaker: Speaker) -> tuple[Note, ...]:
     """The melody moved by octaves into the speaker's range, and single notes that still leave it."""
     if not melody:
         return ()
@@ -231,12 +231,12 @@ class _Line:
     """One syllable and the notes that it is sung on, one or more; `starts` where a phrase does."""
 
     lyric: LyricSyllable
-    notes: tuple[ScoreNote, ...]
+    notes: tuple[Note, ...]
     starts: bool
 
 
 def _set_words(
-    melody: tuple[ScoreNote, ...],
+    melody: tuple[Note, ...],
     words: Iterator[LyricSyllable],
     manner: Manner,
     rng: np.random.Generator,
@@ -392,7 +392,7 @@ def _breathe(
 
 
 def _pitch_curve(
-    melody: Sequence[ScoreNote], manner: Manner, frames: int, rng: np.random.Generator
+    melody: Sequence[Note], manner: Manner, frames: int, rng: np.random.Generator
 ) -> np.ndarray:
     """MIDI pitch of each frame: glides, scoops, vibrato and drift."""
     seconds = np.arange(frames) * _FRAME
