@@ -310,11 +310,27 @@ def make_dataset(
         repeated("Render with this .sf2 or .sf3 file. The default is TimGM6mb.", metavar="FILE"),
     ] = None,
     midi: Annotated[Path | None, option("Also render the MIDI files in this folder.")] = None,
-    mma: Annotated[bool, option("Let Debian's program mma arrange the songs.", "--mma")] = False,
+    chords: Annotated[
+        list[Path] | None,
+        repeated(
+            "Also arrange the chord progressions in this file or folder: JSON lines or text.",
+            metavar="FILE",
+        ),
+    ] = None,
+    chord_songs: Annotated[
+        int | None, option("Arrange this many of the progressions. The default is all.")
+    ] = None,
+    mma: Annotated[
+        bool, option("Let Debian's program mma arrange all songs that are not MIDI files.", "--mma")
+    ] = False,
+    voice: Annotated[
+        float,
+        option("Let a voice sing the lead in this share of the songs, from 0 to 1. Needs pyworld."),
+    ] = 0.0,
     style: Annotated[list[str] | None, repeated("Compose in this style.", metavar="NAME")] = None,
     seconds: Annotated[
         float | None,
-        option("Compose songs of about this length, 8 or more, and cut rendered MIDI files to it."),
+        option("Make songs of about this length, 8 or more, and cut rendered MIDI files to it."),
     ] = None,
     audio_format: Annotated[
         Literal["wav", "flac"], option("Write the stems in this format.", "--format")
@@ -323,25 +339,38 @@ def make_dataset(
 ) -> None:
     """Compose and render songs, to train without MUSDB18.
 
-    Each song comes with its stems, chords, beats and bass notes. The same command continues a run
-    that was stopped.
+    Each song comes with its stems, chords, beats and bass notes. Songs are composed, arranged from
+    chord progressions, or read from MIDI files. The same command continues a run that was stopped.
 
     Examples:
       python cli.py make-dataset --out band --songs 500 --seed 1 --workers 4
       python cli.py make-dataset --out band --songs 200 --soundfont FluidR3_GM.sf2
       python cli.py make-dataset --out midi_songs --songs 0 --midi my_midi_files --format flac
+      python cli.py make-dataset --out real --songs 0 --chords songs.jsonl --mma --voice 0.5
     """
     from shared.band.dataset import make_dataset
 
     report = make_dataset(
-        out, songs, seed, soundfont or (), midi, mma, seconds, audio_format, style, workers
+        out,
+        songs,
+        seed,
+        soundfont or (),
+        midi,
+        mma,
+        seconds,
+        audio_format,
+        style,
+        workers,
+        chords=chords or (),
+        chord_songs=chord_songs,
+        voice=voice,
     )
     for drop in report.dropped:
         print(f"dropped {drop.name}: {drop.reason}", file=sys.stderr)
     if not report.songs:
         raise UserError(
             f"no song was written to {out}: all {len(report.dropped)} were dropped for the reasons "
-            "above; give other MIDI files, or ask for composed songs"
+            "above; give other files, or ask for composed songs"
         )
     written, kept = len(report.songs) - report.kept, report.kept
     print(f"{out}: {written} songs written, {kept} already there, {len(report.dropped)} dropped")

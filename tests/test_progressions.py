@@ -1,7 +1,6 @@
 """Chord progressions of real songs, from JSON lines and from text."""
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from shared.band.progressions import (
     ChordSpan,
     Progression,
     read_songbook,
-    song_split,
 )
 from shared.errors import UserError
 
@@ -200,18 +198,6 @@ def test_a_folder_of_songs(tmp_path: Path) -> None:
     songbook = read_songbook(tmp_path)
     assert [song.name for song in songbook.songs] == ["x-1", "b"]
     assert [left.name for left in songbook.left_out] == [str(tmp_path / "c.txt")]
-
-
-def test_versions_of_a_song_share_a_split(tmp_path: Path) -> None:
-    versions = [read(tmp_path, id=f"x-{number}") for number in range(5)]
-    assert len({song_split(song) for song in versions}) == 1
-    others = Counter(song_split(read(tmp_path, th=f"{n:012x}")) for n in range(400))
-    assert 0.7 < others["train"] / 400 < 0.9
-    assert min(others["valid"], others["test"]) > 20
-    assert song_split(versions[0], (0.0, 0.0, 1.0)) == "test"
-    first, second = (read(tmp_path, id=name, th=None) for name in ("a", "b"))
-    assert first.title is None
-    assert {song_split(first), song_split(second)} <= {"train", "valid", "test"}
 
 
 def test_keys() -> None:

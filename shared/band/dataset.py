@@ -1,6 +1,6 @@
-"""A data set in MUSDB18-HQ's layout from composed songs and from the user's MIDI files.
+"""A data set in MUSDB18-HQ's layout: composed songs, the user's MIDI files and progressions.
 
-A song depends only on the seed and on its own number (composed) or name (MIDI), so that it is the
+A song depends only on the seed and on its own number (composed) or name (others), so that it is the
 same for any number of songs and of workers. It appears in the data set whole or not at all. The
 file MANIFEST records the arguments, with which an interrupted run can go on.
 """
@@ -20,12 +20,23 @@ from pathlib import Path
 from typing import Any
 
 from shared.atomic import atomic_path
-from shared.band.mma import grooves
+from shared.band.mma_library import require_mma
+from shared.band.progressions import chord_files, read_songbooks
 from shared.band.render import Orchestra
+from shared.band.singers import missing_speakers, require_singing
 from shared.band.song_folder import UNFINISHED, SongSettings, make_song
-from shared.band.song_jobs import SongJob, composed_jobs, copies, find_midi_files, midi_jobs
+from shared.band.song_jobs import (
+    SongJob,
+    chord_jobs,
+    composed_jobs,
+    copies,
+    even_choice,
+    find_midi_files,
+    midi_jobs,
+)
+from shared.band.speakers import available_speakers
 from shared.band.style import find_style
-from shared.console import progress
+from shared.console import err_console, progress
 from shared.errors import UserError, require
 from shared.json_files import write_json
 from shared.songs.tracks import SPLITS
@@ -38,7 +49,7 @@ class Dropped:
     """A song that was not written.
 
     Attributes:
-        name: its file or number.
+        name: its file, name or number.
         reason: why, as a sentence.
     """
 
@@ -54,11 +65,13 @@ class DatasetReport:
         songs: `split/name` of each song, sorted.
         dropped: what could not be written, sorted by name.
         kept: how many of the songs an earlier run had finished.
+        left_out: what all songs do without because it is not installed, as sentences.
     """
 
     songs: tuple[str, ...]
     dropped: tuple[Dropped, ...]
     kept: int
+    left_out: tuple[str, ...] = ()
 
 
 def make_dataset(
@@ -73,8 +86,11 @@ def make_dataset(
     styles: Sequence[str] | None = None,
     workers: int = 1,
     splits: Sequence[float] = (0.8, 0.1, 0.1),
+    chords: Sequence[Path] = (),
+    chord_songs: int | None = None,
+    voice: float = 0.0,
 ) -> DatasetReport:
-    """Compose and render songs. Equal arguments give equal bytes.
+    """Write and render songs. Equal arguments give equal bytes.
 
     The layout is `out/{train,valid,test}/song/{mixture,vocals,bass,drums,other}.wav`, 44.1 kHz,
     stereo, int16, with `song.json` and `song.mid`. The mixture is the exact sum of the stems. If
@@ -86,44 +102,66 @@ def make_dataset(
         seed: all chance depends on it.
         soundfonts: each part of a song is played by one of them at random; by default TimGM6mb.
         midi: also render all usable MIDI files below this folder.
-        mma: let Debian's `mma` arrange the composed chords instead of the built-in band.
-        seconds: about how long a composed song is, and how much of a MIDI file is kept at most.
+        mma: let Debian's `mma` play instead of the built-in band, except the MIDI files.
+        seconds: about how long a song is, and how much of a MIDI file is kept at most.
         audio_format: "wav" or "flac".
         styles: styles of the composed songs, in turn; by default each song draws its own.
         workers: how many processes render.
-        splits: shares of train, valid and test. MIDI files of one title are in one split.
+        splits: shares of train, valid and test. MIDI files of one title are in one split, and so
+            are progressions of one title.
+        chords: also arrange the songs whose progressions are in these files or folders.
+        chord_songs: how many of these to arrange, chosen at even distances; by default all.
+        voice: the share of the songs, from 0 to 1, whose vocals are sung by a voice.
 
     Raises:
-        UserError: an argument is wrong, a soundfont is missing or invalid, or `out` cannot be made
-            or holds other songs. A bad MIDI file is only reported, even if none is left.
+        UserError: an argument is wrong, a soundfont is missing or invalid, a program that is asked
+            for is not installed, no progression can be used, or `out` cannot be made or holds other
+            songs. A bad MIDI file or progression is only reported, even if no MIDI file is left.
     """
     _check_arguments(songs, seconds, audio_format, styles, workers, splits)
+    _check_chords_and_voice(chords, chord_songs, voice)
     files = {} if midi is None else find_midi_files(Path(midi))
     same = copies(files)
     jobs = composed_jobs(songs, seed, styles, splits)
     jobs += midi_jobs([path for path in files if path not in same], seed, splits, jobs)
-    require(bool(jobs), "there is no song to make; ask for songs, or give a folder of MIDI files")
+    songbook = read_songbooks(list(map(Path, chords)))
+    jobs += chord_jobs(even_choice(songbook.songs, chord_songs), seed, splits, jobs)
+    require(
+        bool(jobs),
+        "there is no song to make; ask for songs, or give MIDI files or chord progressions",
+    )
+    # What is missing or bad must be known before anything is written.
     if mma:
-        grooves(beats=4)  # raises UserError where mma is missing
-    Orchestra(soundfonts).close()  # a bad soundfont must fail before anything is written
-    settings = SongSettings(Path(out), tuple(map(Path, soundfonts)), seconds, audio_format, mma)
+        require_mma()
+    if voice:
+        require_singing()
+    Orchestra(soundfonts).close()
+    left_out = missing_speakers() if voice else ()
+    for sentence in left_out:
+        err_console.print(f"warning: {sentence}")
+    settings = SongSettings(
+        Path(out), tuple(map(Path, soundfonts)), seconds, audio_format, mma, voice
+    )
     arguments = {
         "songs": songs,
         "seed": seed,
-        "soundfonts": [
-            {"name": path.name, "sha256": _sha256(path)} for path in settings.soundfonts
-        ],
+        "soundfonts": _named_hashes(settings.soundfonts),
         "midi": {path.relative_to(midi or ".").as_posix(): files[path] for path in files},
         "mma": mma,
         "seconds": seconds,
         "audio_format": audio_format,
         "styles": list(styles or ()),
         "splits": list(splits),
+        "chords": _named_hashes([file for path in chords for file in chord_files(Path(path))]),
+        "chord_songs": chord_songs,
+        "voice": voice,
+        "singers": [speaker.name for speaker in available_speakers()] if voice else [],
     }
-    _open_folder(settings.out, arguments)
+    _open_folder(settings.out, arguments, left_out)
     kept = [job for job in jobs if settings.folder(job).is_dir()]
     written = [f"{job.split}/{job.name}" for job in kept]
     dropped = [Dropped(str(path), f"it is a copy of {first.name}") for path, first in same.items()]
+    dropped += [Dropped(song.name, song.reason) for song in songbook.left_out]
     try:
         with progress("making songs", len(jobs), len(kept)) as bar:
             missing = [job for job in jobs if not settings.folder(job).is_dir()]
@@ -136,7 +174,7 @@ def make_dataset(
     finally:
         shutil.rmtree(settings.out / UNFINISHED, ignore_errors=True)
     ordered = sorted(dropped, key=lambda drop: drop.name)
-    return DatasetReport(tuple(sorted(written)), tuple(ordered), len(kept))
+    return DatasetReport(tuple(sorted(written)), tuple(ordered), len(kept), left_out)
 
 
 def _check_arguments(
@@ -166,7 +204,14 @@ def _check_arguments(
     )
 
 
-def _open_folder(out: Path, arguments: Mapping[str, Any]) -> None:
+def _check_chords_and_voice(chords: Sequence[Path], chord_songs: int | None, voice: float) -> None:
+    if chord_songs is not None:
+        require(chord_songs >= 1, f"chord_songs is {chord_songs}: give 1 or more")
+        require(bool(chords), "chord_songs limits the songs of chord files: give chords too")
+    require(0 <= voice <= 1, f"voice is {voice}: give a share of the songs, from 0 to 1")
+
+
+def _open_folder(out: Path, arguments: Mapping[str, Any], left_out: Sequence[str]) -> None:
     """Make the data set's folder, or check that its songs were made with equal arguments."""
     if any((out / split).is_dir() and any((out / split).iterdir()) for split in SPLITS):
         known = _read_manifest(out / MANIFEST)
@@ -184,7 +229,7 @@ def _open_folder(out: Path, arguments: Mapping[str, Any]) -> None:
     except OSError as error:
         raise UserError(f"cannot make the folder {out} ({error.strerror})") from error
     with atomic_path(out / MANIFEST) as temporary:
-        write_json(temporary, arguments)
+        write_json(temporary, {**arguments, "left_out": left_out})
 
 
 def _read_manifest(path: Path) -> dict[str, Any] | None:
@@ -194,6 +239,11 @@ def _read_manifest(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _named_hashes(paths: Sequence[Path]) -> list[dict[str, str]]:
+    """Describe files by what does not change when they are moved."""
+    return [{"name": path.name, "sha256": _sha256(path)} for path in paths]
 
 
 def _sha256(path: Path) -> str:

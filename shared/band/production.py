@@ -7,6 +7,7 @@ which would blur its pitch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,21 +39,32 @@ class Stems:
         return self.samples.sum(axis=0, dtype=np.int32).astype(np.int16)
 
 
-def produce(score: Score, orchestra: Orchestra, rng: np.random.Generator) -> Stems:
+def produce(
+    score: Score,
+    orchestra: Orchestra,
+    rng: np.random.Generator,
+    recorded: Mapping[int, np.ndarray] | None = None,
+) -> Stems:
     """Play and mix a score.
 
     Args:
         score: what to play.
         orchestra: the instruments.
         rng: the source of all chance.
+        recorded: the sound of parts that the orchestra does not play, float32 `[2, N]` at
+            SAMPLE_RATE for the index of each.
 
     Raises:
         UserError: a part stays silent (see Orchestra.play).
     """
     num_samples = round(score.duration * SAMPLE_RATE)
     stems = np.zeros((len(SOURCES), 2, num_samples), np.float32)
-    for part in score.parts:
-        audio = orchestra.play(part, int(rng.integers(len(orchestra))), num_samples)
+    for index, part in enumerate(score.parts):
+        soundfont = int(rng.integers(len(orchestra)))
+        if recorded and index in recorded:
+            audio = recorded[index].copy()
+        else:
+            audio = orchestra.play(part, soundfont, num_samples)
         gain = 10 ** (rng.normal(0.0, 1.5) / 20)
         pan = 0.0 if part.source in ("bass", "drums") else rng.uniform(-0.7, 0.7)
         audio *= (gain * _balance(pan)).astype(np.float32)

@@ -19,7 +19,6 @@ chord for one more share, `%` repeats the bar before, `N` is no chord. A first l
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -27,13 +26,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from shared.band.chord_keys import complete_key
 from shared.band.chord_notation import ChordName, read_harte, read_symbol
 from shared.errors import UserError
 
-SPLITS = ("train", "valid", "test")
 LEAST_BARS = 8
 # Felt beats of a bar of each meter that the band plays.
 METERS = {"4/4": 4, "3/4": 3, "6/8": 2, "12/8": 4}
@@ -54,9 +50,18 @@ class ChordSpan:
 class Progression:
     """A song's chords, without gaps from beat 0 to the end of its last bar.
 
-    `meter` is one of METERS, `tempo` in felt beats a minute (None: unknown), `tonic` a pitch class,
-    `mode` one of harmony's. `sections`: (bar, name) in order, empty where they are unknown. `title`
-    is a hash that versions of one song share, or None; `style` and `licence` are the source's words.
+    Attributes:
+        name: what the file calls the song.
+        meter: one of METERS.
+        tempo: felt beats a minute; None where it is not known.
+        tonic: a pitch class.
+        mode: a key of `harmony.MODES`.
+        chords: in order.
+        sections: (bar, name) in order; empty where they are not known.
+        title: a hash that versions of one song share, or None.
+        source: what the song was taken from, in the file's words.
+        licence: in the file's words.
+        style: in the file's words, or None.
     """
 
     name: str
@@ -73,10 +78,12 @@ class Progression:
 
     @property
     def beats_per_bar(self) -> int:
+        """How many felt beats a bar has."""
         return METERS[self.meter]
 
     @property
     def bars(self) -> int:
+        """How many bars the song has."""
         return round(self.chords[-1].end / self.beats_per_bar)
 
 
@@ -90,7 +97,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Songbook:
-    """The progressions of a file or folder, and the songs that were left out."""
+    """The progressions of some files, and the songs that were left out."""
 
     songs: tuple[Progression, ...]
     left_out: tuple[LeftOut, ...]
@@ -99,12 +106,15 @@ class Songbook:
 def read_songbook(path: Path) -> Songbook:
     """Read the progressions of a file, or of all files of a folder (.jsonl, .json, .txt, .chords).
 
-    A song that is damaged, or in a meter that the band does not play, is left out and named with its
-    file and line. Raises UserError where no song is left, and for a path that cannot be read.
+    A song that is damaged, or in a meter that the band does not play, is left out and named with
+    its file and line.
+
+    Raises:
+        UserError: no song is left, or a file cannot be read.
     """
     songs: list[Progression] = []
     left_out: list[LeftOut] = []
-    for file in _files(Path(path)):
+    for file in chord_files(path):
         for name, found in _read_file(file):
             if isinstance(found, Progression):
                 songs.append(found)
@@ -116,21 +126,25 @@ def read_songbook(path: Path) -> Songbook:
     return Songbook(tuple(songs), tuple(left_out))
 
 
-def song_split(progression: Progression, splits: Sequence[float] = (0.8, 0.1, 0.1)) -> str:
-    """The split of SPLITS that a song belongs to, by the shares `splits` of train, valid and test.
+def read_songbooks(paths: Sequence[Path]) -> Songbook:
+    """Read the progressions of several files or folders. A song that is given twice is left out.
 
-    It depends on the song's title only (its name, where the title is unknown), so that neither
-    another set's version of the song nor the number of songs changes it.
+    Raises:
+        UserError: see read_songbook.
     """
-    digest = hashlib.sha256((progression.title or progression.name).encode()).digest()
-    position = int.from_bytes(digest[:8], "big") / 2**64
-    for split, end in zip(SPLITS, np.cumsum(splits), strict=True):
-        if position < end:
-            return split
-    return SPLITS[-1]
+    songs: dict[Progression, None] = {}
+    left_out: list[LeftOut] = []
+    for book in map(read_songbook, paths):
+        left_out += book.left_out
+        left_out += [
+            LeftOut(song.name, "it is given twice") for song in book.songs if song in songs
+        ]
+        songs |= dict.fromkeys(book.songs)
+    return Songbook(tuple(songs), tuple(left_out))
 
 
-def _files(path: Path) -> list[Path]:
+def chord_files(path: Path) -> list[Path]:
+    """Return the file itself, or the files of a folder that may hold progressions, sorted."""
     if not path.is_dir():
         return [path]
     suffixes = (*_TEXT_SUFFIXES, *_JSON_SUFFIXES)
@@ -241,8 +255,8 @@ def _sections(song: dict[str, Any]) -> list[tuple[int, str]]:
 class _Stretch:
     """Bars of one length: from tick `start` to tick `end`, the first of them number `first`.
 
-    They are played in `meter`, at `faster` times as many beats; `bars` is how many bars of the meter
-    each of them makes.
+    They are played in `meter`, at `faster` times as many beats; each of them makes `bars` bars of
+    the meter.
     """
 
     start: int

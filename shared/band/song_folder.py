@@ -1,4 +1,4 @@
-"""Make one song of a data set: compose or read it, render it, and write its folder."""
+"""Make one song of a data set: write or read it, render it, and write its folder."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 
-from shared.band.compose import compose
+from shared.band.arrangement import play_chart
+from shared.band.charts import lay_out
+from shared.band.compose import compose_chart
 from shared.band.midi_import import read_midi_score
-from shared.band.mma import arrange
-from shared.band.production import produce
+from shared.band.mma_charts import play_chart_with_mma
+from shared.band.production import Stems, produce
 from shared.band.render import SAMPLE_RATE, Orchestra
 from shared.band.score import Score
 from shared.band.score_midi import write_score_midi
+from shared.band.singers import SungScore, sing_vocals
 from shared.band.song_jobs import SongJob
 from shared.errors import UserError
 from shared.sources import SOURCES
@@ -32,9 +36,10 @@ class SongSettings:
     Attributes:
         out: the data set's folder.
         soundfonts: what plays the parts; by default TimGM6mb.
-        seconds: about how long a composed song is, and how much of a MIDI file is kept.
+        seconds: about how long a song is, and how much of a MIDI file is kept.
         audio_format: "wav" or "flac".
-        mma: whether MMA arranges the composed chords.
+        mma: whether MMA plays the songs that are not read from MIDI files.
+        voice: the share of the songs whose vocals are sung.
     """
 
     out: Path
@@ -42,6 +47,7 @@ class SongSettings:
     seconds: float | None
     audio_format: str
     mma: bool
+    voice: float = 0.0
 
     def folder(self, job: SongJob) -> Path:
         """Return the folder of a song, which appears whole or not at all."""
@@ -53,8 +59,10 @@ def make_song(job: SongJob, settings: SongSettings, orchestra: Orchestra) -> str
     orchestra.renew()
     sequence = np.random.SeedSequence(job.seed)
     try:
-        score = _score(job, settings, sequence)
-        _write(score, job, settings, orchestra, np.random.default_rng(sequence))
+        song = _sing(job, settings, _score(job, settings, sequence))
+        rng = np.random.default_rng(sequence)
+        stems = produce(song.score, orchestra, rng, recorded=song.audio)
+        _write(song, stems, job, settings)
     except UserError as error:
         return str(error)
     return None
@@ -63,19 +71,33 @@ def make_song(job: SongJob, settings: SongSettings, orchestra: Orchestra) -> str
 def _score(job: SongJob, settings: SongSettings, sequence: np.random.SeedSequence) -> Score:
     if job.midi is not None:
         return read_midi_score(job.midi, settings.seconds)
-    seed = int(sequence.generate_state(1)[0])
-    score = compose(seed, style=job.style, seconds=settings.seconds)
-    return arrange(score, np.random.default_rng([*job.seed, 1])) if settings.mma else score
+    rng = np.random.default_rng(int(sequence.generate_state(1)[0]))
+    if job.progression is None:
+        chart = compose_chart(rng, job.style, settings.seconds)
+    else:
+        chart = lay_out(rng, job.progression, settings.seconds)
+    return play_chart_with_mma(rng, chart) if settings.mma else play_chart(rng, chart)
 
 
-def _write(
-    score: Score,
-    job: SongJob,
-    settings: SongSettings,
-    orchestra: Orchestra,
-    rng: np.random.Generator,
-) -> None:
-    stems = produce(score, orchestra, rng)
+def _sing(job: SongJob, settings: SongSettings, score: Score) -> SungScore:
+    """Sing the vocals in a share of the songs; all else in a song does not depend on the share."""
+    rng = np.random.default_rng([*job.seed, 1])
+    if rng.random() < settings.voice:
+        return sing_vocals(rng, score)
+    return SungScore(score, {}, ())
+
+
+def _facts(song: SungScore, job: SongJob) -> dict[str, Any]:
+    """Return the content of `song.json`."""
+    facts: dict[str, Any] = {**song.score.facts.to_dict(), "sung_vocals": bool(song.singers)}
+    if song.singers:
+        facts["singers"] = song.singers
+    if job.progression is not None:
+        facts |= {"source": job.progression.source, "licence": job.progression.licence}
+    return facts
+
+
+def _write(song: SungScore, stems: Stems, job: SongJob, settings: SongSettings) -> None:
     audio = {**dict(zip(SOURCES, stems.samples, strict=True)), "mixture": stems.mixture}
     target = settings.folder(job)
     temporary = Path(tempfile.mkdtemp(prefix=f"{job.name}-", dir=settings.out / UNFINISHED))
@@ -83,9 +105,9 @@ def _write(
         for name, samples in audio.items():
             path = temporary / f"{name}.{settings.audio_format}"
             soundfile.write(path, samples, SAMPLE_RATE, "PCM_16")
-        facts = json.dumps(score.facts.to_dict(), indent=1)
+        facts = json.dumps(_facts(song, job), indent=1)
         (temporary / "song.json").write_text(facts + "\n", encoding="utf-8")
-        write_score_midi(temporary / "song.mid", score)
+        write_score_midi(temporary / "song.mid", song.score)
         temporary.chmod(0o755)
         target.parent.mkdir(exist_ok=True)
         temporary.rename(target)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shared.band.progressions import Progression
 from shared.errors import UserError
 from shared.songs.tracks import SPLITS
 
@@ -27,6 +28,7 @@ class SongJob:
         seed: all chance in the song depends on it.
         midi: the MIDI file that it is read from; None composes it.
         style: the style to compose in; None lets the seed choose.
+        progression: the chords that it is made of; None composes them.
     """
 
     name: str
@@ -34,6 +36,7 @@ class SongJob:
     seed: tuple[int, ...]
     midi: Path | None = None
     style: str | None = None
+    progression: Progression | None = None
 
 
 def composed_jobs(
@@ -67,13 +70,37 @@ def midi_jobs(
     for title in sorted(titles, key=lambda title: hashlib.sha256(title.encode()).hexdigest()):
         split = _split((len(jobs) + 0.5) / len(files), splits)
         for path in titles[title]:
-            name = re.sub(r"[^\w\-]+", "_", path.stem).strip("_") or "song"
-            while name.lower() in names:
-                name += "_"
-            names.add(name.lower())
-            digest = hashlib.sha256(name.encode()).digest()
-            jobs.append(SongJob(name, split, (seed, int.from_bytes(digest[:8], "little")), path))
+            name = _folder_name(path.stem, names)
+            jobs.append(SongJob(name, split, _named_seed(seed, name), midi=path))
     return jobs
+
+
+def chord_jobs(
+    songs: Sequence[Progression],
+    seed: int,
+    splits: Sequence[float],
+    others: Sequence[SongJob] = (),
+) -> list[SongJob]:
+    """Plan a song for each progression. Songs of one title are in the same split.
+
+    The split depends on the title alone, or on the name where the title is not known. No song has
+    the name of another, nor of one of the `others`.
+    """
+    names = {job.name.lower() for job in others}
+    jobs = []
+    for song in songs:
+        title = hashlib.sha256((song.title or song.name).encode()).digest()
+        split = _split(int.from_bytes(title[:8], "big") / 2**64, splits)
+        name = _folder_name(song.name, names)
+        jobs.append(SongJob(name, split, _named_seed(seed, name), progression=song))
+    return jobs
+
+
+def even_choice(songs: Sequence[Progression], count: int | None) -> list[Progression]:
+    """Choose `count` songs at even distances, or all where there are no more than that."""
+    if count is None or count >= len(songs):
+        return list(songs)
+    return [songs[(2 * index + 1) * len(songs) // (2 * count)] for index in range(count)]
 
 
 def find_midi_files(folder: Path) -> dict[Path, str]:
@@ -119,6 +146,20 @@ def song_title(path: Path) -> str:
     while len(words) > 1 and _VERSION_MARK.fullmatch(words[-1]):
         words.pop()
     return " ".join(words)
+
+
+def _folder_name(words: str, names: set[str]) -> str:
+    """Turn a title into the name of a folder that is not in `names` (lower case), and add it."""
+    name = re.sub(r"[^\w\-]+", "_", words).strip("_") or "song"
+    while name.lower() in names:
+        name += "_"
+    names.add(name.lower())
+    return name
+
+
+def _named_seed(seed: int, name: str) -> tuple[int, int]:
+    """Return the seed of a song that is known by its name."""
+    return seed, int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
 
 
 def _split(position: float, splits: Sequence[float]) -> str:
