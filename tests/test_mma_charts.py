@@ -1,15 +1,21 @@
 """MMA's grooves playing charts of real songs."""
 
 import os
+import subprocess
 from bisect import bisect_right
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pretty_midi
 import pytest
 
-from shared.band import mma_library
+from shared.band import mma_charts, mma_library
+from shared.band.arrangement import Chart, play_chart
 from shared.band.chord_notation import ChordName
+from shared.band.compose import compose_chart
 from shared.band.harmony import RelativeChord
 from shared.band.mma_charts import play_chart_with_mma, spell_chord, write_mma
 from shared.band.mma_library import Family, GrooveFile, family, files_for, library
@@ -63,6 +69,87 @@ def test_a_chart_in_mmas_language() -> None:
     bars = [line for line in lines if line.startswith("1 ")]
     assert len(bars) == chart.bars + 1
     assert [bar[2] for bar in bars[:4]] == ["C", "A", "G", "C"]
+
+
+def composed(meter: str) -> Chart:
+    """A composed song of about 30 s in a meter, at a tempo that mma cannot play at."""
+    charts = (compose_chart(np.random.default_rng(seed), seconds=30.0) for seed in range(100))
+    chart = next(chart for chart in charts if chart.setting.meter == meter)
+    return replace(chart, setting=replace(chart.setting, tempo=97.4))
+
+
+def test_a_composed_song_does_not_drift(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MMA plays at whole tempi only, and what it plays must meet the song's beats all the same."""
+    chart = composed("4/4")
+    beats = (chart.bars + 1) * 4
+    asked: list[str] = []
+
+    def run(folder: Path, *arguments: str) -> str:
+        asked.append(Path(arguments[-1]).read_text())
+        beat = 60.0 / 97
+        midi = pretty_midi.PrettyMIDI(initial_tempo=97.0)
+        midi.instruments = [
+            pretty_midi.Instrument(32, name="Bass"),
+            pretty_midi.Instrument(0, is_drum=True, name="Drum"),
+        ]
+        for number in range(beats + 8):  # what comes after the song is left out
+            bass = 36 + chart.timeline.at(float(number)).bass
+            for track, pitch in zip(midi.instruments, (bass, 36), strict=True):
+                start = number * beat
+                track.notes.append(pretty_midi.Note(90, pitch, start, start + 0.9 * beat))
+        midi.write(arguments[-2])
+        return ""
+
+    file = GrooveFile("x/y", 4.0, {"4/4": 4}, (0.0, 999.0), "", {"A": ""}, True)
+    monkeypatch.setattr(mma_charts, "files_for", lambda *_: ((file, 4),))
+    monkeypatch.setattr(mma_charts, "family", lambda _: Family(file, ("A",), (), ()))
+    monkeypatch.setattr(mma_charts, "run_mma", run)
+    score = play_chart_with_mma(np.random.default_rng(0), chart)
+    assert "Tempo 97" in asked[0].splitlines()
+    assert score.style == "mma x/y:A"
+    assert score.tempo == 97.4
+    assert score.chords == play_chart(np.random.default_rng(0), straight(chart)).chords
+    assert {part.source for part in score.parts} >= {"vocals", "bass", "drums"}
+    onsets = [note.onset for note in score.bass_notes][: 4 * chart.bars]
+    assert np.abs(np.array(onsets) - score.beats[: len(onsets)]).max() < 0.025
+    drums = [note.onset for part in score.parts if part.is_drum for note in part.notes]
+    assert abs(drums[4 * chart.bars - 1] - score.beats[4 * chart.bars - 1]) < 0.02
+
+
+def straight(chart: Chart) -> Chart:
+    """The chart without swing: the bass of the test above plays on the beats only."""
+    return replace(chart, setting=replace(chart.setting, swing=0.5))
+
+
+def test_a_song_that_mma_cannot_play_is_told_with_its_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = GrooveFile("x/y", 4.0, {"4/4": 4}, (0.0, 999.0), "", {"A": ""}, True)
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, "one\nunknown groove\n", "")
+
+    monkeypatch.setattr(mma_library, "installed", lambda: True)
+    monkeypatch.setattr(mma_library.subprocess, "run", run)
+    monkeypatch.setattr(mma_charts, "files_for", lambda *_: ((file, 4),))
+    monkeypatch.setattr(mma_charts, "family", lambda _: Family(file, ("A",), (), ()))
+    with pytest.raises(UserError, match=r"the last: mma failed \(one unknown groove\)"):
+        play_chart_with_mma(np.random.default_rng(0), composed("4/4"))
+    monkeypatch.setattr(mma_charts, "files_for", lambda *_: ())
+    with pytest.raises(UserError, match="mma has no groove in 4/4"):
+        play_chart_with_mma(np.random.default_rng(0), composed("4/4"))
+
+
+@needs_mma
+@pytest.mark.parametrize("meter", ["4/4", "12/8"])
+def test_a_composed_song(meter: str) -> None:
+    chart = composed(meter)
+    score = play_chart_with_mma(np.random.default_rng(1), chart)
+    assert score.style.startswith("mma ")
+    assert score.time_signature == tuple(map(int, meter.split("/")))
+    assert {part.source for part in score.parts} >= {"vocals", "bass", "drums"}
+    assert share_of_chord_tones(score, "bass") > 0.45
+    assert max(note.end for part in score.parts for note in part.notes) <= score.duration
 
 
 @needs_mma
