@@ -28,7 +28,8 @@ _CENTRED = {
 }
 # What each sounding, beginning and ending share counts for a tonic.
 _SOUNDING, _FIRST, _LAST = 2.0, 0.1, 0.3
-# A mode other than major and minor must hold this many times more of the degrees that tell them apart.
+# A mode other than major and minor must have this many times as much of the degrees that tell them
+# apart.
 _CLEARLY = 2.0
 
 
@@ -70,8 +71,11 @@ def _pitch_class_weights(chords: Sequence[tuple[ChordName, float]]) -> np.ndarra
 def _likelihoods(
     weights: np.ndarray, chords: Sequence[tuple[ChordName, float]]
 ) -> dict[tuple[int, str], float]:
-    """How well each tonic and kind, major or minor, fits: the profile's correlation with what
-    sounds, and what the tonic's own chords count for."""
+    """Return how well each tonic and kind, major or minor, fits.
+
+    This is the correlation of the key's profile with what sounds, plus what the tonic's own chords
+    count for.
+    """
     centred = weights - weights.mean()
     centred /= max(float(np.linalg.norm(centred)), 1e-9)
     likely = {key: float(profile @ centred) for key, profile in _CENTRED.items()}

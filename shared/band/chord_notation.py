@@ -26,6 +26,7 @@ class ChordName:
     bass: int
 
     def transposed(self, semitones: int) -> ChordName:
+        """Return the chord `semitones` higher."""
         return ChordName((self.root + semitones) % 12, self.quality, (self.bass + semitones) % 12)
 
 
@@ -51,7 +52,10 @@ _TENSIONS = (2, 4, 6)
 # The spellings of lead sheets, longest first, as one of Harte's shorthands. What follows a
 # shorthand are degrees.
 _KINDS = (
-    ("minmaj7", ("minmaj7", "min(maj7)", "mmaj7", "m(maj7)", "mMaj7", "mM7", "m(M7)", "-maj7", "-M7", "-Δ7")),
+    (
+        "minmaj7",
+        ("minmaj7", "min(maj7)", "mmaj7", "m(maj7)", "mMaj7", "mM7", "m(M7)", "-maj7", "-M7", "-Δ7"),
+    ),
     ("hdim7", ("m7b5", "min7b5", "-7b5", "m7(b5)", "min7(b5)", "ø7", "ø", "hdim7")),
     ("dim7", ("dim7", "o7", "°7")),
     ("dim", ("dim", "o", "°", "mb5")),
@@ -186,7 +190,7 @@ def _read_kind(kind: str, text: str) -> list[tuple[str, int]]:
 
 
 def _altered(degrees: list[tuple[str, int]], extras: str, text: str) -> list[tuple[str, int]]:
-    """The degrees with more of them; an altered fifth, or a tension, takes the plain one's place."""
+    """Add degrees; an altered fifth, or a tension, replaces the plain one."""
     rest = re.sub(r"[#b]*\d+", " ", extras)
     numbers = _DEGREE.findall(extras)
     if rest.strip() or any(not 1 <= int(number) <= 14 for _, number in numbers):

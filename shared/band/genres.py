@@ -8,7 +8,8 @@ import numpy as np
 
 from shared.band.style import Style, styles
 
-# Words of a genre -> styles that suit it, the likelier ones named more often. The first match holds.
+# Words of a genre -> styles that suit it, the likelier ones named more often. The first match
+# holds.
 _SUITED: tuple[tuple[str, str], ...] = (
     (r"bossa|samba|mpb", "bossa bossa latin"),
     (r"latin|mambo|salsa|cha-?cha|rh?umba|tango|flamenco|calypso|african", "latin latin bossa"),
@@ -31,20 +32,22 @@ _SUITED: tuple[tuple[str, str], ...] = (
     (r"rock", "rock rock rock rock pop punk metal country soul blues"),
     (
         r"pop|vocal|musical|stage|easy",
-        "pop pop pop pop rock rock soul soul ballad disco country synthwave reggae funk house hiphop",
+        "pop pop pop pop rock rock soul soul ballad disco country synthwave reggae funk house "
+        "hiphop",
     ),
 )
-# How much likelier a style is where the song's tempo lies in its range than where half or twice does.
+# How likely a style is where the song's tempo lies in its range, and where half or twice of it
+# does.
 _AS_WRITTEN, _DOUBLED = 1.0, 0.25
 
 
 def choose_style(
     rng: np.random.Generator, words: str | None, meter: str, tempo: float | None
 ) -> tuple[Style, float]:
-    """A style that has `meter` and suits a genre's words, and the tempo to play the song at.
+    """Choose a style that has `meter` and suits a genre's words, and the tempo of the song.
 
-    That is `tempo`, or half or twice of it, where one of them lies in the style's range; the nearest
-    end of the range where none does; and a tempo of the range where it is not known.
+    The tempo is `tempo`, or half or twice of it, if one of them lies in the style's range. Otherwise
+    it is the nearest end of the range. If `tempo` is None, it is drawn from the range.
     """
     suited = [style for style in _suited(words) if meter in style.meters]
     suited = suited or [style for style in styles().values() if meter in style.meters]
@@ -57,13 +60,13 @@ def choose_style(
 
 
 def play_tempo(rng: np.random.Generator, style: Style, meter: str, tempo: float | None) -> float:
-    """The tempo at which `style` plays a song of `tempo` in `meter`, as in choose_style."""
+    """Choose the tempo at which `style` plays a song of `tempo` in `meter`, as in choose_style."""
     drawn = float(rng.uniform(*style.meters[meter].tempo))
     return round(drawn if tempo is None else _nearest(style, meter, tempo)[0], 2)
 
 
 def suits(words: str | None, style: Style) -> bool:
-    """Whether a style suits a genre's words; every style does where they say nothing."""
+    """Return whether a style suits a genre's words; every style does where they say nothing."""
     return style in _suited(words)
 
 

@@ -1,9 +1,10 @@
-"""A chart as one of MMA's grooves plays it: its bass, drums and accompaniment, with a lead of ours.
+"""Let MMA play a chart's bass, drums and accompaniment. The built-in band plays the lead.
 
 The chart's chords are spelled out for MMA tone by tone, so that it plays exactly what the song's
-labels say, slash basses included. Its sections take turns with the grooves of one family, with fills
-between them. Where MMA's bass walks, at random up and down a scale, it is given pitches that lead
-from chord to chord. Timing and touch are loosened, as MMA's more mechanical grooves need it.
+labels say, slash basses included. The sections take turns with the grooves of one family, with
+fills between them. MMA's walking basses move at random up and down a scale, and get pitches here
+that lead from chord to chord. Human timing and touch are added, because many of MMA's grooves are
+mechanical. MMA plays at whole tempi only; the times of its notes are scaled to the chart's tempo.
 """
 
 from __future__ import annotations
@@ -49,11 +50,17 @@ _SWUNG, _STRAIGHT = 0.64, 0.5
 
 
 def play_chart_with_mma(rng: np.random.Generator, chart: Chart, groove: str | None = None) -> Score:
-    """The chart with bass, drums and accompaniment by MMA, and the built-in band's lead.
+    """Let MMA play bass, drums and accompaniment of a chart, and the built-in band the lead.
 
-    `groove` names a file of MMA's library, such as `stdlib/swing`; by default one is drawn that plays
-    the chart's meter and tempo, more readily one that suits its style. Raises UserError where MMA is
-    missing, the file is not in the library or does not play the meter, or no groove could be played.
+    Args:
+        rng: the source of all chance.
+        chart: the song.
+        groove: a file of MMA's library, such as `stdlib/swing`; by default one is drawn that plays
+            the chart's meter and tempo, and more often one that suits its style.
+
+    Raises:
+        UserError: MMA is missing, the file is not in its library or does not play the meter, or no
+            groove could be played.
     """
     meter, tempo = chart.setting.meter, chart.setting.tempo
     files = files_for(meter, tempo)
@@ -125,7 +132,15 @@ def _play(
 def write_mma(
     chart: Chart, grooves: Family, felt: int, levels: Sequence[str], rng: np.random.Generator
 ) -> str:
-    """The chart as MMA's text. `levels`: a groove of the family for sections of energy 0, 1 and 2."""
+    """Write the chart as MMA's text.
+
+    Args:
+        chart: the song.
+        grooves: a family of MMA's grooves.
+        felt: how many of the chart's beats one of MMA's bars has.
+        levels: names of three grooves, for sections of level 0, 1 and 2.
+        rng: the source of all chance.
+    """
     file = grooves.file
     speed = file.beats / felt
     lines = [f"RndSeed {int(rng.integers(1, 2**31))}"]
@@ -172,11 +187,11 @@ def _bar(chart: Chart, start: float, end: float, speed: float, types: dict[str, 
 
 
 def spell_chord(chord: RelativeChord, scale: Sequence[int], tonic: int) -> str:
-    """A chord's tones and its scale, in semitones above its bass, as MMA's DefChord takes them.
+    """Write a chord's tones and its scale, in semitones above its bass, for MMA's DefChord.
 
-    MMA's basses read the scale: its first note is what they call the root (here the bass of the
-    chord, slash or not), its fifth the fifth. `scale` are the pitch classes that suit the chord; the
-    chord's own tones come first.
+    MMA's basses read the scale: its first note is their root (here the bass of the chord, slash or
+    not), and its fifth note is their fifth. `scale` holds the pitch classes that suit the chord. The
+    chord's own tones take precedence over them.
     """
     bass = (tonic + chord.bass) % 12
     above = (chord.bass - chord.root) % 12
@@ -232,9 +247,11 @@ def _stretched(part: Part, factor: float) -> Part:
 
 
 def _by_source(rng: np.random.Generator, chart: Chart, parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Parts by MMA's tracks. Those called Bass or Walk are the bass, and those with the sound of one;
-    a guitar's or a horn's track called Bass accompanies, unless there is no other. All other pitched
-    tracks accompany. One bassist and one drummer play all the song."""
+    """Give MMA's tracks their sources, and join them to one bass, one kit and the accompaniment.
+
+    Tracks with the program of a bass are the bass. If there is none, it is the lowest track that is
+    called Bass or Walk. All other pitched tracks accompany.
+    """
     drums = [part for part in parts if part.is_drum]
     pitched = [part for part in parts if not part.is_drum]
     called = [part for part in pitched if _BASS_TRACK.search(part.name)]

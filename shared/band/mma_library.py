@@ -1,8 +1,8 @@
 """MMA's library of grooves: which there are, in which meter and tempo, and what they play.
 
-MMA (Musical MIDI Accompaniment) ships files of grooves, a file a style; its grooves are variations of
-one another, with introductions, fills and endings. What a file says of itself is read from its text.
-Which tracks a groove has, only MMA can tell (about 0.1 s a file).
+MMA (Musical MIDI Accompaniment) has a file of grooves for each style. The grooves of a file are
+variations of one another, with introductions, fills and endings. What a file says of itself is read
+from its text. Only MMA can tell which tracks a groove has, which takes about 0.1 s for a file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from shared.errors import UserError
 
 LIBRARY = Path("/usr/share/mma/lib")
 _TIMEOUT = 60.0
-# Grooves of a few bars, made to begin, fill and end a song: by their names, or what is said of them.
+# Grooves of a few bars that begin, fill and end a song: by their names, or what is said of them.
 _INTRO, _FILL, _END = (
     (re.compile(rf"({name})([A-D]{{0,2}}|\d*)$", re.IGNORECASE), re.compile(said, re.IGNORECASE))
     for name, said in (
@@ -84,22 +84,27 @@ def installed() -> bool:
 def require_mma() -> None:
     """Raise UserError, with what to install, where MMA is missing."""
     if not installed():
-        raise UserError("mma is not installed; install Debian's package mma, or do without it")
+        raise UserError("mma is not installed; install Debian's package mma, or leave out --mma")
 
 
 @cache
 def library() -> tuple[GrooveFile, ...]:
-    """All files of the library that define grooves, sorted. Raises UserError where MMA is missing."""
+    """List the files of the library that define grooves, sorted.
+
+    Raises:
+        UserError: MMA is missing.
+    """
     require_mma()
     found = (_read_file(path) for path in sorted(LIBRARY.glob("*/*.mma")))
     return tuple(file for file in found if file.grooves)
 
 
 def files_for(meter: str, tempo: float | None = None) -> tuple[tuple[GrooveFile, int], ...]:
-    """The files that play `meter` at `tempo` (felt beats a minute), with a bar's felt beats in each.
+    """List the files that play `meter` at `tempo` (felt beats a minute).
 
-    A groove that is written at twice the tempo has half of the beats: two of its bars are one. Where
-    no file is at home at the tempo, or none is given, all that play the meter are returned.
+    Each comes with the number of felt beats in one of its bars. Of a groove that is written at twice
+    the tempo, two bars are one bar of the song. If no tempo is given, or no file suits it, all files
+    that play the meter are returned.
     """
     playing = [file for file in library() if file.complete and meter in file.meters]
     found = []

@@ -1,4 +1,4 @@
-"""Walking bass: pitches for given onsets, in steps that lead from one chord's bass to the next one's."""
+"""Walking bass: pitches for given onsets that lead from one chord's bass to the next one's."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _RANGE = 19  # semitones from the lowest note up
 def walk_pitches(
     rng: np.random.Generator, timeline: Timeline, beats: Sequence[float], low: int
 ) -> list[int]:
-    """A MIDI pitch for each onset of `beats`, at or above `low`.
+    """Choose a MIDI pitch for each onset of `beats`, at or above `low`.
 
-    A chord begins on its bass, the note before a change leads there by a step, and the notes between
-    move through the chord's tones with scale tones in passing.
+    A chord begins on its bass. The note before a change leads there by a step. The notes between
+    them move through the chord's tones, with passing tones of the scale.
     """
     spans = [timeline.at(beat + 0.05) for beat in beats]
     pitches: list[int] = []
