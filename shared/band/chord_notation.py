@@ -54,7 +54,10 @@ _TENSIONS = (2, 4, 6)
 _KINDS = (
     (
         "minmaj7",
-        ("minmaj7", "min(maj7)", "mmaj7", "m(maj7)", "mMaj7", "mM7", "m(M7)", "-maj7", "-M7", "-Δ7"),
+        (
+            "minmaj7", "min(maj7)", "mmaj7", "m(maj7)", "mMaj7", "mM7", "m(M7)", "-maj7", "-M7",
+            "-Δ7",
+        ),
     ),
     ("hdim7", ("m7b5", "min7b5", "-7b5", "m7(b5)", "min7(b5)", "ø7", "ø", "hdim7")),
     ("dim7", ("dim7", "o7", "°7")),

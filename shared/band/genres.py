@@ -46,8 +46,8 @@ def choose_style(
 ) -> tuple[Style, float]:
     """Choose a style that has `meter` and suits a genre's words, and the tempo of the song.
 
-    The tempo is `tempo`, or half or twice of it, if one of them lies in the style's range. Otherwise
-    it is the nearest end of the range. If `tempo` is None, it is drawn from the range.
+    The tempo is `tempo`, or half or twice of it, if one of them lies in the style's range.
+    Otherwise it is the nearest end of the range. If `tempo` is None, it is drawn from the range.
     """
     suited = [style for style in _suited(words) if meter in style.meters]
     suited = suited or [style for style in styles().values() if meter in style.meters]

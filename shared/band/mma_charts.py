@@ -190,8 +190,8 @@ def spell_chord(chord: RelativeChord, scale: Sequence[int], tonic: int) -> str:
     """Write a chord's tones and its scale, in semitones above its bass, for MMA's DefChord.
 
     MMA's basses read the scale: its first note is their root (here the bass of the chord, slash or
-    not), and its fifth note is their fifth. `scale` holds the pitch classes that suit the chord. The
-    chord's own tones take precedence over them.
+    not), and its fifth note is their fifth. `scale` holds the pitch classes that suit the chord,
+    over which the chord's own tones take precedence.
     """
     bass = (tonic + chord.bass) % 12
     above = (chord.bass - chord.root) % 12

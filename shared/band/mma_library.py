@@ -102,9 +102,9 @@ def library() -> tuple[GrooveFile, ...]:
 def files_for(meter: str, tempo: float | None = None) -> tuple[tuple[GrooveFile, int], ...]:
     """List the files that play `meter` at `tempo` (felt beats a minute).
 
-    Each comes with the number of felt beats in one of its bars. Of a groove that is written at twice
-    the tempo, two bars are one bar of the song. If no tempo is given, or no file suits it, all files
-    that play the meter are returned.
+    Each comes with the number of felt beats in one of its bars. Of a groove that is written at
+    twice the tempo, two bars are one bar of the song. If no tempo is given, or no file suits it,
+    all files that play the meter are returned.
     """
     playing = [file for file in library() if file.complete and meter in file.meters]
     found = []
