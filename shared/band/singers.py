@@ -10,9 +10,8 @@ import numpy as np
 from shared.band.render import SAMPLE_RATE
 from shared.band.score import Score
 from shared.band.speakers import SPEAKERS, available_speakers
-from shared.band.vocoder import vocoder_available
-from shared.band.voice import sing
-from shared.errors import UserError
+from shared.band.voice import sing, singing_available
+from shared.errors import require
 
 # General MIDI's "voice oohs" stand for the voice in the song's MIDI file.
 VOICE_PROGRAM = 53
@@ -39,15 +38,11 @@ def require_singing() -> None:
     Raises:
         UserError: pyworld or all speech synthesisers are missing.
     """
-    missing = []
-    if not vocoder_available():
-        missing.append("pyworld (with pip)")
-    if not available_speakers():
-        missing.append("flite or espeak-ng (Debian packages)")
-    if missing:
-        raise UserError(
-            f"no voice can sing here; install {' and '.join(missing)}, or leave out --voice"
-        )
+    require(
+        singing_available(),
+        "a voice needs pyworld (from pip) and flite or espeak-ng (Debian's packages) to sing: "
+        "install what is missing, or leave out --voice",
+    )
 
 
 def missing_speakers() -> tuple[str, ...]:
