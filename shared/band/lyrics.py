@@ -49,7 +49,13 @@ _WORDLESS_SONG = 0.08
 
 @dataclass(frozen=True)
 class LyricSyllable:
-    """`text` is what the synthesiser says; `word` as it is written; `first` where the word begins."""
+    """One syllable of a song's words.
+
+    Attributes:
+        text: what a speech synthesiser is to say.
+        word: the word that it is part of, as it is written.
+        first: whether the word begins with it.
+    """
 
     text: str
     word: str
@@ -66,13 +72,13 @@ _CLASSES = {name: [_read(entry) for entry in text.split()] for name, text in _WO
 
 
 def all_syllables() -> tuple[str, ...]:
-    """Every text that lyrics can hold, sorted."""
+    """Return every text that invented lyrics can hold, sorted."""
     words = [word for entries in _CLASSES.values() for word in entries]
     return tuple(sorted({part.text for word in words for part in word} | {"like"}))
 
 
 def write_lyrics(rng: np.random.Generator) -> Iterator[LyricSyllable]:
-    """Syllables without end: a few lines that come again as verses and a chorus do."""
+    """Yield syllables without end: a few lines that come again, as verses and a chorus do."""
     wordless = rng.random() < _WORDLESS_SONG
     lines = [_write_line(rng, wordless or rng.random() < _VOCALISE_LINE) for _ in range(12)]
     chorus, verses = lines[:4], lines[4:]

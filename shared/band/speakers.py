@@ -26,9 +26,15 @@ _SLOW_ESPEAK = "120"  # words a minute
 class Speaker:
     """A voice to sing with.
 
-    `program`: "flite" or "espeak-ng"; `voice`: its name there; `low` and `high`: the range in MIDI
-    numbers; `formants`: the factor by which its formants are moved; `contrast`: how far they are
-    deepened or flattened (vocoder.build_tract); `licence`: that of the voice.
+    Attributes:
+        name: unique among SPEAKERS.
+        program: "flite" or "espeak-ng".
+        voice: the voice's name there.
+        low: the lowest note that it sings, a MIDI number.
+        high: the highest.
+        formants: the factor by which its formants are moved.
+        contrast: how far they are deepened or flattened (see `vocoder.build_tract`).
+        licence: of the voice.
     """
 
     name: str
@@ -52,20 +58,20 @@ SPEAKERS = (
     Speaker("awb", "flite", "awb", 43, 65, 1.0, 1.1, _FLITE),
     Speaker("awb mezzo", "flite", "awb", 55, 75, 1.16, 1.1, _FLITE),
     Speaker("kal", "flite", "kal16", 43, 64, 1.0, 1.0, _FLITE),
-    Speaker("espeak f2", "espeak-ng", "en-us+f2", 55, 76, 1.0, 0.8, _ESPEAK),
-    Speaker("espeak f3", "espeak-ng", "en-gb+f3", 55, 77, 1.0, 0.8, _ESPEAK),
-    Speaker("espeak f4", "espeak-ng", "en-us+f4", 54, 75, 1.0, 0.8, _ESPEAK),
-    Speaker("espeak f5", "espeak-ng", "en-us+f5", 53, 74, 1.0, 0.8, _ESPEAK),
-    Speaker("espeak belinda", "espeak-ng", "en-us+belinda", 55, 77, 1.0, 0.8, _ESPEAK),
-    Speaker("espeak m1", "espeak-ng", "en-us+m1", 43, 65, 1.0, 0.8, _ESPEAK),
-    Speaker("espeak m3", "espeak-ng", "en-us+m3", 41, 63, 1.0, 0.8, _ESPEAK),
-    Speaker("espeak m7", "espeak-ng", "en-gb-scotland+m7", 45, 67, 1.0, 0.8, _ESPEAK),
+    Speaker("espeak f2", "espeak-ng", "en-us+f2", 55, 76, 1.0, 0.75, _ESPEAK),
+    Speaker("espeak f3", "espeak-ng", "en-gb+f3", 55, 77, 1.0, 0.75, _ESPEAK),
+    Speaker("espeak f4", "espeak-ng", "en-us+f4", 54, 75, 1.0, 0.75, _ESPEAK),
+    Speaker("espeak f5", "espeak-ng", "en-us+f5", 53, 74, 1.0, 0.75, _ESPEAK),
+    Speaker("espeak belinda", "espeak-ng", "en-us+belinda", 55, 77, 1.0, 0.75, _ESPEAK),
+    Speaker("espeak m1", "espeak-ng", "en-us+m1", 43, 65, 1.0, 0.75, _ESPEAK),
+    Speaker("espeak m3", "espeak-ng", "en-us+m3", 41, 63, 1.0, 0.75, _ESPEAK),
+    Speaker("espeak m7", "espeak-ng", "en-gb-scotland+m7", 45, 67, 1.0, 0.75, _ESPEAK),
 )
 
 
 @cache
 def available_speakers() -> tuple[Speaker, ...]:
-    """The speakers whose synthesiser and voice are installed, in the order of SPEAKERS."""
+    """Return the speakers whose synthesiser and voice are installed, in the order of SPEAKERS."""
     voices = {"flite": _flite_voices(), "espeak-ng": _espeak_voices()}
     return tuple(
         speaker for speaker in SPEAKERS if voices[speaker.program] & {speaker.voice, "every voice"}
@@ -84,7 +90,11 @@ def _espeak_voices() -> set[str]:
 
 
 def find_speaker(name: str) -> Speaker:
-    """The installed speaker of that name. Raises UserError where there is none."""
+    """Return the installed speaker of that name.
+
+    Raises:
+        UserError: there is none.
+    """
     speakers = {speaker.name: speaker for speaker in available_speakers()}
     if not speakers:
         raise UserError("no speech synthesiser is installed; install Debian's flite or espeak-ng")
@@ -94,10 +104,13 @@ def find_speaker(name: str) -> Speaker:
 
 
 def speak(speaker: Speaker, word: str) -> tuple[np.ndarray, int]:
-    """Say one word: float64 `[N]` in [-1, 1] and its sample rate.
+    """Say a word. The same word always gives the same samples.
 
-    The same word always gives the same samples. Raises UserError where the synthesiser is missing
-    or fails.
+    Returns:
+        float64 `[N]` in [-1, 1], and its sample rate in Hz.
+
+    Raises:
+        UserError: the synthesiser is not installed, or fails.
     """
     if speaker.program == "flite":
         options = ["-voice", speaker.voice, "--setf", f"duration_stretch={_SLOW_FLITE}"]
@@ -119,7 +132,7 @@ def speak(speaker: Speaker, word: str) -> tuple[np.ndarray, int]:
 
 
 def _with_sizes(wav: bytes) -> bytes:
-    """A WAV file that was written to a pipe, with the lengths that its header could not know."""
+    """Complete a WAV file from a pipe: its header could not know how long it would be."""
     data = wav.find(b"data")
     sizes = bytearray(wav)
     sizes[4:8] = (len(wav) - 8).to_bytes(4, "little")
