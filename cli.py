@@ -361,9 +361,9 @@ def make_dataset(
         audio_format,
         style,
         workers,
-        chords=chords or (),
-        chord_songs=chord_songs,
-        voice=voice,
+        chords or (),
+        chord_songs,
+        voice,
     )
     for drop in report.dropped:
         print(f"dropped {drop.name}: {drop.reason}", file=sys.stderr)

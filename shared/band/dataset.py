@@ -85,10 +85,10 @@ def make_dataset(
     audio_format: str = "wav",
     styles: Sequence[str] | None = None,
     workers: int = 1,
-    splits: Sequence[float] = (0.8, 0.1, 0.1),
     chords: Sequence[Path] = (),
     chord_songs: int | None = None,
     voice: float = 0.0,
+    splits: Sequence[float] = (0.8, 0.1, 0.1),
 ) -> DatasetReport:
     """Write and render songs. Equal arguments give equal bytes.
 
@@ -107,11 +107,11 @@ def make_dataset(
         audio_format: "wav" or "flac".
         styles: styles of the composed songs, in turn; by default each song draws its own.
         workers: how many processes render.
-        splits: shares of train, valid and test. MIDI files of one title are in one split, and so
-            are progressions of one title.
         chords: also arrange the songs whose progressions are in these files or folders.
         chord_songs: how many of these to arrange, chosen at even distances; by default all.
         voice: the share of the songs, from 0 to 1, whose vocals are sung by a voice.
+        splits: shares of train, valid and test. MIDI files of one title are in one split, and so
+            are progressions of one title.
 
     Raises:
         UserError: an argument is wrong, a soundfont is missing or invalid, a program that is asked
