@@ -317,6 +317,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 def test_two_processes_are_one(tmp_path: Path) -> None:
     """Two processes of torchrun, stopped and resumed, end with the weights of one uninterrupted."""
     fit(Regression(), SETTINGS, tmp_path / "one", device="cpu")
