@@ -260,6 +260,19 @@ def test_silent_stems_give_no_vectors(run: Path, stem_folder: Path) -> None:
     assert set(points.group) == {0, 1}
 
 
+def test_vectors_are_drawn_evenly_from_songs_each_of_which_is_a_group(
+    run: Path, stem_folder: Path
+) -> None:
+    codec = load_codec(run)
+    collector = VectorCollector(codec, num_songs=2)
+    for song in build_cache(stem_folder).split("train"):
+        collector.add(song.read_all(), gain=1.0)
+    points = collector.points()
+    for source in range(4):
+        groups = points.group[points.source == source]
+        assert np.bincount(groups).tolist() == [20, 20]  # 40 vectors of a source in all
+
+
 def test_museval_gives_the_other_figures() -> None:
     rng = np.random.default_rng(0)
     references = rng.standard_normal((3, 2, 1500)).astype(np.float32)
