@@ -419,6 +419,9 @@ def test_ablate(
     ]  # fmt: skip
     assert [f.row.name for f in first.figures] == only
     assert all(f.perplexity >= 1 for f in first.figures)
+    for name, complement in (("full", True), ("without-complement", False)):
+        trained = json.loads((tmp_path / name / "model.json").read_text())
+        assert trained["config"]["loss"]["complement"] is complement
     text = (tmp_path / "report.md").read_text()
     assert "| without complement |" in text
     assert "paper: without complement" in text
