@@ -207,7 +207,7 @@ def test_what_the_song_does_not_say_is_nan() -> None:
 
 
 def test_onsets_match_one_to_one() -> None:
-    reference, heard = np.array([1.0, 1.04, 2.0]), np.array([0.96, 1.05, 1.06, 2.1])
-    assert match_onsets(reference, heard, 0.05) == 2
-    assert match_onsets(reference, heard, 0.2) == 3
+    reference, found = np.array([1.0, 1.04, 2.0]), np.array([0.96, 1.05, 1.06, 2.1])
+    assert match_onsets(reference, found, 0.05) == 2
+    assert match_onsets(reference, found, 0.2) == 3
     assert match_onsets(reference, np.array([]), 0.05) == 0
