@@ -5,6 +5,7 @@ Every heavy import is inside a function, so that help appears at once.
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -148,7 +149,7 @@ class Sampling:
 
         given = dataclasses.asdict(self)
         guide = given.pop("guide") or ()
-        return SamplingSettings.of(prior, **given, source_guidance=dict(map(_source_scale, guide)))
+        return SamplingSettings.of(prior, **given, source_guidance=_source_scales(guide))
 
 
 @app.callback()
@@ -618,13 +619,18 @@ def _semitones(text: str) -> range:
     return semitones
 
 
-def _source_scale(text: str) -> tuple[str, float]:
-    """Read "SOURCE=X"."""
-    source, _, scale = text.partition("=")
-    try:
-        return source, float(scale)
-    except ValueError as error:
-        raise UserError(f"--guide '{text}' is not SOURCE=X: write it as drums=2") from error
+def _source_scales(texts: Sequence[str]) -> dict[str, float]:
+    """Read several "SOURCE=X", each of another source."""
+    scales: dict[str, float] = {}
+    for text in texts:
+        source, _, scale = text.partition("=")
+        if source in scales:
+            raise UserError(f"--guide names {source} more than once: name each source once")
+        try:
+            scales[source] = float(scale)
+        except ValueError as error:
+            raise UserError(f"--guide '{text}' is not SOURCE=X: write it as drums=2") from error
+    return scales
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from rich.table import Table
 ROOT = Path(__file__).parents[1]
 LIST = Path(__file__).with_suffix(".toml")
 COPIED = (
+    "README.md",
     "cli.py",
     "pyproject.toml",
     "shared",
@@ -75,8 +76,10 @@ def read_mutations(path: Path = LIST) -> tuple[Mutation, ...]:
     return tuple(Mutation(**{**entry, "tests": tuple(entry["tests"])}) for entry in entries)
 
 
-def run_tests(root: Path, tests: tuple[str, ...], timeout: float | None = None) -> int:
-    """Run some tests of the copy at `root`, up to the first failure; return pytest's exit code.
+def run_tests(
+    root: Path, tests: tuple[str, ...], timeout: float | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run some tests of the copy at `root`, up to the first failure.
 
     Tests that take more than `timeout` seconds count as failed.
     """
@@ -88,10 +91,10 @@ def run_tests(root: Path, tests: tuple[str, ...], timeout: float | None = None) 
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     try:
         return subprocess.run(
-            command, cwd=root, env=environment, capture_output=True, timeout=timeout
-        ).returncode
+            command, cwd=root, env=environment, capture_output=True, text=True, timeout=timeout
+        )
     except subprocess.TimeoutExpired:
-        return FAILED
+        return subprocess.CompletedProcess(command, FAILED, "the tests took too long")
 
 
 def is_noticed(root: Path, mutation: Mutation) -> bool:
@@ -100,7 +103,7 @@ def is_noticed(root: Path, mutation: Mutation) -> bool:
     original = file.read_text(encoding="utf-8")
     file.write_text(mutation.mutated(root), encoding="utf-8")
     try:
-        return run_tests(root, mutation.tests, TIMEOUT) == FAILED
+        return run_tests(root, mutation.tests, TIMEOUT).returncode == FAILED
     finally:
         file.write_text(original, encoding="utf-8")
 
@@ -121,7 +124,9 @@ def main() -> int:
             else:
                 shutil.copy(source, target)
         tests = tuple(sorted({test for each in mutations for test in each.tests}))
-        if run_tests(root, tests) != 0:
+        unchanged = run_tests(root, tests)
+        if unchanged.returncode != 0:
+            console.print(unchanged.stdout, markup=False)
             console.print("the tests fail without any fault: mend them first")
             return 1
         table = Table("fault", "file", "noticed", "s")

@@ -19,7 +19,7 @@ Decibels = Annotated[float, Range(-60, 60)]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """State the sizes of the network. Each is our choice, because the paper gives none."""
+    """The sizes of the network. Each is our choice, because the paper gives none."""
 
     # The encoder separates frequencies below 3.45 kHz from those above: both need some bins.
     sample_rate: Annotated[int, Range(8000, 192000)] = 44100
@@ -44,7 +44,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class QuantizerSchedule:
-    """State how temperature and noise change over training, at fractions of all steps."""
+    """How temperature and noise change over training, at fractions of all steps."""
 
     temperature_start: Temperature = 1.0
     temperature_end: Temperature = 0.3
@@ -55,7 +55,7 @@ class QuantizerSchedule:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """State the weights of the loss terms; 0 switches a term off.
+    """The weights of the loss terms; 0 switches a term off.
 
     The paper has the first two terms, on the selection and on its complement.
     """
@@ -78,7 +78,7 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class RemixConfig:
-    """State how training mixtures are made of stems."""
+    """How training mixtures are made of stems."""
 
     segment_seconds: Annotated[float, Range(0.1, 60)] = 1.5
     coherent: Fraction = 0.5  # share of examples whose sources come from one moment of one song
@@ -98,7 +98,7 @@ class RemixConfig:
 
 @dataclass(frozen=True)
 class ValidationConfig:
-    """State what is measured while training."""
+    """What is measured while training."""
 
     songs: Annotated[int, Range(1, 100_000)] = 16  # at most
     seconds: Annotated[float, Range(1, 3600)] = 10.0  # from the middle of each song

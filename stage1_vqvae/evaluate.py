@@ -68,13 +68,13 @@ class VQVAEReport:
 
     Attributes:
         codec: the codec's fingerprint.
-        split: which split of the data was measured.
+        split: the split that was measured.
         songs: the names of the songs.
-        seconds: their length together.
+        seconds: the sum of their lengths.
         entries: entries of one codebook.
         rows: SDR of decoded, masked, floor and ceiling.
         museval: SIR, SAR and ISR of decoded and masked, if they were asked for.
-        codes: by source.
+        codes: how the codes of each source are used.
         ends_on_codes: whether training ends in the straight-through phase. Then soft equals hard.
         soft: mean SDR of excerpts decoded from the quantiser's vectors as they are at the end of
             training, without the noise.

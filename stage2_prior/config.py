@@ -18,7 +18,7 @@ Weight = Annotated[float, Range(0, 1000)]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """State the sizes of the Transformer."""
+    """The sizes of the Transformer."""
 
     dim: Annotated[int, Range(8, 8192)] = 256
     # A single head has no output matrix in x-transformers, and sampling needs one.
@@ -29,7 +29,7 @@ class ModelConfig:
     dropout: Dropout = 0.1
     embedding_dropout: Dropout = 0.15  # on the encoder's input; keeps it from memorising songs
     window_seconds: Annotated[float, Range(1, 600)] = 12.0  # the longest stretch read at once
-    # Of each stream, note first; () stands for 0, then one more after every two codebooks.
+    # One delay per stream, the note first. () means 0 for the note and 1 + h // 2 for codebook h.
     delays: tuple[Annotated[int, Range(0, 64)], ...] = ()
 
     def __post_init__(self) -> None:
@@ -47,20 +47,20 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """State what is hidden from the model in training, and the weight of each part of the loss.
+    """What is hidden from the model in training, and the weight of each part of the loss.
 
     The next-code loss spends nearly all its bits on timbre and phase, and a decoder that may trust
     its own history ignores the song. Hence the weights of the notes, and the hidden history.
     """
 
     drop_source: Fraction = 0.15  # chance that one source of the accompaniment is dropped
-    drop_all: Fraction = 0.1  # chance that all are: the unconditional half of guidance
+    drop_all: Fraction = 0.1  # chance that all are dropped, which guidance needs
     mask_song: MeanShare = 0.1  # mean share of the accompaniment's codes hidden one by one
     mask_tokens: MeanShare = 0.15  # mean share of history tokens hidden one by one
     mask_span: Fraction = 0.5  # chance that a stretch of history is hidden in all streams
     mask_span_seconds: Annotated[float, Range(0.01, 600)] = 4.0  # the longest such stretch
     mask_notes: Fraction = 0.15  # chance that all notes are hidden, as for note guidance
-    note_weight: Weight = 4.0  # against 1 for the mean over the codes of a frame
+    note_weight: Weight = 4.0  # the mean over the codes of a frame has the weight 1
     encoder_note_weight: Weight = 2.0
     encoder_root_weight: Weight = 1.0  # of the chord's root, where it is known
     encoder_only: bool = False  # train the encoder alone, for a later run's --init-from

@@ -145,10 +145,30 @@ def test_a_note_that_comes_before_its_chord_belongs_to_it() -> None:
     assert figures.chord_tones == 1.0
 
 
+@pytest.mark.parametrize(("onset", "duration"), [(1.6, 1.0), (1.9, 0.09)])
+def test_a_note_belongs_to_the_chord_that_it_begins_in(
+    monkeypatch: pytest.MonkeyPatch, onset: float, duration: float
+) -> None:
+    """E belongs to Am, which ends at 2 s, and not to F: neither a long E nor one that is over."""
+    times = np.arange(800) / 100
+    pitch = np.where((times >= onset) & (times < onset + duration), 40.0, np.nan)
+    track = PitchTrack(times, pitch, np.ones(800), np.isnan(pitch), np.array([onset]))
+    monkeypatch.setattr(bass_metrics, "track_pitch", lambda *_: track)
+    assert judge_bass(np.zeros((1, 8 * RATE), np.float32), RATE, SONG).chord_tones == 1.0
+
+
 def test_a_clip_is_judged_where_it_lies() -> None:
     audio = play(bar_of(0, 0, 0, 0))[:, 2 * RATE : 6 * RATE]
     assert judge_bass(audio, RATE, SONG, start=2.0).root_on_downbeats == 1.0
     assert judge_bass(audio, RATE, SONG, start=0.0).root_on_downbeats == 0.0
+    assert judge_bass(audio, RATE, SONG, start=2.0).chord_tones == 1.0
+
+
+def test_a_clip_that_begins_off_the_grid_is_judged_on_the_songs_grid() -> None:
+    start = 1.94
+    audio = play(bar_of(0, 0, 0, 0))[:, round(start * RATE) : 6 * RATE]
+    figures = judge_bass(audio, RATE, SONG, start)
+    assert (figures.grid_f1, figures.onset_f1) == (1.0, 1.0)
 
 
 def test_the_bass_of_a_slash_chord_is_right() -> None:
@@ -187,7 +207,7 @@ def test_what_the_song_does_not_say_is_nan() -> None:
 
 
 def test_onsets_match_one_to_one() -> None:
-    reference, heard = np.array([1.0, 1.04, 2.0]), np.array([0.96, 1.05, 1.06, 2.1])
-    assert match_onsets(reference, heard, 0.05) == 2
-    assert match_onsets(reference, heard, 0.2) == 3
+    reference, found = np.array([1.0, 1.04, 2.0]), np.array([0.96, 1.05, 1.06, 2.1])
+    assert match_onsets(reference, found, 0.05) == 2
+    assert match_onsets(reference, found, 0.2) == 3
     assert match_onsets(reference, np.array([]), 0.05) == 0

@@ -1,4 +1,4 @@
-"""The sound of bass codes: which row of the codes is decoded, at which level, with which attacks."""
+"""The sound of bass codes: which codes are decoded, at which level, and with which attacks."""
 
 from collections.abc import Sequence
 

@@ -51,6 +51,11 @@ def test_the_bass_decides_between_chords_of_the_same_notes() -> None:
     assert estimated(notes, [Note(0.0, 8.0, 36)])[0].root == 0
 
 
+def test_a_chord_with_a_tone_that_is_missing_fits_less() -> None:
+    notes = [Note(0.0, 8.0, pitch) for pitch in (60, 67)]
+    assert [chord.symbol for chord in estimated(notes, [Note(0.0, 8.0, 36)])] == ["C5"]
+
+
 def test_a_passing_note_does_not_change_the_chord() -> None:
     notes = [*triads((0, "maj"), seconds=8.0), Note(3.25, 0.25, 65), Note(3.5, 0.25, 62)]
     assert [chord.symbol for chord in estimated(notes, [Note(0.0, 8.0, 36)])] == ["C"]

@@ -435,6 +435,7 @@ def test_generation_that_cannot_be_is_refused(tmp_path: Path, codec: Path, prior
         ("--temperature", "-1"): "the temperature is -1.0, but it must be",
         ("--guide", "drums"): "write it as drums=2",
         ("--guide", "piano=2"): "no source 'piano'",
+        ("--guide", "drums=2", "--guide", "drums=3"): "--guide names drums more than once",
         ("--redo", "later"): "write it as 0:30-0:45",
         ("--keep", "0:20-0:30"): "time range",
         ("--chords", "H"): "H",

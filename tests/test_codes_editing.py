@@ -301,6 +301,7 @@ def test_a_replacement_of_another_length_is_told(
 def test_wrong_edits_write_nothing(folder: Path) -> None:
     for edits, sentence in (
         (CodeEdits(replace=["bass"]), "--replace 'bass' is not SOURCE=FILE"),
+        (CodeEdits(replace=["bass=a", "bass=b"]), "--replace names bass more than once"),
         (CodeEdits(replace=["bass=none"]), "there is no codes file none"),
         (CodeEdits(mute=["guitar"]), "no source 'guitar'"),
         (CodeEdits(splice="1"), "'1' is not a time range"),

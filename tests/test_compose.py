@@ -345,14 +345,14 @@ def test_bass_is_monophonic_and_in_range(songs: list[Score]) -> None:
 
 
 def test_bass_states_the_chord_on_downbeats(songs: list[Score]) -> None:
-    heard = [
+    struck = [
         (pitch % 12, _chord_at(score, time))
         for score in songs
         for time in score.downbeats
         if (pitch := _sounding(score, time)) is not None
     ]
-    assert np.mean([pitch in chord.pitch_classes for pitch, chord in heard]) > 0.97
-    assert np.mean([pitch == chord.root for pitch, chord in heard]) > 0.9
+    assert np.mean([pitch in chord.pitch_classes for pitch, chord in struck]) > 0.97
+    assert np.mean([pitch == chord.root for pitch, chord in struck]) > 0.9
 
 
 def test_accompaniment_states_the_root(songs: list[Score]) -> None:

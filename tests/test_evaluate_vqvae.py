@@ -88,18 +88,26 @@ def test_floor_and_ceiling_enclose_any_mask(evaluated: Evaluated) -> None:
         assert ceiling.sdr[source] > masked.sdr[source]
 
 
+def floor_of(stems: np.ndarray) -> list[float]:
+    """The SDR of the mixture as the estimate of every source, written out."""
+    stems = stems.astype(np.float64)
+    seconds = stems.shape[-1] // 44100
+    signal, error = (
+        np.square(x[..., : seconds * 44100]).reshape(4, 2, seconds, 44100).sum((1, 3))
+        for x in (stems, stems.sum(0) - stems)
+    )
+    return [float(sdr) for sdr in np.median(10 * np.log10(signal / error), axis=1)]
+
+
 def test_the_floor_is_the_mixture(evaluated: Evaluated, stem_folder: Path) -> None:
-    stems = build_cache(stem_folder).split("test")[0].read_all().astype(np.float64)
-    error = stems.sum(0) - stems
-    seconds = slice(0, 44100), slice(44100, 88200)
-    expected = [
-        np.median(
-            [10 * np.log10(np.square(s[:, w]).sum() / np.square(e[:, w]).sum()) for w in seconds]
-        )
-        for s, e in zip(stems, error, strict=True)
-    ]
     row = evaluated[0].row("floor")
-    assert [row.sdr[source] for source in SOURCES] == pytest.approx(expected)
+    stems = build_cache(stem_folder).split("test")[0].read_all()
+    assert [row.sdr[source] for source in SOURCES] == pytest.approx(floor_of(stems))
+
+
+def test_decoding_from_codes_is_measured_on_whole_short_songs(evaluated: Evaluated) -> None:
+    report, _ = evaluated
+    assert report.hard == pytest.approx(report.row("decoded").mean)
 
 
 def test_seconds_and_songs_are_limited(
@@ -107,6 +115,8 @@ def test_seconds_and_songs_are_limited(
 ) -> None:
     report = evaluate_vqvae(stem_folder, run, tmp_path, "train", songs=1, seconds=1.0)
     assert (len(report.songs), report.seconds) == (1, 1.0)
+    middle = build_cache(stem_folder).split("train")[0].read_all(22050, 44100)
+    assert list(report.row("floor").sdr.values()) == pytest.approx(floor_of(middle))
 
 
 def test_memory_does_not_grow_with_the_number_of_songs(
@@ -248,6 +258,19 @@ def test_silent_stems_give_no_vectors(run: Path, stem_folder: Path) -> None:
     assert set(points.source) == {1, 2, 3}
     assert points.vectors.shape == (len(points.source), 4 * 2 * 4)
     assert set(points.group) == {0, 1}
+
+
+def test_vectors_are_drawn_evenly_from_songs_each_of_which_is_a_group(
+    run: Path, stem_folder: Path
+) -> None:
+    codec = load_codec(run)
+    collector = VectorCollector(codec, num_songs=2)
+    for song in build_cache(stem_folder).split("train"):
+        collector.add(song.read_all(), gain=1.0)
+    points = collector.points()
+    for source in range(4):
+        groups = points.group[points.source == source]
+        assert np.bincount(groups).tolist() == [20, 20]  # 40 vectors of a source in all
 
 
 def test_museval_gives_the_other_figures() -> None:
@@ -396,6 +419,9 @@ def test_ablate(
     ]  # fmt: skip
     assert [f.row.name for f in first.figures] == only
     assert all(f.perplexity >= 1 for f in first.figures)
+    for name, complement in (("full", True), ("without-complement", False)):
+        trained = json.loads((tmp_path / name / "model.json").read_text())
+        assert trained["config"]["loss"]["complement"] is complement
     text = (tmp_path / "report.md").read_text()
     assert "| without complement |" in text
     assert "paper: without complement" in text

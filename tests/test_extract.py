@@ -74,10 +74,10 @@ def test_notes_come_from_song_json_else_from_the_stem(
     struck = np.flatnonzero(known.notes == NoteVocabulary.onset(33))
     assert struck.tolist() == [round(0.25 * codec.frame_rate)]
     assert known.note_confidence.min() == 1
-    heard = SongCodes.load(tmp_path / "codes/valid/two.codes.safetensors")
-    assert heard.notes is not None
-    assert heard.song is None
-    assert heard.notes.shape == (heard.num_frames,)
+    song = SongCodes.load(tmp_path / "codes/valid/two.codes.safetensors")
+    assert song.notes is not None
+    assert song.song is None
+    assert song.notes.shape == (song.num_frames,)
 
 
 def test_skips_what_is_current(data: Path, codec: VQVAECodec, tmp_path: Path) -> None:

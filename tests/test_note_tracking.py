@@ -73,7 +73,7 @@ def test_soft_notes_are_notes_and_noise_is_none() -> None:
 
 
 def test_a_note_sounds_until_it_is_40_db_down() -> None:
-    """A note that decays by 17 dB per second is heard for more than two of them."""
+    """A note that decays by 17 dB per second is audible for more than two of them."""
     track = track_pitch(play([Note(0.0, 2.0, 40)], 2.1, RATE), RATE, FRAME_RATE)
     (note,) = segment_notes(track)
     assert note.pitch == 40

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from cli import app
 from tests.conftest import WriteSong
 
+pytestmark = pytest.mark.slow
+
 SONGS = ("train/one", "train/two", "valid/three", "test/excerpt")
 RUN_FILES = {
     "metrics.jsonl",

@@ -110,7 +110,7 @@ def test_the_tones_of_a_chord(chord: SongChord, lowest: int | None, tones: set[i
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tempo": "fast"}, r"'tempo' in the/song\.json is \"fast\", but it must be a number of be"),
+        ({"tempo": "fast"}, r"'tempo' in the/song\.json is \"fast\", but it must be a number of"),
         ({"tempo": math.nan}, "'tempo' .* is NaN"),
         ({"tempo": 0}, "'tempo' .* is 0"),
         ({"tempo": True}, "'tempo' .* is true"),
@@ -133,7 +133,7 @@ def test_the_tones_of_a_chord(chord: SongChord, lowest: int | None, tones: set[i
         ({"chords": [{"start": 2, "end": 3}, {"start": 1, "end": 2}]}, r"'chords\[1\]' .* sort"),
         ({"chords": [{"start": 0, "end": 1, "root": 12}]}, r"'chords\[0\]\.root' .* 0 to 11"),
         ({"chords": [{"start": 0, "end": 1, "root": 1.5}]}, r"'chords\[0\]\.root' .* 0 to 11"),
-        ({"chords": [{"start": 0, "end": 1, "pitch_classes": [0, "E"]}]}, r"pitch_classes' .* 0 to"),
+        ({"chords": [{"start": 0, "end": 1, "pitch_classes": [0, "E"]}]}, r"pitch_classes' .* 0"),
         ({"bass_notes": [{"onset": 0, "duration": 1}]}, r"'bass_notes\[0\]' .* has no 'pitch'"),
         ({"bass_notes": [{"onset": 0, "duration": 1, "pitch": 128}]}, r"pitch' .* 0 to 127"),
         ({"bass_notes": [{"onset": 0, "duration": None, "pitch": 40}]}, r"duration' .* is null"),
@@ -182,20 +182,20 @@ STRANGE: tuple[Any, ...] = (
 
 
 def test_whatever_stands_in_the_file_is_refused_in_a_sentence_or_can_be_used() -> None:
-    refused = used = 0
+    refusals, used = [], 0
     for path in _places(SONG):
         for value in STRANGE:
             try:
                 facts = SongFacts.from_dict(_replaced(path, value), "song.json")
             except UserError as error:
-                assert "song.json" in str(error)
-                refused += 1
+                refusals.append(str(error))
                 continue
             varied = vary_facts(facts, Variation(12, 0.5))
             again = SongFacts.from_dict(json.loads(json.dumps(varied.to_dict())), "codes")
             assert again.chords == varied.chords
             used += 1
-    assert refused > 300
+    assert len(refusals) > 300
+    assert all("song.json" in refusal for refusal in refusals)
     assert used > 100
 
 

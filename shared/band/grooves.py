@@ -62,7 +62,7 @@ def vary(
     grid: float,
     loose: float,
 ) -> dict[str, Pattern]:
-    """Change a groove for a section: another cymbal rhythm, kicks more or fewer, ghost notes.
+    """Change a groove for a section: another cymbal rhythm, more or fewer kicks, ghost notes.
 
     Args:
         rng: the source of all chance.

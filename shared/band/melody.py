@@ -23,7 +23,7 @@ class MotifNote:
 
 @dataclass(frozen=True)
 class Motif:
-    """Notes over `beats` beats; their `contour` counts scale steps from the phrase's middle."""
+    """Notes over `beats` beats; their `contour` counts scale steps from the first note."""
 
     beats: int
     notes: tuple[MotifNote, ...]

@@ -77,11 +77,8 @@ def edit_file(file: Path, out: Path, edits: CodeEdits, load_codec: Callable[[], 
     song = SongCodes.load(file)
     for source in edits.mute:
         song = mute(song, source, load_codec())
-    for text in edits.replace:
-        source, separator, path = text.partition("=")
-        if not separator:
-            raise UserError(f"--replace '{text}' is not SOURCE=FILE: write it as bass=other")
-        song = _replace_from_file(song, source, Path(path), load_codec)
+    for source, path in _replacements(edits.replace).items():
+        song = _replace_from_file(song, source, path, load_codec)
     if edits.splice is not None:
         donor = song if edits.donor is None else SongCodes.load(edits.donor)
         at = None if edits.at is None else parse_time(edits.at)
@@ -194,6 +191,19 @@ def shift(
         note_confidence=None if song.note_confidence is None else song.note_confidence[order],
         song=_without_bass_notes(song),
     )
+
+
+def _replacements(texts: Sequence[str]) -> dict[str, Path]:
+    """Read several "SOURCE=FILE", each of another source."""
+    paths: dict[str, Path] = {}
+    for text in texts:
+        source, separator, path = text.partition("=")
+        if not separator:
+            raise UserError(f"--replace '{text}' is not SOURCE=FILE: write it as bass=other")
+        if source in paths:
+            raise UserError(f"--replace names {source} more than once: name each source once")
+        paths[source] = Path(path)
+    return paths
 
 
 def _replace_from_file(

@@ -101,7 +101,7 @@ def _profile(notes: Sequence[Note], edges: np.ndarray) -> np.ndarray:
 def _fit(harmony: np.ndarray, bass: np.ndarray, root: int, quality: str) -> np.ndarray:
     """Rate how well a chord explains each beat `[beats]`.
 
-    What sounds within the chord counts for it, what sounds outside and what is missing against it.
+    Sounding tones of the chord raise the rating. Other tones and missing tones lower it.
     """
     tones = [(root + step) % 12 for step in QUALITIES[quality][0]]
     inside = harmony[:, tones].sum(axis=1)

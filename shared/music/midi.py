@@ -28,7 +28,7 @@ def is_bass(instrument: "pretty_midi.Instrument") -> bool:
     """Whether a track of a MIDI file is the bass, by its program or a word of its name.
 
     The word is "bass", or "walk" as MMA names its walking basses. A bassoon, a contrabass section
-    and a bass drum are no basses.
+    and a bass drum are not basses.
     """
     if instrument.is_drum:
         return False

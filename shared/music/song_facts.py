@@ -174,7 +174,7 @@ def read_song_facts(path: Path) -> SongFacts:
 
 
 class _Invalid(Exception):
-    """What a value must be, where it is something else."""
+    """A value is wrong. The message says what it must be."""
 
 
 class _Fields:

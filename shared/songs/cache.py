@@ -38,7 +38,7 @@ _MAX_BUILDERS = 4  # decoding a song of 5 minutes takes about 0.5 GB
 
 @dataclass(frozen=True)
 class CachedSong:
-    """A cached song is decoded and lies on disk. Several threads may read it at once.
+    """A song whose decoded samples are on disk. Several threads may read it at once.
 
     `silent` says for each of SOURCES whether its stem is all zeros.
     """
@@ -110,7 +110,7 @@ class CachedSong:
 
 @dataclass(frozen=True)
 class StemCache:
-    """A stem cache has the songs of a data folder, decoded into `folder`."""
+    """The decoded songs of a data folder, which are in `folder`."""
 
     songs: tuple[CachedSong, ...]
     folder: Path
@@ -155,7 +155,7 @@ def build_cache(
 
 @dataclass(frozen=True)
 class _Recipe:
-    """A recipe says how one song's cache entry is made and recognised."""
+    """How the cache entry of one song is made and recognised."""
 
     track: Track
     data: Path

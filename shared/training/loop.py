@@ -65,7 +65,7 @@ class Task(ABC):
         """
 
     def headline(self, figures: dict[str, float]) -> str:
-        """Word what the progress bar shows of the last validation, after the loss."""
+        """Return the text that the progress bar shows about the last validation."""
         return f"score {figures['score']:.3f}"
 
     @abstractmethod
@@ -268,9 +268,10 @@ def _validate(task: Task, run: Run, out: Path) -> dict[str, float]:
 
 
 def _ensure_checkpoint(task: Task, run: Run, out: Path) -> None:
-    """Export the last weights where no validation has exported any."""
+    """Export the last weights where no validation has exported any, or its file was deleted."""
     if not (out / WEIGHTS_NAME).is_file():
-        err_console.print("warning: no finite validation score: keeping the last weights")
+        missing = "no finite validation score" if run.best is None else "the best weights are gone"
+        err_console.print(f"warning: {missing}: keeping the last weights")
         _export(task, run, out, {})
 
 

@@ -15,7 +15,7 @@ MAY_CHANGE = frozenset({"train.workers", "train.log_every"})
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """State how long a run trains and how it optimises; the loss and the data are the task's."""
+    """How long a run trains and how it optimises; the loss and the data are the task's."""
 
     steps: Count = 1000
     batch_size: Annotated[int, Range(1, 65536)] = 8  # summed over all processes
