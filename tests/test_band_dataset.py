@@ -149,7 +149,7 @@ def test_what_a_killed_run_left_unfinished_is_removed(
 )
 def test_other_arguments_are_refused(dataset: Path, other: dict[str, Any], named: str) -> None:
     before = content_of(dataset)
-    with pytest.raises(UserError, match=f"holds songs .* other values of {named}: repeat"):
+    with pytest.raises(UserError, match=f"holds songs .* another value of {named}: give"):
         make_dataset(dataset, **{**ARGUMENTS, **other})
     assert content_of(dataset) == before
 
@@ -161,6 +161,13 @@ def test_songs_of_others_are_not_added_to(tmp_path: Path) -> None:
             (tmp_path / MANIFEST).write_text(manifest)
         with pytest.raises(UserError, match="already holds songs"):
             make_dataset(tmp_path, **ARGUMENTS)
+
+
+def test_a_song_beside_the_folders_of_the_splits_is_not_hidden(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(UserError, match="already holds mine; choose an empty folder"):
+        make_dataset(tmp_path, **ARGUMENTS)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_song_does_not_depend_on_the_songs_before_it(dataset: Path, tmp_path: Path) -> None:

@@ -105,9 +105,9 @@ def test_a_song_depends_on_the_seed_and_its_name_alone(dataset: Path, tmp_path: 
 def test_changed_files_and_numbers_are_refused(dataset: Path, chords: Path, tmp_path: Path) -> None:
     before = content_of(dataset)
     changed = write_songs(tmp_path / "songs.jsonl", "a one", "b", "c")
-    with pytest.raises(UserError, match="other values of chords: repeat"):
+    with pytest.raises(UserError, match="another value of chords: give"):
         make_dataset(dataset, **arguments(changed))
-    with pytest.raises(UserError, match="other values of chord_songs: repeat"):
+    with pytest.raises(UserError, match="another value of chord_songs: give"):
         make_dataset(dataset, **arguments(chords), chord_songs=1)
     assert content_of(dataset) == before
     (recorded,) = json.loads((dataset / MANIFEST).read_text())["chords"]

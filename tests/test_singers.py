@@ -130,7 +130,7 @@ def test_singers_that_are_left_out_are_told_and_recorded(
     manifest = json.loads((tmp_path / MANIFEST).read_text())
     assert manifest["left_out"] == [sentence]
     install(monkeypatch)  # with other singers, other songs would follow
-    with pytest.raises(UserError, match="other values of singers: repeat"):
+    with pytest.raises(UserError, match="another value of singers: give"):
         make_dataset(tmp_path, **one_song, voice=1.0)
 
 

@@ -120,25 +120,19 @@ def make_dataset(
     """
     _check_arguments(songs, seconds, audio_format, styles, workers, splits)
     _check_chords_and_voice(chords, chord_songs, voice)
+    left_out = _check_programs(soundfonts, mma, voice)
     files = {} if midi is None else find_midi_files(Path(midi))
+    songbook = read_songbooks(list(map(Path, chords)))
     same = copies(files)
     jobs = composed_jobs(songs, seed, styles, splits)
     jobs += midi_jobs([path for path in files if path not in same], seed, splits, jobs)
-    songbook = read_songbooks(list(map(Path, chords)))
     jobs += chord_jobs(even_choice(songbook.songs, chord_songs), seed, splits, jobs)
     require(
         bool(jobs),
         "there is no song to make; ask for songs, or give MIDI files or chord progressions",
     )
-    # What is missing or bad must be known before anything is written.
-    if mma:
-        require_mma()
-    if voice:
-        require_singing()
-    Orchestra(soundfonts).close()
-    left_out = missing_speakers() if voice else ()
-    for sentence in left_out:
-        err_console.print(f"warning: {sentence}")
+    dropped = [Dropped(str(path), f"it is a copy of {first.name}") for path, first in same.items()]
+    dropped += [Dropped(song.name, song.reason) for song in songbook.left_out]
     settings = SongSettings(
         Path(out), tuple(map(Path, soundfonts)), seconds, audio_format, mma, voice
     )
@@ -158,23 +152,42 @@ def make_dataset(
         "singers": [speaker.name for speaker in available_speakers()] if voice else [],
     }
     _open_folder(settings.out, arguments, left_out)
-    kept = [job for job in jobs if settings.folder(job).is_dir()]
-    written = [f"{job.split}/{job.name}" for job in kept]
-    dropped = [Dropped(str(path), f"it is a copy of {first.name}") for path, first in same.items()]
-    dropped += [Dropped(song.name, song.reason) for song in songbook.left_out]
+    missing = [job for job in jobs if not settings.folder(job).is_dir()]
+    failed = _make_songs(missing, len(jobs), settings, workers)
+    written = sorted(f"{job.split}/{job.name}" for job in jobs if job not in failed)
+    dropped += [Dropped(str(job.midi or job.name), reason) for job, reason in failed.items()]
+    dropped.sort(key=lambda drop: drop.name)
+    return DatasetReport(tuple(written), tuple(dropped), len(jobs) - len(missing), left_out)
+
+
+def _make_songs(
+    jobs: Sequence[SongJob], total: int, settings: SongSettings, workers: int
+) -> dict[SongJob, str]:
+    """Make the songs that are missing of `total`; return why those failed that did."""
+    failed = {}
     try:
-        with progress("making songs", len(jobs), len(kept)) as bar:
-            missing = [job for job in jobs if not settings.folder(job).is_dir()]
-            for job, reason in _run(missing, settings, workers):
+        with progress("making songs", total, total - len(jobs)) as bar:
+            for job, reason in _run(jobs, settings, workers):
                 bar.advance()
-                if reason is None:
-                    written.append(f"{job.split}/{job.name}")
-                else:
-                    dropped.append(Dropped(str(job.midi or job.name), reason))
+                if reason is not None:
+                    failed[job] = reason
     finally:
         shutil.rmtree(settings.out / UNFINISHED, ignore_errors=True)
-    ordered = sorted(dropped, key=lambda drop: drop.name)
-    return DatasetReport(tuple(sorted(written)), tuple(ordered), len(kept), left_out)
+    return failed
+
+
+def _check_programs(soundfonts: Sequence[Path], mma: bool, voice: float) -> tuple[str, ...]:
+    """Refuse what cannot be played, before anything is written; return what is left out."""
+    if mma:
+        require_mma()
+    Orchestra(soundfonts).close()
+    if not voice:
+        return ()
+    require_singing()
+    left_out = missing_speakers()
+    for sentence in left_out:
+        err_console.print(f"warning: {sentence}")
+    return left_out
 
 
 def _check_arguments(
@@ -215,14 +228,18 @@ def _open_folder(out: Path, arguments: Mapping[str, Any], left_out: Sequence[str
     """Make the data set's folder, or check that its songs were made with equal arguments."""
     if any((out / split).is_dir() and any((out / split).iterdir()) for split in SPLITS):
         known = _read_manifest(out / MANIFEST)
-        if known is None:
-            raise UserError(f"{out} already holds songs; choose an empty folder")
-        other = [name for name, value in arguments.items() if known.get(name) != value]
-        if other:
-            raise UserError(
-                f"{out} holds songs that were made with other values of {', '.join(other)}: repeat "
-                "those to go on where the run stopped, or choose an empty folder"
-            )
+        require(known is not None, f"{out} already holds songs; choose an empty folder")
+        other = [name for name, value in arguments.items() if (known or {}).get(name) != value]
+        require(
+            not other,
+            f"{out} holds songs that were made with another value of {', '.join(other)}: give the "
+            "same arguments to continue, or choose an empty folder",
+        )
+    if out.is_dir():
+        # Songs beside the folders of the splits would never be found.
+        others = {path.name for path in out.iterdir() if not path.name.startswith(".")}
+        first = min(others - {*SPLITS, MANIFEST}, default=None)
+        require(first is None, f"{out} already holds {first}; choose an empty folder")
     try:
         shutil.rmtree(out / UNFINISHED, ignore_errors=True)  # of a run that was killed
         (out / UNFINISHED).mkdir(parents=True)
