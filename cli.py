@@ -328,6 +328,13 @@ def make_dataset(
         float,
         option("Let a voice sing the lead in this share of the songs, from 0 to 1. Needs pyworld."),
     ] = 0.0,
+    records: Annotated[
+        float,
+        option(
+            "Make this share of the songs, from 0 to 1, sound like records: with sampled drum "
+            "kits, amplifiers and mastering."
+        ),
+    ] = 0.0,
     style: Annotated[list[str] | None, repeated("Compose in this style.", metavar="NAME")] = None,
     seconds: Annotated[
         float | None,
@@ -348,6 +355,7 @@ def make_dataset(
       python cli.py make-dataset --out band --songs 200 --soundfont FluidR3_GM.sf2
       python cli.py make-dataset --out midi_songs --songs 0 --midi my_midi_files --format flac
       python cli.py make-dataset --out real --songs 0 --chords songs.jsonl --mma --voice 0.5
+      python cli.py make-dataset --out records --songs 500 --records 0.8 --workers 4
     """
     from shared.band.dataset import make_dataset
 
@@ -365,6 +373,7 @@ def make_dataset(
         chords or (),
         chord_songs,
         voice,
+        records,
     )
     for drop in report.dropped:
         print(f"dropped {drop.name}: {drop.reason}", file=sys.stderr)

@@ -188,8 +188,9 @@ def test_options_reach_the_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
         raise UserError("enough")
 
     monkeypatch.setattr("shared.band.dataset.make_dataset", record)
-    words = "make-dataset --out x --chords a.jsonl --chords b --chord-songs 3 --voice 0.25"
+    words = "make-dataset --out x --chords a.jsonl --chords b --chord-songs 3"
+    words += " --voice 0.25 --records 0.5"
     result = CliRunner().invoke(cli.app, words.split())
     assert result.stderr == "error: enough\n"
     assert given[:2] == [Path("x"), 100]
-    assert given[-3:] == [[Path("a.jsonl"), Path("b")], 3, 0.25]
+    assert given[-4:] == [[Path("a.jsonl"), Path("b")], 3, 0.25, 0.5]

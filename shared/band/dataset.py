@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.atomic import atomic_path
+from shared.band.drum_kits import installed_kits
 from shared.band.mma_library import require_mma
 from shared.band.progressions import chord_files, read_songbooks
 from shared.band.render import Orchestra
@@ -88,6 +89,7 @@ def make_dataset(
     chords: Sequence[Path] = (),
     chord_songs: int | None = None,
     voice: float = 0.0,
+    records: float = 0.0,
     splits: Sequence[float] = (0.8, 0.1, 0.1),
 ) -> DatasetReport:
     """Write and render songs. Equal arguments give equal bytes.
@@ -110,6 +112,7 @@ def make_dataset(
         chords: also arrange the songs whose progressions are in these files or folders.
         chord_songs: how many of these to arrange, chosen at even distances; by default all.
         voice: the share of the songs, from 0 to 1, whose vocals are sung by a voice.
+        records: the share of the songs, from 0 to 1, that sound like records (records.py).
         splits: shares of train, valid and test. MIDI files of one title are in one split, and so
             are progressions of one title.
 
@@ -119,8 +122,8 @@ def make_dataset(
             songs. A bad MIDI file or progression is only reported, even if no MIDI file is left.
     """
     _check_arguments(songs, seconds, audio_format, styles, workers, splits)
-    _check_chords_and_voice(chords, chord_songs, voice)
-    left_out = _check_programs(soundfonts, mma, voice)
+    _check_chords_and_shares(chords, chord_songs, voice, records)
+    left_out = _check_programs(soundfonts, mma, voice, records)
     files = {} if midi is None else find_midi_files(Path(midi))
     songbook = read_songbooks(list(map(Path, chords)))
     same = copies(files)
@@ -134,7 +137,7 @@ def make_dataset(
     dropped = [Dropped(str(path), f"it is a copy of {first.name}") for path, first in same.items()]
     dropped += [Dropped(song.name, song.reason) for song in songbook.left_out]
     settings = SongSettings(
-        Path(out), tuple(map(Path, soundfonts)), seconds, audio_format, mma, voice
+        Path(out), tuple(map(Path, soundfonts)), seconds, audio_format, mma, voice, records
     )
     arguments = {
         "songs": songs,
@@ -150,6 +153,8 @@ def make_dataset(
         "chord_songs": chord_songs,
         "voice": voice,
         "singers": [speaker.name for speaker in available_speakers()] if voice else [],
+        "records": records,
+        "kits": [kit.name for kit in installed_kits()] if records else [],
     }
     _open_folder(settings.out, arguments, left_out)
     missing = [job for job in jobs if not settings.folder(job).is_dir()]
@@ -176,15 +181,22 @@ def _make_songs(
     return failed
 
 
-def _check_programs(soundfonts: Sequence[Path], mma: bool, voice: float) -> tuple[str, ...]:
+def _check_programs(
+    soundfonts: Sequence[Path], mma: bool, voice: float, records: float
+) -> tuple[str, ...]:
     """Refuse what cannot be played, before anything is written; return what is left out."""
+    left_out: tuple[str, ...] = ()
     if mma:
         require_mma()
     Orchestra(soundfonts).close()
-    if not voice:
-        return ()
-    require_singing()
-    left_out = missing_speakers()
+    if voice:
+        require_singing()
+        left_out += missing_speakers()
+    if records and not installed_kits():
+        left_out += (
+            "no sampled drum kit is installed, so soundfonts play the drums of the records: "
+            "install Debian's packages hydrogen-drumkits and avldrums.lv2-soundfont for kits",
+        )
     for sentence in left_out:
         err_console.print(f"warning: {sentence}")
     return left_out
@@ -217,11 +229,14 @@ def _check_arguments(
     )
 
 
-def _check_chords_and_voice(chords: Sequence[Path], chord_songs: int | None, voice: float) -> None:
+def _check_chords_and_shares(
+    chords: Sequence[Path], chord_songs: int | None, voice: float, records: float
+) -> None:
     if chord_songs is not None:
         require(chord_songs >= 1, f"chord_songs is {chord_songs}: give 1 or more")
         require(bool(chords), "chord_songs limits the songs of chord files: give chords too")
-    require(0 <= voice <= 1, f"voice is {voice}: give a share of the songs, from 0 to 1")
+    for name, share in (("voice", voice), ("records", records)):
+        require(0 <= share <= 1, f"{name} is {share}: give a share of the songs, from 0 to 1")
 
 
 def _open_folder(out: Path, arguments: Mapping[str, Any], left_out: Sequence[str]) -> None:

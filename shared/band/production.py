@@ -57,11 +57,21 @@ def produce(
     Raises:
         UserError: a part stays silent (see Orchestra.play).
     """
+    return quantize(mix(score, orchestra, rng, recorded or {}), rng)
+
+
+def mix(
+    score: Score,
+    orchestra: Orchestra,
+    rng: np.random.Generator,
+    recorded: Mapping[int, np.ndarray],
+) -> np.ndarray:
+    """Play and mix a score, as `produce` does, to float32 stems `[4, 2, N]`."""
     num_samples = round(score.duration * SAMPLE_RATE)
     stems = np.zeros((len(SOURCES), 2, num_samples), np.float32)
     for index, part in enumerate(score.parts):
         soundfont = int(rng.integers(len(orchestra)))
-        if recorded and index in recorded:
+        if index in recorded:
             audio = recorded[index].copy()
         else:
             audio = orchestra.play(part, soundfont, num_samples)
@@ -74,7 +84,7 @@ def produce(
         if stems[index].any():
             stems[index] = effects(stems[index], SAMPLE_RATE)
         stems[index] *= _level(stems[index], rng.normal(*_LEVELS[source]))
-    return _quantize(stems, headroom=rng.uniform(0.0, 4.0))
+    return stems
 
 
 def _balance(pan: float) -> np.ndarray:
@@ -127,11 +137,12 @@ def _level(stem: np.ndarray, decibels: float) -> float:
     return float(10 ** (decibels / 20) / np.sqrt(loud.mean())) if len(loud) else 0.0
 
 
-def _quantize(stems: np.ndarray, headroom: float) -> Stems:
+def quantize(stems: np.ndarray, rng: np.random.Generator) -> Stems:
     """Round float stems `[4, 2, N]` to int16 at one gain, so that neither they nor their sum clip.
 
-    `stems` is overwritten, to save memory.
+    The gain leaves 0 to 4 dB of headroom. `stems` is overwritten, to save memory.
     """
+    headroom = rng.uniform(0.0, 4.0)
     mixture = stems.sum(axis=0)
     peak = max(stems.max(), -stems.min(), mixture.max(), -mixture.min(), 1e-9)
     stems *= 32767.0 * _PEAK * 10 ** (-headroom / 20) / peak

@@ -17,7 +17,8 @@ from shared.band.charts import lay_out
 from shared.band.compose import compose_chart
 from shared.band.midi_import import read_midi_score
 from shared.band.mma_charts import play_chart_with_mma
-from shared.band.production import Stems, produce
+from shared.band.production import produce
+from shared.band.records import Record, make_record
 from shared.band.render import SAMPLE_RATE, Orchestra
 from shared.band.score import Score
 from shared.band.score_midi import write_score_midi
@@ -40,6 +41,7 @@ class SongSettings:
         audio_format: "wav" or "flac".
         mma: whether MMA plays the songs that are not read from MIDI files.
         voice: the share of the songs whose vocals are sung.
+        records: the share of the songs that sound like records.
     """
 
     out: Path
@@ -48,6 +50,7 @@ class SongSettings:
     audio_format: str
     mma: bool
     voice: float = 0.0
+    records: float = 0.0
 
     def folder(self, job: SongJob) -> Path:
         """Return the folder of a song, which appears whole or not at all."""
@@ -60,9 +63,8 @@ def make_song(job: SongJob, settings: SongSettings, orchestra: Orchestra) -> str
     sequence = np.random.SeedSequence(job.seed)
     try:
         song = _sing(job, settings, _score(job, settings, sequence))
-        rng = np.random.default_rng(sequence)
-        stems = produce(song.score, orchestra, rng, recorded=song.audio)
-        _write(song, stems, job, settings)
+        record = _record(job, settings, song, orchestra, np.random.default_rng(sequence))
+        _write(song, record, job, settings)
     except UserError as error:
         return str(error)
     return None
@@ -87,9 +89,25 @@ def _sing(job: SongJob, settings: SongSettings, score: Score) -> SungScore:
     return SungScore(score, {}, ())
 
 
-def _facts(song: SungScore, job: SongJob) -> dict[str, Any]:
+def _record(
+    job: SongJob,
+    settings: SongSettings,
+    song: SungScore,
+    orchestra: Orchestra,
+    rng: np.random.Generator,
+) -> Record:
+    """Play and mix a song, and make a share of the songs sound like records."""
+    chance = np.random.default_rng([*job.seed, 2])
+    if chance.random() < settings.records:
+        return make_record(song.score, orchestra, chance, song.audio)
+    return Record(song.score, produce(song.score, orchestra, rng, song.audio), {})
+
+
+def _facts(song: SungScore, record: Record, job: SongJob) -> dict[str, Any]:
     """Return the content of `song.json`."""
-    facts: dict[str, Any] = {**song.score.facts.to_dict(), "sung_vocals": bool(song.singers)}
+    facts: dict[str, Any] = {**record.score.facts.to_dict(), "sung_vocals": bool(song.singers)}
+    if record.report:
+        facts["record"] = record.report
     if song.singers:
         facts["singers"] = song.singers
     if job.progression is not None:
@@ -97,7 +115,8 @@ def _facts(song: SungScore, job: SongJob) -> dict[str, Any]:
     return facts
 
 
-def _write(song: SungScore, stems: Stems, job: SongJob, settings: SongSettings) -> None:
+def _write(song: SungScore, record: Record, job: SongJob, settings: SongSettings) -> None:
+    stems = record.stems
     audio = {**dict(zip(SOURCES, stems.samples, strict=True)), "mixture": stems.mixture}
     target = settings.folder(job)
     temporary = Path(tempfile.mkdtemp(prefix=f"{job.name}-", dir=settings.out / UNFINISHED))
@@ -105,9 +124,9 @@ def _write(song: SungScore, stems: Stems, job: SongJob, settings: SongSettings) 
         for name, samples in audio.items():
             path = temporary / f"{name}.{settings.audio_format}"
             soundfile.write(path, samples, SAMPLE_RATE, "PCM_16")
-        facts = json.dumps(_facts(song, job), indent=1)
+        facts = json.dumps(_facts(song, record, job), indent=1)
         (temporary / "song.json").write_text(facts + "\n", encoding="utf-8")
-        write_score_midi(temporary / "song.mid", song.score)
+        write_score_midi(temporary / "song.mid", record.score)
         temporary.chmod(0o755)
         target.parent.mkdir(exist_ok=True)
         temporary.rename(target)
