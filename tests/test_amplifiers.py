@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from shared.band.amplifiers import amplify, has_amplifier, program_to_play
-from shared.band.render import SAMPLE_RATE
+from shared.band.recording.amplifiers import amplify, has_amplifier, program_to_play
+from shared.band.recording.render import SAMPLE_RATE
 
 
 def tone(hertz: float, seconds: float = 1.0) -> np.ndarray:

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from shared.band import dataset as dataset_module
+from shared.band.composing.style import find_style
 from shared.band.dataset import MANIFEST, make_dataset
-from shared.band.render import SAMPLE_RATE
-from shared.band.style import find_style
+from shared.band.recording.render import SAMPLE_RATE
 from shared.errors import UserError
 from shared.music.song_facts import read_song_facts
 from shared.sources import SOURCES

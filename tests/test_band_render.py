@@ -7,10 +7,10 @@ import numpy as np
 import pedalboard
 import pytest
 
-from shared.band import production
-from shared.band.production import produce
-from shared.band.render import SAMPLE_RATE, Orchestra
-from shared.band.score import Part, PitchBend, Score
+from shared.band.recording import production
+from shared.band.recording.production import produce
+from shared.band.recording.render import SAMPLE_RATE, Orchestra
+from shared.band.scores.score import Part, PitchBend, Score
 from shared.errors import UserError
 from shared.music.chord import Chord
 from shared.music.notes import Note

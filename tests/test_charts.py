@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shared.band.arrangement import Chart, play_chart
-from shared.band.charts import lay_out, progression_bar, section_name
-from shared.band.chord_notation import ChordName, read_symbol
-from shared.band.form import LEVELS
-from shared.band.genres import choose_style, suits
-from shared.band.progressions import METERS, ChordSpan, Progression
-from shared.band.score import Score
-from shared.band.style import find_style, styles
-from shared.band.walking import walk_pitches
+from shared.band.composing.arrangement import Chart, play_chart
+from shared.band.composing.form import LEVELS
+from shared.band.composing.style import find_style, styles
+from shared.band.composing.walking import walk_pitches
+from shared.band.scores.score import Score
+from shared.band.songbook.charts import lay_out, progression_bar, section_name
+from shared.band.songbook.chord_notation import ChordName, read_symbol
+from shared.band.songbook.genres import choose_style, suits
+from shared.band.songbook.progressions import METERS, ChordSpan, Progression
 from shared.errors import UserError
 from shared.sources import SOURCES
 

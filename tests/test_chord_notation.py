@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.band.chord_notation import ChordName, nearest_quality, read_harte, read_symbol
+from shared.band.songbook.chord_notation import ChordName, nearest_quality, read_harte, read_symbol
 from shared.errors import UserError
 from shared.music.chord import QUALITIES, Chord
 

@@ -9,18 +9,18 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from shared.band import harmony
-from shared.band.basslines import HIGHEST, LOWEST, RULES, BassPlan, bass_line
-from shared.band.comping import CompPlan, voice
-from shared.band.compose import compose
-from shared.band.form import LEVELS, plan_form
-from shared.band.grooves import DRUM_KEYS, STROKES
-from shared.band.harmony import MODES, read_numeral, read_progression
-from shared.band.pattern import Pattern, Step, parse_pattern
-from shared.band.performance import Clock, perform
-from shared.band.score import Score
-from shared.band.style import Style, find_style, styles
-from shared.band.timeline import Event, Span, Timeline
+from shared.band.composing import harmony
+from shared.band.composing.basslines import HIGHEST, LOWEST, RULES, BassPlan, bass_line
+from shared.band.composing.comping import CompPlan, voice
+from shared.band.composing.compose import compose
+from shared.band.composing.form import LEVELS, plan_form
+from shared.band.composing.grooves import DRUM_KEYS, STROKES
+from shared.band.composing.harmony import MODES, read_numeral, read_progression
+from shared.band.composing.pattern import Pattern, Step, parse_pattern
+from shared.band.composing.performance import Clock, perform
+from shared.band.composing.style import Style, find_style, styles
+from shared.band.composing.timeline import Event, Span, Timeline
+from shared.band.scores.score import Score
 from shared.errors import UserError
 from shared.music.chord import Chord
 from shared.music.notes import Note

@@ -7,17 +7,23 @@ import numpy as np
 import pytest
 import soundfile
 
-from shared.band.drum_kits import debian_licence, drum_role, find_kit, installed_kits, play_kit
-from shared.band.drum_samples import Drum, Layer, Sample
-from shared.band.electronic_kicks import (
+from shared.band.drums.drum_kits import (
+    debian_licence,
+    drum_role,
+    find_kit,
+    installed_kits,
+    play_kit,
+)
+from shared.band.drums.drum_samples import Drum, Layer, Sample
+from shared.band.drums.electronic_kicks import (
     ElectronicKick,
     draw_kick,
     four_on_the_floor,
     kick_sound,
     play_kicks,
 )
-from shared.band.render import SAMPLE_RATE
-from shared.band.score import Part
+from shared.band.recording.render import SAMPLE_RATE
+from shared.band.scores.score import Part
 from shared.errors import UserError
 from shared.music.notes import Note
 

@@ -6,18 +6,18 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from shared.band.dynamics import compressor_gain, ducking_gain, limiter_gain
-from shared.band.lossy_coding import available_codecs, code
-from shared.band.mastering import (
+from shared.band.recording.dynamics import compressor_gain, ducking_gain, limiter_gain
+from shared.band.recording.lossy_coding import available_codecs, code
+from shared.band.recording.mastering import (
     NO_MASTERING,
     MasteringChances,
     kick_onsets,
     master,
     retimed,
 )
-from shared.band.record_noise import hum, vinyl_noise
-from shared.band.render import SAMPLE_RATE
-from shared.band.score import Part, PitchBend, Score
+from shared.band.recording.record_noise import hum, vinyl_noise
+from shared.band.recording.render import SAMPLE_RATE
+from shared.band.scores.score import Part, PitchBend, Score
 from shared.errors import UserError
 from shared.music.chord import Chord
 from shared.music.notes import Note

@@ -10,8 +10,8 @@ import pretty_midi
 import pytest
 
 from shared.band.dataset import make_dataset
-from shared.band.midi_import import read_midi_score
-from shared.band.score import Part, Score, lowest_voice
+from shared.band.scores.midi_import import read_midi_score
+from shared.band.scores.score import Part, Score, lowest_voice
 from shared.band.song_jobs import find_midi_files, song_title
 from shared.errors import UserError
 from shared.music.notes import Note

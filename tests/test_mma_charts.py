@@ -12,15 +12,15 @@ import numpy as np
 import pretty_midi
 import pytest
 
-from shared.band import mma_charts, mma_library
-from shared.band.arrangement import Chart, play_chart
-from shared.band.chord_notation import ChordName
-from shared.band.compose import compose_chart
-from shared.band.harmony import RelativeChord
-from shared.band.mma_charts import play_chart_with_mma, spell_chord, write_mma
-from shared.band.mma_library import Family, GrooveFile, family, files_for, library
-from shared.band.progressions import ChordSpan, Progression
-from shared.band.score import Score
+from shared.band.composing.arrangement import Chart, play_chart
+from shared.band.composing.compose import compose_chart
+from shared.band.composing.harmony import RelativeChord
+from shared.band.mma import mma_charts, mma_library
+from shared.band.mma.mma_charts import play_chart_with_mma, spell_chord, write_mma
+from shared.band.mma.mma_library import Family, GrooveFile, family, files_for, library
+from shared.band.scores.score import Score
+from shared.band.songbook.chord_notation import ChordName
+from shared.band.songbook.progressions import ChordSpan, Progression
 from shared.errors import UserError
 from shared.music.chord import QUALITIES
 from tests.test_charts import BLUES, SONG, lay, progression

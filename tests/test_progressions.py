@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from shared.band.chord_keys import complete_key
-from shared.band.chord_notation import ChordName
-from shared.band.harmony import MODES
-from shared.band.progressions import (
+from shared.band.composing.harmony import MODES
+from shared.band.songbook.chord_keys import complete_key
+from shared.band.songbook.chord_notation import ChordName
+from shared.band.songbook.progressions import (
     METERS,
     ChordSpan,
     Progression,

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from shared.band import mastering, records
 from shared.band.dataset import MANIFEST, make_dataset
-from shared.band.drum_kits import DrumKit, KitPlay
-from shared.band.mastering import MasteringChances
-from shared.band.score import Part
+from shared.band.drums.drum_kits import DrumKit, KitPlay
+from shared.band.recording import mastering, records
+from shared.band.recording.mastering import MasteringChances
+from shared.band.scores.score import Part
 from shared.errors import UserError
 from shared.music.song_facts import SongFacts, read_song_facts
 from shared.sources import SOURCES
@@ -33,7 +33,7 @@ def play_clicks(kit: DrumKit, part: Part, num_samples: int, rng: np.random.Gener
 
 def install(monkeypatch: pytest.MonkeyPatch, *kits: DrumKit) -> None:
     """Let these kits be installed."""
-    for module in ("records", "dataset"):
+    for module in ("recording.records", "dataset"):
         monkeypatch.setattr(f"shared.band.{module}.installed_kits", lambda: kits)
     monkeypatch.setattr(records, "play_kit", play_clicks)
     monkeypatch.setattr(records, "SAMPLED_KITS", 1.0)

@@ -6,9 +6,9 @@ import numpy as np
 import pretty_midi
 import pytest
 
-from shared.band.compose import compose
-from shared.band.score import Part, PitchBend, Score
-from shared.band.score_midi import write_score_midi
+from shared.band.composing.compose import compose
+from shared.band.scores.score import Part, PitchBend, Score
+from shared.band.scores.score_midi import write_score_midi
 from shared.music.chord import Chord
 from shared.music.notes import Note
 

@@ -11,11 +11,11 @@ import pretty_midi
 import pytest
 import soundfile
 
-from shared.band import singers
 from shared.band.dataset import MANIFEST, make_dataset
-from shared.band.render import SAMPLE_RATE
-from shared.band.speakers import SPEAKERS, Speaker
-from shared.band.voice import Singing
+from shared.band.recording.render import SAMPLE_RATE
+from shared.band.singing import singers
+from shared.band.singing.speakers import SPEAKERS, Speaker
+from shared.band.singing.voice import Singing
 from shared.errors import UserError
 from shared.music.notes import Note
 from tests.test_band_dataset import content_of
@@ -45,7 +45,7 @@ def install(monkeypatch: pytest.MonkeyPatch, speakers: Sequence[Speaker] = SPEAK
     """Let these speakers be installed."""
     monkeypatch.setattr(singers, "sing", fake_sing)
     monkeypatch.setattr(singers, "singing_available", lambda: bool(speakers))
-    for module in ("singers", "dataset"):
+    for module in ("singing.singers", "dataset"):
         monkeypatch.setattr(f"shared.band.{module}.available_speakers", lambda: tuple(speakers))
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfiltfilt
 
-from shared.band import speakers, voice
-from shared.band.lyrics import LyricSyllable, all_syllables, write_lyrics
-from shared.band.render import SAMPLE_RATE
-from shared.band.singing_curves import Manner, draw_manner
-from shared.band.speech_analysis import Syllable
-from shared.band.vocoder import HOP, Excitation, build_tract, excite
+from shared.band.recording.render import SAMPLE_RATE
+from shared.band.singing import speakers, voice
+from shared.band.singing.lyrics import LyricSyllable, all_syllables, write_lyrics
+from shared.band.singing.singing_curves import Manner, draw_manner
+from shared.band.singing.speech_analysis import Syllable
+from shared.band.singing.vocoder import HOP, Excitation, build_tract, excite
 from shared.errors import UserError
 from shared.music.notes import Note
 

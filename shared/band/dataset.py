@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from shared.atomic import atomic_path
-from shared.band.drum_kits import installed_kits
-from shared.band.mma_library import require_mma
-from shared.band.progressions import chord_files, read_songbooks
-from shared.band.render import Orchestra
-from shared.band.singers import missing_speakers, require_singing
+from shared.band.composing.style import find_style
+from shared.band.drums.drum_kits import installed_kits
+from shared.band.mma.mma_library import require_mma
+from shared.band.recording.render import Orchestra
+from shared.band.singing.singers import missing_speakers, require_singing
+from shared.band.singing.speakers import available_speakers
 from shared.band.song_folder import UNFINISHED, SongSettings, make_song
 from shared.band.song_jobs import (
     SongJob,
@@ -35,8 +36,7 @@ from shared.band.song_jobs import (
     find_midi_files,
     midi_jobs,
 )
-from shared.band.speakers import available_speakers
-from shared.band.style import find_style
+from shared.band.songbook.progressions import chord_files, read_songbooks
 from shared.console import err_console, progress
 from shared.errors import UserError, require
 from shared.json_files import write_json

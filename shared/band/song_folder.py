@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from shared.band.arrangement import play_chart
-from shared.band.charts import lay_out
-from shared.band.compose import compose_chart
-from shared.band.midi_import import read_midi_score
-from shared.band.mma_charts import play_chart_with_mma
-from shared.band.production import produce
-from shared.band.records import Record, make_record
-from shared.band.render import SAMPLE_RATE, Orchestra
-from shared.band.score import Score
-from shared.band.score_midi import write_score_midi
-from shared.band.singers import SungScore, sing_vocals
+from shared.band.composing.arrangement import play_chart
+from shared.band.composing.compose import compose_chart
+from shared.band.mma.mma_charts import play_chart_with_mma
+from shared.band.recording.production import produce
+from shared.band.recording.records import Record, make_record
+from shared.band.recording.render import SAMPLE_RATE, Orchestra
+from shared.band.scores.midi_import import read_midi_score
+from shared.band.scores.score import Score
+from shared.band.scores.score_midi import write_score_midi
+from shared.band.singing.singers import SungScore, sing_vocals
 from shared.band.song_jobs import SongJob
+from shared.band.songbook.charts import lay_out
 from shared.errors import UserError
 from shared.sources import SOURCES
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.band.progressions import Progression
+from shared.band.songbook.progressions import Progression
 from shared.errors import UserError
 from shared.songs.tracks import SPLITS
 

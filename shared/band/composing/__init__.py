@@ -1,0 +1,1 @@
+"""Compose songs: style, form, harmony, parts and human timing."""

@@ -1,0 +1,1 @@
+"""Sampled drum kits and electronic kicks."""

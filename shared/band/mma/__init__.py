@@ -1,0 +1,1 @@
+"""Arrangements by MMA (Musical MIDI Accompaniment)."""

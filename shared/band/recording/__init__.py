@@ -1,0 +1,1 @@
+"""From a score to stems: instruments, amplifiers, the mix and the master."""

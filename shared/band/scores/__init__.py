@@ -1,0 +1,1 @@
+"""Scores: their parts, and MIDI files in and out."""

@@ -1,0 +1,1 @@
+"""Sung vocals: words spoken by a synthesiser, and sung by a vocoder."""

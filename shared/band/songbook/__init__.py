@@ -1,0 +1,1 @@
+"""Chord progressions of real songs: reading them, and laying them out for a band."""
