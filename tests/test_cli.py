@@ -20,6 +20,7 @@ import typer
 from typer.testing import CliRunner
 
 import cli
+from shared.band.dataset import make_dataset
 from shared.codes.codec import CodeFormat
 from shared.codes.editing import CodeEdits
 from shared.config import load_config
@@ -316,9 +317,11 @@ def test_the_defaults_are_those_of_the_python_api() -> None:
     [
         (cli.evaluate_vqvae, evaluate_vqvae, ("out", "split")),
         (cli.evaluate_prior, evaluate_prior, ("split", "songs", "seconds")),
+        (cli.make_dataset, make_dataset, ("mma", "seconds", "audio_format", "workers")),
+        (cli.make_dataset, make_dataset, ("chord_songs", "voice", "records")),
     ],
 )
-def test_evaluations_have_one_set_of_defaults(
+def test_commands_and_functions_have_one_set_of_defaults(
     command: Callable[..., None], function: Callable[..., object], names: Sequence[str]
 ) -> None:
     defaults = [inspect.signature(each).parameters for each in (command, function)]
