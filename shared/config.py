@@ -35,7 +35,7 @@ class Range:
         return self.low <= value <= self.high
 
     def __str__(self) -> str:
-        """Word the range as error messages do."""
+        """Describe the range for an error message."""
         return f"from {self.low} to {self.high}"
 
 
@@ -175,7 +175,7 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
 
 
 def _described(kind: Any) -> str:
-    """Word a type for an error message."""
+    """Describe a type for an error message."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         return f"one of {_join(map(str, arguments))}"

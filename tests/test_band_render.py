@@ -1,6 +1,7 @@
 """Rendered parts are in tune and in time, and the mix does to each stem what it may."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import librosa
 import numpy as np
@@ -87,13 +88,24 @@ def test_a_drum_sounds_when_it_is_written(orchestra: Orchestra) -> None:
         assert np.argmax(hit > 0.1 * hit.max()) < 0.020 * SAMPLE_RATE
 
 
-@pytest.mark.xfail(reason="symusic 0.5.9 plays all velocities equally loud", strict=True)
-def test_velocity_is_loudness(orchestra: Orchestra) -> None:
-    loud, soft = (
-        orchestra.play(part("bass", 33, (40,), velocity=velocity), 0, SAMPLE_RATE).std()
-        for velocity in (110, 40)
-    )
-    assert loud > 2 * soft
+def level(audio: np.ndarray, start: float, end: float) -> float:
+    """The level of `[2, N]` between two times (s), in dB."""
+    return float(20 * np.log10(audio[:, int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)].std()))
+
+
+@pytest.mark.parametrize(("source", "program", "pitch"), [("bass", 33, 40), ("drums", 0, 42)])
+def test_each_note_is_as_loud_as_its_velocity_says(
+    orchestra: Orchestra, source: str, program: int, pitch: int
+) -> None:
+    velocities = (116, 60, 116, 84)
+    notes = tuple(Note(0.5 * i, 0.4, pitch, velocity) for i, velocity in enumerate(velocities))
+    written = replace(part(source, program, ()), notes=notes)
+    audio = orchestra.play(written, 0, 2 * SAMPLE_RATE)
+    levels = [level(audio, 0.5 * i + 0.01, 0.5 * i + 0.3) for i in range(4)]
+    assert levels[0] == pytest.approx(levels[2], abs=0.5)
+    for quiet, velocity in ((1, 60), (3, 84)):
+        written_difference = 40 * np.log10(velocity / 116)
+        assert levels[quiet] - levels[0] == pytest.approx(written_difference, abs=1.0)
 
 
 def test_a_part_without_notes_is_silent_and_a_missing_program_is_replaced(

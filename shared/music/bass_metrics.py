@@ -118,7 +118,7 @@ def match_onsets(reference: Times, estimated: Times, tolerance: float) -> int:
 
 
 def _onset_f1(onsets: Times, notes: Sequence[Note] | None, start: float, end: float) -> float:
-    """F1 of the onsets against those of the notes that begin between `start` and `end`."""
+    """Compute the F1 of the onsets against the notes that begin between `start` and `end`."""
     reference = np.unique([note.onset for note in notes or () if start <= note.onset < end])
     if not len(reference):
         return np.nan
@@ -126,7 +126,7 @@ def _onset_f1(onsets: Times, notes: Sequence[Note] | None, start: float, end: fl
 
 
 def _sixteenths(song: SongFacts) -> Times:
-    """Times of the sixteenths from the first beat to the last; empty for fewer than two beats."""
+    """Return the times of all sixteenths; empty for fewer than two beats."""
     beats = np.array(song.beats)
     if len(beats) < 2:
         return np.empty(0)

@@ -50,7 +50,7 @@ _LAYOUTS = {
 
 
 def share_of_stated_size(path: Path) -> float:
-    """The share of the bytes of sound stated in the header that the file holds, from 0 to 1.
+    """Return the share of the bytes of sound stated in the header that the file holds, 0 to 1.
 
     WAV (with RF64, BW64 and Wave64), AIFF, CAF and AU state a size. The share is 1 for any other
     format, for a header with a placeholder, and for a header that cannot be followed.
@@ -105,7 +105,7 @@ def mp3_states_length(path: Path) -> bool:
 
 
 def _find_sound(file: BinaryIO, layout: _Layout, file_size: int) -> tuple[int, int]:
-    """Offset and stated size of the samples; a size of 0 where the chunk is not found."""
+    """Return offset and stated size of the samples; a size of 0 where the chunk is not found."""
     header = struct.Struct(layout.header)
     position, long_size = layout.first, 0
     for _ in range(_MAX_CHUNKS):

@@ -54,13 +54,13 @@ def _same(one: Span, other: Span) -> bool:
 
 
 def _closest(pitch_class: int, here: int, low: int) -> int:
-    """The pitch of a class nearest to `here` within reach."""
+    """Return the pitch of a class that is nearest to `here` within the range."""
     reach = range(low, low + _RANGE)
     return min((p for p in reach if p % 12 == pitch_class), key=lambda pitch: abs(pitch - here))
 
 
 def _ahead(span: Span, here: int, rising: bool, low: int) -> list[int]:
-    """The chord's tones above or below `here`, the nearest first."""
+    """List the tones of the chord above or below `here`, the nearest first."""
     tones = [p for p in range(low, low + _RANGE) if p % 12 in (*span.tones, span.bass)]
     ahead = [p for p in tones if (p > here if rising else p < here)]
     return sorted(ahead, key=lambda pitch: abs(pitch - here))

@@ -48,7 +48,7 @@ class ElectronicKick:
 
     @property
     def report(self) -> dict[str, Any]:
-        """What it is, for the song's record."""
+        """Describe the kick, in JSON's types."""
         return {"kick": self.kind, "hertz": round(self.hertz, 2), "decay": self.decay_seconds}
 
 

@@ -32,12 +32,13 @@ from shared.music.chord import NOTE_NAMES, QUALITIES
 from shared.music.notes import Note
 
 _TRIES = 8
-# How much likelier a file of grooves is that suits the chart's style.
+# A file of grooves that suits the chart's style is more probable by this factor.
 _SUITED = 6.0
 _FILL, _INTRO = 0.5, 0.5
-# Of the bars, at least these must have a bass note, and drums.
+# The least shares of the bars that must have a bass note, and drums.
 _BASS_BARS, _DRUM_BARS = 0.5, 0.5
-# Of the bass notes, at least these must belong to their chords, and on downbeats be their bass.
+# The least shares of the bass notes that must belong to their chords, and of those on downbeats
+# that must be the bass of their chords.
 _CHORD_TONES, _STATED = 0.45, 0.15
 _BASS_TRACK = re.compile(r"bass|walk", re.IGNORECASE)
 _BASS_PROGRAMS = (*range(32, 40), 43, 58)  # basses, contrabass, tuba
@@ -89,7 +90,7 @@ def _named(
     groove: str, meter: str, files: Sequence[tuple[GrooveFile, int]]
 ) -> tuple[tuple[GrooveFile, int], ...]:
     found = [pair for pair in files if pair[0].path == groove]
-    if not found:  # perhaps it is at home at other tempos
+    if not found:  # It may be meant for other tempi.
         found = [(f, f.meters[meter]) for f, _ in files_for(meter) if f.path == groove]
     if not found:
         raise UserError(f"mma's library has no {groove} with bass and drums in {meter}")
@@ -97,14 +98,14 @@ def _named(
 
 
 def _words(file: GrooveFile) -> str:
-    """What a file says of its style: its name in words."""
+    """Return the words in the name of a file, which describe its style."""
     return re.sub(r"[\d_\-.]+", " ", file.path.split("/")[1])
 
 
 def _play(
     rng: np.random.Generator, chart: Chart, grooves: Family, felt: int
 ) -> tuple[tuple[Part, ...], str]:
-    """MMA's parts, and the name of the groove that it plays most of the time."""
+    """Return the parts that MMA plays, and the name of the groove that it mostly plays."""
     if not grooves.carrying:
         raise UserError(f"{grooves.file.path} has no groove with bass and drums")
     names = [str(name) for name in rng.choice(grooves.carrying, 3)]
@@ -120,7 +121,7 @@ def _play(
             raise UserError(f"mma wrote nothing for {grooves.file.path}")
         stretch = _whole_tempo(chart, speed) / (chart.setting.tempo * speed)
         parts = read_parts(midi, end=_seconds(chart, (chart.bars + 1) * _beats(chart)) / stretch)
-    parts = _by_source(rng, chart, [_stretched(part, stretch) for part in parts])
+    parts = _by_source(rng, chart, [part.stretched(stretch) for part in parts])
     _check(chart, parts)
     parts = tuple(_expressed(rng, chart, part) for part in parts)
     return tuple(_closed(chart, part) for part in parts), levels[1]
@@ -172,7 +173,7 @@ def write_mma(
 
 
 def _bar(chart: Chart, start: float, end: float, speed: float, types: dict[str, str]) -> str:
-    """A bar of chords, each with the beat that it starts on; `z` silences all but the drums."""
+    """Write a bar of chords with the beats that they start on; `z` silences all but the drums."""
     items: list[str] = []
     for span in chart.timeline.between(start, end):
         rested = any(a - 1e-6 <= span.start < b - 1e-6 for a, b in chart.rests)
@@ -215,7 +216,10 @@ def spell_chord(chord: RelativeChord, scale: Sequence[int], tonic: int) -> str:
 
 
 def _slash_degrees(tones: Sequence[int], local: Iterable[int]) -> list[int]:
-    """The seven degrees above a slash bass: chord tones for third and fifth, the scale between."""
+    """Return the seven degrees above a slash bass.
+
+    The third and the fifth degree are tones of the chord, and the others belong to the scale.
+    """
     chord = [tone for tone in tones if tone]
     every = sorted({*local, *chord} - {0})
 
@@ -227,23 +231,11 @@ def _slash_degrees(tones: Sequence[int], local: Iterable[int]) -> list[int]:
 
 
 def _whole_tempo(chart: Chart, speed: float) -> int:
-    """The tempo that MMA plays at: it knows whole beats a minute only."""
+    """Return the tempo that MMA plays at, which must be a whole number of beats a minute."""
     return round(chart.setting.tempo * speed)
 
 
 # From MMA's MIDI to parts
-
-
-def _stretched(part: Part, factor: float) -> Part:
-    """The part with all times `factor` times as long."""
-    return replace(
-        part,
-        notes=tuple(
-            replace(note, onset=note.onset * factor, duration=note.duration * factor)
-            for note in part.notes
-        ),
-        bends=tuple(replace(bend, time=bend.time * factor) for bend in part.bends),
-    )
 
 
 def _by_source(rng: np.random.Generator, chart: Chart, parts: Sequence[Part]) -> tuple[Part, ...]:
@@ -272,7 +264,7 @@ def _by_source(rng: np.random.Generator, chart: Chart, parts: Sequence[Part]) ->
 
 
 def _joined(source: str, name: str, parts: Sequence[Part]) -> Part:
-    """One part of several: it has the program with the most notes."""
+    """Join several parts into one, which has the program with the most notes."""
     notes = sorted((n for part in parts for n in part.notes), key=lambda n: (n.onset, n.pitch))
     bends: list[PitchBend] = sorted((b for p in parts for b in p.bends), key=lambda b: b.time)
     most = max(parts, key=lambda part: len(part.notes))
@@ -280,7 +272,7 @@ def _joined(source: str, name: str, parts: Sequence[Part]) -> Part:
 
 
 def _one_bass(rng: np.random.Generator, chart: Chart, parts: Sequence[Part]) -> Part:
-    """The bass tracks as one line: in each bar the track with the most notes in the song plays."""
+    """Join the bass tracks: in each bar the track with the most notes in the song is taken."""
     bar = _seconds(chart, _beats(chart))
     played: dict[int, Part] = {}
     for part in sorted(parts, key=lambda part: -len(part.notes)):
@@ -305,7 +297,7 @@ def _one_bass(rng: np.random.Generator, chart: Chart, parts: Sequence[Part]) -> 
 
 
 def _one_voice(chart: Chart, notes: Sequence[Note]) -> list[Note]:
-    """One note at a time: of those struck together the chord's bass, else the lowest."""
+    """Keep one of the notes that begin together: the bass of the chord, or else the lowest."""
     line: list[Note] = []
     for note in sorted(notes, key=lambda note: note.onset):
         if line and note.onset - line[-1].onset < 0.03:
@@ -320,7 +312,7 @@ def _one_voice(chart: Chart, notes: Sequence[Note]) -> list[Note]:
 
 
 def _span_at(chart: Chart, onset: float) -> Span:
-    """The chord that a note at `onset` (s) belongs to; a note may come a little early."""
+    """Return the chord that a note at `onset` (s) belongs to; it may come a little early."""
     return chart.timeline.at((onset + 0.05) * chart.setting.tempo / 60.0)
 
 
@@ -329,7 +321,7 @@ def _middle(part: Part) -> float:
 
 
 def _walking(rng: np.random.Generator, chart: Chart, line: Part) -> Part:
-    """The line with the pitches of a walking bass, one note at a time."""
+    """Give a line, which has one note at a time, the pitches of a walking bass."""
     first = {round(note.onset, 2): note for note in reversed(line.notes)}
     notes = [first[onset] for onset in sorted(first)]
     beats = [note.onset * chart.setting.tempo / 60.0 for note in notes]
@@ -343,7 +335,7 @@ def _walking(rng: np.random.Generator, chart: Chart, line: Part) -> Part:
 
 
 def _folded(pitch: int) -> int:
-    """A pitch within a bass's reach."""
+    """Move a pitch by octaves into the range of a bass."""
     while pitch > _HIGHEST:
         pitch -= 12
     while pitch < _LOWEST:
@@ -371,7 +363,7 @@ def _check(chart: Chart, parts: Sequence[Part]) -> None:
 
 
 def _expressed(rng: np.random.Generator, chart: Chart, part: Part) -> Part:
-    """The part at the loudness of its sections, its notes a little off in time and touch.
+    """Adapt a part to the loudness of its sections, and vary its timing and velocities.
 
     The notes of a chord stray together. No note outlasts the next one of its pitch.
     """
@@ -409,7 +401,7 @@ def _shortened(notes: list[Note]) -> list[Note]:
 
 
 def _closed(chart: Chart, part: Part) -> Part:
-    """The closing bar: what begins it is held, and nothing follows."""
+    """End the part in the closing bar: what begins the bar is held, and nothing follows."""
     start = _seconds(chart, chart.bars * _beats(chart))
     beat = 60.0 / chart.setting.tempo
     length = 0.9 * _beats(chart) * beat
@@ -433,7 +425,7 @@ def _closed(chart: Chart, part: Part) -> Part:
 def _with_lead(
     rng: np.random.Generator, chart: Chart, parts: tuple[Part, ...], style: str
 ) -> Score:
-    """The parts with the built-in band's voice and solo, which swing where the drums do."""
+    """Add the voice and the solo of the built-in band, which swing where the drums do."""
     drums = [note.onset for part in parts if part.is_drum for note in part.notes]
     straight = chart.setting.compound or not _swings(drums, chart)
     setting = replace(chart.setting, swing=_STRAIGHT if straight else _SWUNG)

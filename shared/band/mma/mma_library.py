@@ -120,7 +120,7 @@ def files_for(meter: str, tempo: float | None = None) -> tuple[tuple[GrooveFile,
 
 @cache
 def family(file: GrooveFile) -> Family:
-    """What the grooves of a file are for, and which of them have a bass and drums.
+    """Tell what the grooves of a file are for, and which of them have a bass and drums.
 
     Raises UserError where MMA cannot read the file.
     """
@@ -228,7 +228,7 @@ def _meters(stem: str, text: str) -> tuple[float, dict[str, int]]:
 
 
 def _tempo(stem: str, about: str) -> tuple[float, float]:
-    """The range of tempos that a file's name and description speak of."""
+    """Return the range of tempi that the name and the description of a file suggest."""
     words = f"{stem} {about}".lower()
     for pattern, bounds in _TEMPO_WORDS:
         if not re.search(pattern, words):

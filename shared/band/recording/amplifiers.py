@@ -16,9 +16,6 @@ from scipy.signal import oaconvolve, resample_poly
 
 from shared.band.recording.render import SAMPLE_RATE
 
-GUITARS = range(24, 32)
-BASSES = range(32, 40)
-
 # Which amplifiers play a program, and how often.
 _CHOICES: dict[int, dict[str, float]] = {
     24: {"acoustic": 0.9, "clean": 0.1},
@@ -72,7 +69,7 @@ def amplify(audio: np.ndarray, program: int, rng: np.random.Generator) -> Amplif
 
     Args:
         audio: float32 `[2, N]` at 44.1 kHz, of the program that `program_to_play` names.
-        program: a General MIDI program; what is no guitar or bass is returned as it is.
+        program: a General MIDI program; the sound of other instruments is not changed.
         rng: the source of all chance.
     """
     if program not in _CHOICES:
@@ -96,7 +93,7 @@ def amplify(audio: np.ndarray, program: int, rng: np.random.Generator) -> Amplif
 def _direct(
     audio: np.ndarray, name: str, rng: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """A microphone before an acoustic guitar, or the direct output of a bass: no loudspeaker."""
+    """Imitate a microphone before an acoustic guitar, or the direct output of a bass."""
     bass = name == "di"
     threshold, ratio = rng.uniform(-26.0, -16.0), rng.uniform(2.0, 5.0)
     low, presence = rng.uniform(0.0, 3.0), rng.uniform(-2.0, 4.0)
@@ -114,7 +111,7 @@ def _direct(
 def _amplifier(
     mono: np.ndarray, name: str, rng: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Preamplifier, power stage and loudspeaker of one amplifier: `[N]` to `[2, N]`."""
+    """Send `[N]` through the stages and the loudspeaker of an amplifier, to `[2, N]`."""
     bass = name in ("bass amp", "driven bass")
     drives = [float(rng.uniform(*bounds)) for bounds in _DRIVES[name]]
     low, mid, high = rng.normal(0.0, (2.5, 3.0, 2.5))

@@ -63,9 +63,9 @@ def compressor_gain(
     """Return the gain of a bus compressor with linked channels.
 
     Args:
-        mixture: float32 `[2, N]`, what the compressor hears.
+        mixture: float32 `[2, N]`, what the compressor measures.
         threshold_db: above the mixture's mean level in the blocks that sound.
-        ratio: how many decibels more go in for one more out.
+        ratio: how many decibels the input rises while the output rises by one.
         attack_seconds: time constant of a falling gain.
         release_seconds: time constant of a rising gain.
         knee_db: width of the range in which compression sets in.

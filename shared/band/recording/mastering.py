@@ -19,7 +19,6 @@ from shared.band.recording.lossy_coding import available_codecs, code
 from shared.band.recording.record_noise import hum, vinyl_noise
 from shared.band.recording.render import SAMPLE_RATE
 from shared.band.scores.score import Part, Score
-from shared.music.notes import Note
 from shared.sources import SOURCES
 
 _BIT_RATES = (96, 128, 160, 192, 256, 320)
@@ -110,13 +109,6 @@ def kick_onsets(parts: Iterable[Part]) -> tuple[float, ...]:
 
 def retimed(score: Score, time_scale: float) -> Score:
     """Return the score of a record that plays slower by a factor. Pitches keep their names."""
-
-    def moved(notes: Sequence[Note]) -> tuple[Note, ...]:
-        return tuple(
-            replace(note, onset=note.onset * time_scale, duration=note.duration * time_scale)
-            for note in notes
-        )
-
     return replace(
         score,
         tempo=score.tempo / time_scale,
@@ -127,14 +119,7 @@ def retimed(score: Score, time_scale: float) -> Score:
             replace(chord, start=chord.start * time_scale, end=chord.end * time_scale)
             for chord in score.chords
         ),
-        parts=tuple(
-            replace(
-                part,
-                notes=moved(part.notes),
-                bends=tuple(replace(bend, time=bend.time * time_scale) for bend in part.bends),
-            )
-            for part in score.parts
-        ),
+        parts=tuple(part.stretched(time_scale) for part in score.parts),
     )
 
 

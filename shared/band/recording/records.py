@@ -96,7 +96,7 @@ def _play_drums(
         part = four_on_the_floor(part, score.beats) if kick.kind == "house" else part
         kicks, rest = split_kicks(part)
         audio += play_kicks(kick, kicks, num_samples)
-        report["kick"] = kick.kind
+        report |= kick.report
     kits = installed_kits()
     if kits and rng.random() < SAMPLED_KITS:
         kit = kits[int(rng.integers(len(kits)))]

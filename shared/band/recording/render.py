@@ -1,8 +1,8 @@
 """The parts of a score, played by soundfonts with symusic's synthesiser.
 
-symusic 0.5.9 plays all notes of a program equally loud: it ignores their velocity. It also ignores
-pitch bends, so that notes with a bend are played alone and resampled, and tuning outside a sample's
-header (see `soundfont`).
+symusic 0.5.9 ignores three things that are added here: the velocity of notes, which are played in
+groups of nearly equal velocity, each at its gain; pitch bends, so that notes with a bend are played
+alone and resampled; and tuning outside a sample's header (see `soundfont`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from shared.music.notes import Note
 SAMPLE_RATE = 44100
 # libsamplerate's fastest sinc. The best (4) takes 4 times as long; they differ by -30 to -80 dB.
 _QUALITY = 2
-_SILENCE = 1e-4  # a part with notes whose peak is lower was not played
+_SILENCE = 1e-6  # a part with notes whose peak is lower was not played
 _TICKS_PER_QUARTER = 480
+_VELOCITY_STEP = 8  # notes whose velocities are in one step of this size are played at one gain
 # What is played where no soundfont has the program of a part.
 _FALLBACK_PROGRAM = {"bass": 33, "drums": 0, "vocals": 52, "other": 0}
 
@@ -142,17 +143,31 @@ def _play(player: core.Synthesizer, part: Part, num_samples: int) -> np.ndarray:
 def _synthesize(
     player: core.Synthesizer, part: Part, notes: Sequence[Note], num_samples: int
 ) -> np.ndarray:
+    """Play notes without their bends, each as loud as its velocity says."""
+    audio = np.zeros((2, num_samples), np.float32)
+    levels: dict[int, list[Note]] = {}
+    for note in notes:
+        levels.setdefault(note.velocity // _VELOCITY_STEP, []).append(note)
+    for level, group in levels.items():
+        gain = _velocity_gain((level + 0.5) * _VELOCITY_STEP)
+        audio += gain * _synthesize_equally_loud(player, part, group, num_samples)
+    return audio
+
+
+def _velocity_gain(velocity: float) -> float:
+    """Return the amplitude of a note, 1 at velocity 127 (SoundFont 2.04, section 8.4.1)."""
+    return (min(max(velocity, 1.0), 127.0) / 127) ** 2
+
+
+def _synthesize_equally_loud(
+    player: core.Synthesizer, part: Part, notes: Sequence[Note], num_samples: int
+) -> np.ndarray:
     """Play notes without their bends, with all values moved into MIDI's ranges."""
-    if not notes:
-        return np.zeros((2, num_samples), np.float32)
     track = core.TrackSecond(part.name, part.program, part.is_drum)
     for note in sorted(notes, key=lambda note: (note.onset, note.pitch)):
         track.notes.append(
             core.NoteSecond(
-                max(note.onset, 0.0),
-                max(note.duration, 0.01),
-                min(max(note.pitch, 0), 127),
-                min(max(note.velocity, 1), 127),
+                max(note.onset, 0.0), max(note.duration, 0.01), min(max(note.pitch, 0), 127), 127
             )
         )
     score = core.ScoreSecond(_TICKS_PER_QUARTER)

@@ -42,6 +42,17 @@ class Part:
     notes: tuple[Note, ...]
     bends: tuple[PitchBend, ...] = ()
 
+    def stretched(self, factor: float) -> Part:
+        """Return the part with all times multiplied by `factor`."""
+        return replace(
+            self,
+            notes=tuple(
+                replace(note, onset=note.onset * factor, duration=note.duration * factor)
+                for note in self.notes
+            ),
+            bends=tuple(replace(bend, time=bend.time * factor) for bend in self.bends),
+        )
+
 
 @dataclass(frozen=True)
 class Score:

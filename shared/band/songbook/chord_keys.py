@@ -39,7 +39,7 @@ def complete_key(
     minor: bool | None = None,
     sharps: int | None = None,
 ) -> tuple[int, str]:
-    """The tonic (pitch class) and the mode (of MODES) of `chords`, given with their lengths.
+    """Return the tonic (pitch class) and the mode (of MODES) of chords with their lengths.
 
     `tonic` and `minor` hold where they are known; of a key signature of `sharps` (flats are
     negative) the major key or its relative minor is chosen.
@@ -60,7 +60,7 @@ def complete_key(
 
 
 def _pitch_class_weights(chords: Sequence[tuple[ChordName, float]]) -> np.ndarray:
-    """`[12]`: how long each pitch class sounds."""
+    """Return how long each pitch class sounds, `[12]`."""
     weights = [0.0] * 12
     for chord, length in chords:
         for step in QUALITIES[chord.quality][0]:
@@ -93,7 +93,7 @@ def _likelihoods(
 
 
 def _mode(weights: np.ndarray, tonic: int, kind: str) -> str:
-    """Major or minor, or the church mode with that third which the chords clearly keep to."""
+    """Return major or minor, or a church mode with that third that the chords clearly keep to."""
     third = 4 if kind == "major" else 3
     degrees = np.roll(weights, -tonic)
 

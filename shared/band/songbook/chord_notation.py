@@ -92,7 +92,7 @@ _SYMBOL = re.compile(_ROOT + r"(.*?)(?:/([A-G][#b]*))?")
 
 @lru_cache(maxsize=8192)
 def read_harte(text: str) -> ChordName | None:
-    """A chord in Harte's notation, such as `Bb:min7/b3`; `N` and `X`, no chord, give None.
+    """Read a chord in Harte's notation, such as `Bb:min7/b3`; None for `N` and `X`, no chord.
 
     Raises UserError for anything else.
     """
@@ -111,7 +111,7 @@ def read_harte(text: str) -> ChordName | None:
 
 @lru_cache(maxsize=8192)
 def read_symbol(text: str) -> ChordName | None:
-    """A lead sheet's chord symbol, such as `Bbm7/Db` or `G7(b9)`; `N` and `N.C.` give None.
+    """Read a chord symbol of a lead sheet, such as `Bbm7/Db`; None for `N` and `N.C.`.
 
     Raises UserError for anything else.
     """
@@ -140,7 +140,7 @@ def _nearest(tones: frozenset[int]) -> str:
 
 
 def nearest_quality(semitones: Iterable[int]) -> str:
-    """The quality of QUALITIES whose tones differ least from these, in semitones above the root.
+    """Find the quality of QUALITIES whose tones, in semitones above the root, differ least.
 
     >>> nearest_quality((0, 3, 7, 10, 14, 17))
     'min9'
@@ -149,7 +149,7 @@ def nearest_quality(semitones: Iterable[int]) -> str:
 
 
 def _weight(tone: int, tones: Iterable[int]) -> float:
-    """How much it matters that a chord of `tones` has `tone`."""
+    """Return how much it matters that a chord of `tones` has `tone`."""
     chord = set(tones)
     third = {3, 4} & chord
     if tone in (3, 4):
@@ -162,7 +162,7 @@ def _weight(tone: int, tones: Iterable[int]) -> float:
 
 
 def _read_kind(kind: str, text: str) -> list[tuple[str, int]]:
-    """The degrees that a lead sheet's suffix names."""
+    """Return the degrees that the suffix of a chord symbol names."""
     if kind in ("alt", "7alt"):
         return _degrees("1 3 #5 b7 #9")
     shorthand, rest = "maj", kind

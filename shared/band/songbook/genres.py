@@ -85,7 +85,7 @@ def _fit(style: Style, meter: str, tempo: float | None) -> float:
 
 
 def _nearest(style: Style, meter: str, tempo: float | None) -> tuple[float, float]:
-    """The tempo to play at, and how far the range lies from it, in octaves."""
+    """Return the tempo to play at, and how far the range lies from it, in octaves."""
     low, high = style.meters[meter].tempo
     if tempo is None:
         return low, 0.0

@@ -154,7 +154,7 @@ def chord_files(path: Path) -> list[Path]:
 
 
 def _read_file(file: Path) -> Iterator[tuple[str, Progression | str]]:
-    """Each song's name and itself, or the reason why it is left out."""
+    """Yield the name of each song, and the song or the reason why it is left out."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -227,7 +227,7 @@ def _number(value: Any, what: str) -> float:
 
 
 def _pairs(song: dict[str, Any], key: str, swap: bool = False) -> list[tuple[int, Any]]:
-    """A list of [beats, value], or [value, beats] with `swap`, as (ticks, value)."""
+    """Read a list of [beats, value], or of [value, beats] with `swap`, as (ticks, value)."""
     items = song.get(key)
     if not isinstance(items, list) or not items:
         raise UserError(f"it has no list of {key}")
@@ -276,7 +276,7 @@ _PLAYED_AS = {
 
 
 def _longest_stretch(runs: list[tuple[int, int]], meter: str) -> _Stretch:
-    """The longest run of bars that can be played, of at least LEAST_BARS bars."""
+    """Find the longest run of bars that can be played, of at least LEAST_BARS bars."""
     unit = meter.split("/")[1]
     found: list[_Stretch] = []
     start = first = 0
@@ -298,7 +298,7 @@ def _longest_stretch(runs: list[tuple[int, int]], meter: str) -> _Stretch:
 def _cut(
     chords: Sequence[tuple[int, ChordName | None]], stretch: _Stretch
 ) -> list[tuple[int, int, ChordName | None]]:
-    """The chords of a stretch from tick 0, at its speed, on halves (in x/8, thirds) of the beat."""
+    """Cut out the chords of a stretch, on halves (in x/8, thirds) of the beat from tick 0 on."""
     grid = _TICKS // 3 if stretch.meter.endswith("/8") else _TICKS // 2
     spans: list[tuple[int, int, ChordName | None]] = []
     at = 0
@@ -321,7 +321,7 @@ def _cut(
 def _shift_sections(
     sections: list[tuple[int, str]], runs: list[tuple[int, int]], stretch: _Stretch
 ) -> list[tuple[int, str]]:
-    """The sections counted in bars of the stretch; one that began before it begins with it."""
+    """Count sections in bars of the stretch; one that began before it begins with it."""
     shifted: dict[int, str] = {}
     for bar, name in sections:
         place = (bar - stretch.first) * stretch.bars
@@ -371,7 +371,7 @@ _Header = tuple[str, float | None, str | None, str | None]
 
 
 def _read_header(words: list[str], number: int, header: _Header) -> _Header:
-    """`meter 3/4 tempo 96 key Am style swing`, any of them."""
+    """Read a header such as `meter 3/4 tempo 96 key Am style swing`, or a part of it."""
     meter, tempo, key, style = header
     if len(words) % 2:
         raise UserError(f"line {number}: each of meter, tempo, key and style needs a value")
@@ -407,7 +407,7 @@ def _read_bar(symbols: list[str], before: list[list[str]], number: int) -> list[
 
 
 def _share(symbols: list[str], beats: int, number: int) -> list[tuple[int, ChordName | None]]:
-    """A bar's chords, on whole beats where there are enough; of uneven halves the longer first."""
+    """Lay the chords of a bar on whole beats where there are enough, the longer parts first."""
     count = len(symbols)
     if count > 2 * beats:
         raise UserError(f"line {number}: {count} chords are too many for one bar")
@@ -443,7 +443,7 @@ def _assemble(
     spans: list[tuple[int, int, ChordName | None]],
     sections: list[tuple[int, str]],
 ) -> Progression:
-    """A progression without the silent bars at its start and end, in its key."""
+    """Make a progression in its key, without the silent bars at its start and end."""
     bar = METERS[meter] * _TICKS
     sounding = [span for span in spans if span[2] is not None]
     if not sounding:
@@ -469,7 +469,7 @@ def _assemble(
 
 
 def _read_key(key: str | None) -> dict[str, Any]:
-    """`A:min`, `Am`, `A` or `sig:-3` as arguments of complete_key."""
+    """Turn `A:min`, `Am`, `A` or `sig:-3` into arguments of complete_key."""
     if key is None:
         return {}
     signature = re.fullmatch(r"sig:(-?\d+)", key)
