@@ -15,10 +15,12 @@ from torch import Tensor
 from shared.config import Fraction
 from shared.device import resolve_device
 from shared.errors import UserError
+from shared.sound.masking import mask_song
 from shared.sources import SOURCES
 from shared.training.checkpoint import load_checkpoint, load_weights
 from stage1_vqvae.config import VQVAEConfig
-from stage1_vqvae.model import VQVAE, decoder_sizes, encoder_sizes
+from stage1_vqvae.mask_head import MaskHead
+from stage1_vqvae.model import VQVAE, decoder_sizes
 from stage1_vqvae.spectral import num_frames
 
 SHIPPED = Path(__file__).parent / "weights" / "compact.safetensors"
@@ -67,7 +69,7 @@ class VQVAECodec:
         self.cardinality = config.model.entries
         self.chunk_frames = chunk_frames
         self.audible_bass = audible_bass
-        self._encoder_reach = encoder_sizes(config.model).reach
+        self._encoder_reach = model.encoder.reach
         self._decoder_reach = decoder_sizes(config.model).reach
 
     @property
@@ -127,6 +129,48 @@ class VQVAECodec:
             kept = spectrum[:, :, start - low : stop + 1 - low]
             audio[:, first:last] = self.model.decoder.synthesise(kept, last - first)[0].cpu()
         return audio
+
+    def separate(self, mixture: np.ndarray, sources: Sequence[str] | None = None) -> np.ndarray:
+        """Estimate sources of a mixture `[2, N]` by masking it, `[len(sources), 2, N]`.
+
+        The masks are those of the mask head. Without a mask head they are made of the magnitudes of
+        all decoded sources (shared/sound/masking.py).
+
+        Args:
+            mixture: at the level that `accompaniment_gain` gives it.
+            sources: the names of the sources to return; None returns all of them.
+
+        Raises:
+            UserError: an unknown source.
+        """
+        chosen = [index for index, on in enumerate(self._selection(sources)[0]) if on]
+        if self.model.mask_head is None:
+            codes, length = self.encode(mixture), mixture.shape[-1]
+            decoded = np.stack([self.decode(codes, length, [name]) for name in self.sources])
+            return mask_song(mixture, decoded, chosen)
+        return self._mask(self.model.mask_head, mixture, chosen)
+
+    @torch.inference_mode()
+    def _mask(self, head: MaskHead, mixture: np.ndarray, chosen: Sequence[int]) -> np.ndarray:
+        frames, hop = self.num_frames(mixture.shape[-1]), self.hop
+        # Frame t is centred at sample t * hop, and its window reaches two hops to either side.
+        summed = np.zeros((len(chosen), 2, (frames + 3) * hop), np.float32)
+        weight = np.zeros((frames + 3) * hop, np.float32)
+        squared_window = head.window("cpu").square().numpy()
+        reach = self.model.encoder.reach
+        for start in range(0, frames, self.chunk_frames):
+            stop = min(frames, start + self.chunk_frames)
+            low, high = max(0, start - reach), min(frames, stop + reach)
+            padded = _slice(mixture, (low - 1) * hop, high * hop).to(self._device)[None]
+            masks = head(self.model.encoder.hidden(padded))[:, chosen]
+            kept = slice(start - low, stop - low)
+            windows = head.apply_masks(masks[..., kept, :], head.spectrum(padded)[..., kept, :])
+            for index, frame in enumerate(windows[0].cpu().numpy().transpose(2, 0, 1, 3)):
+                first = (start + index) * hop
+                summed[..., first : first + 4 * hop] += frame
+                weight[first : first + 4 * hop] += squared_window
+        inside = slice(2 * hop, 2 * hop + mixture.shape[-1])
+        return summed[..., inside] / weight[inside]
 
     @property
     def _device(self) -> torch.device:

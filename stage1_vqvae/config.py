@@ -36,6 +36,9 @@ class ModelConfig:
     kernel: Annotated[int, Range(1, 255)] = 7  # frames that a convolution spans
     expansion: Annotated[int, Range(1, 64)] = 4  # inner width of a block, in units of its width
     layer_scale: Annotated[float, Range(0, 10)] = 0.1
+    long_window: bool = False  # the encoder also reads magnitudes in a window of 8 hops
+    mask_head: bool = False  # the encoder also gives masks for the mixture
+    pitch_head: bool = False  # a linear head reads pitches from the codes' vectors in training
 
     def __post_init__(self) -> None:
         """Raise UserError for a kernel without a middle."""
@@ -65,6 +68,8 @@ class LossConfig:
     snr: Weight = 0.0
     magnitude: Weight = 0.0
     usage: Weight = 0.0
+    mask: Weight = 0.0  # needs model.mask_head
+    pitch: Weight = 0.0  # needs model.pitch_head
     complement: bool = True
 
     @property
@@ -83,6 +88,7 @@ class RemixConfig:
     segment_seconds: Annotated[float, Range(0.1, 60)] = 1.5
     coherent: Fraction = 0.5  # share of examples whose sources come from one moment of one song
     absent: Fraction = 0.08  # chance of each source to be missing (the presence mask C)
+    alone: Fraction = 0.0  # share of mixtures that hold one source only
     single_source: Fraction = 0.25  # share of selections of one source; else each source with 1/2
     gain_low_db: Decibels = -6.0
     gain_high_db: Decibels = 4.0
@@ -114,3 +120,11 @@ class VQVAEConfig:
     remix: RemixConfig = field(default_factory=RemixConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     train: TrainSettings = field(default_factory=TrainSettings)
+
+    def __post_init__(self) -> None:
+        """Raise UserError for a loss of a head that the model lacks."""
+        for head in ("mask", "pitch"):
+            require(
+                getattr(self.loss, head) == 0 or getattr(self.model, f"{head}_head"),
+                f"'loss.{head}' needs 'model.{head}_head=true'",
+            )

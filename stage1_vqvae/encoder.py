@@ -6,23 +6,26 @@ import torch
 from torch import Tensor, nn
 
 from stage1_vqvae.convnext import ConvNeXtStack, StackSizes
-from stage1_vqvae.spectral import analyse, mid_side
+from stage1_vqvae.spectral import analyse, long_frames, mid_side
 
 COMPRESSION = 0.4  # exponent of magnitudes: quiet partials remain visible beside loud ones
 PHASE_HZ = 3450  # the encoder reads phases below this; codes could not hold those above it
 BANDS = 24  # how many bands the spectrum above PHASE_HZ is divided into
+LONG_WINDOW = 8  # length in hops of the window that resolves low notes
+LONG_HZ = 2000  # it is read below this frequency
 
 
 class Features(nn.Module):
     """Turns padded audio `[B, 2, (T + 1) * hop]` into what the encoder reads, `[B, T, size]`.
 
     These are, for mid and side: below PHASE_HZ the real and imaginary parts of the compressed
-    spectrum, and above it the compressed levels of bands of equal ratio.
+    spectrum, and above it the compressed levels of bands of equal ratio. With `long_window`, the
+    compressed magnitudes of mid below LONG_HZ follow, in windows of LONG_WINDOW hops.
     """
 
     averages: Tensor  # [bins above PHASE_HZ, bands]
 
-    def __init__(self, sample_rate: int, hop: int) -> None:
+    def __init__(self, sample_rate: int, hop: int, long_window: bool = False) -> None:
         """Divide the bins of a spectrum with `hop + 1` bins into phased ones and bands."""
         super().__init__()
         bins = hop + 1
@@ -32,16 +35,33 @@ class Features(nn.Module):
         above = torch.arange(bins - self.low)[:, None]
         members = ((above >= edges[:-1]) & (above < edges[1:])).float()
         self.register_buffer("averages", members / members.sum(0), persistent=False)
-        self.size = 4 * self.low + 2 * members.shape[1]
+        self.long_bins = round(LONG_HZ * LONG_WINDOW * hop / sample_rate) if long_window else 0
+        self.size = 4 * self.low + 2 * members.shape[1] + self.long_bins
+
+    @property
+    def reach(self) -> int:
+        """How many frames beyond a frame's own samples are read to either side."""
+        return LONG_WINDOW // 2 - 1 if self.long_bins else 0
 
     def forward(self, padded: Tensor) -> Tensor:
         """Compute the features `[B, T, size]`; those of the phased bins come first."""
-        spectrum = analyse(mid_side(padded), self.hop)
+        rotated = mid_side(padded)
+        spectrum = analyse(rotated, self.hop)
         phased, rest = spectrum[..., : self.low], spectrum[..., self.low :]
         compressed = phased * (phased.abs() + 1e-6) ** (COMPRESSION - 1)
         levels = (rest.abs().square() @ self.averages + 1e-8) ** (COMPRESSION / 2)
         by_frame = (torch.view_as_real(compressed).flatten(-2), levels)
-        return torch.cat([part.transpose(1, 2).flatten(2) for part in by_frame], dim=-1)
+        features = [part.transpose(1, 2).flatten(2) for part in by_frame]
+        if self.long_bins:
+            features.append(self._long_magnitudes(rotated[:, 0]))
+        return torch.cat(features, dim=-1)
+
+    def _long_magnitudes(self, mid: Tensor) -> Tensor:
+        size = LONG_WINDOW * self.hop
+        frames = long_frames(mid, self.hop, size) * torch.hann_window(size, device=mid.device)
+        spectrum = torch.fft.rfft(frames, norm="ortho")[..., : self.long_bins]
+        power = torch.view_as_real(spectrum).square().sum(-1)
+        return (power + 1e-8) ** (COMPRESSION / 2)
 
 
 class Encoder(nn.Module):
@@ -54,6 +74,7 @@ class Encoder(nn.Module):
         sample_rate: int,
         hop: int,
         sizes: StackSizes,
+        long_window: bool = False,
     ) -> None:
         """Make an encoder with random weights.
 
@@ -63,10 +84,12 @@ class Encoder(nn.Module):
             sample_rate: of the audio.
             hop: samples per frame.
             sizes: of the ConvNeXt stack.
+            long_window: whether a longer window is read too (see `Features`).
         """
         super().__init__()
         self.shape = shape
-        self.features = Features(sample_rate, hop)
+        self.features = Features(sample_rate, hop, long_window)
+        self.reach = self.features.reach + sizes.reach
         self.project = nn.Linear(self.features.size, sizes.width)
         self.norm = nn.LayerNorm(sizes.width)
         self.stack = ConvNeXtStack(sizes)
@@ -76,5 +99,12 @@ class Encoder(nn.Module):
 
     def forward(self, padded: Tensor) -> Tensor:
         """Compute `[B, T, *shape]`."""
-        hidden = self.stack(self.norm(self.project(self.features(padded))))
+        return self.read(self.hidden(padded))
+
+    def hidden(self, padded: Tensor) -> Tensor:
+        """Compute the hidden state `[B, T, width]`, from which all outputs are read."""
+        return self.stack(self.norm(self.project(self.features(padded))))
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """Read `[B, T, *shape]` from the hidden state."""
         return self.readout(hidden).unflatten(-1, self.shape)

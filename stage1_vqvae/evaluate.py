@@ -2,7 +2,7 @@
 
 SDR, by the conventions of BSSEval v4 (shared/metrics.py), is measured of two kinds of estimates:
 - decoded: what the decoder makes of the mixture's codes, which is the paper's measure;
-- masked: the mixture, masked by the decoded magnitudes (shared/sound/masking.py).
+- masked: what the codec's `separate` makes of the mixture itself.
 Two rows beside them come from the same songs: the floor takes the mixture itself as the estimate of
 every source, and the ceiling masks the mixture by the true magnitudes (the ideal ratio mask).
 
@@ -26,9 +26,9 @@ from shared.json_files import write_json
 from shared.metrics import SdrMeter, code_usage, count_codes, sdr_windows
 from shared.songs.cache import CachedSong, build_cache
 from shared.songs.tracks import Split
-from shared.sound.masking import BLOCK, EstimateBlock, mask_blocks, mask_song
+from shared.sound.masking import BLOCK, EstimateBlock, mask_blocks
 from shared.sound.samples import Samples
-from shared.sound.separation import CodedMixture
+from shared.sound.separation import CodedMixture, separate_mixture
 from shared.sources import SOURCES
 from stage1_vqvae.bss_eval import bss_eval, load_museval
 from stage1_vqvae.codec import VQVAECodec, load_codec
@@ -260,7 +260,7 @@ class _Evaluation:
         coded = CodedMixture.encode(excerpt.whole_mixture(), self.codec)
         self.samples += excerpt.num_samples
         self.counts += count_codes(coded.codes, self.codec.cardinality)
-        self._score_rows(excerpt, coded.decode_each())
+        self._score_rows(excerpt, coded)
         self._score_soft_and_hard(excerpt)
         self.vectors.add((excerpt.stem(source) for source in range(len(SOURCES))), coded.gain)
 
@@ -282,20 +282,20 @@ class _Evaluation:
             embedding=embedding_report(self.vectors.points()),
         )
 
-    def _score_rows(self, excerpt: Excerpt, decoded: Samples) -> None:
-        def read_decoded(start: int, stop: int) -> tuple[Samples, Samples]:
-            return excerpt.mixture(start, stop), decoded[..., start:stop]
-
+    def _score_rows(self, excerpt: Excerpt, coded: CodedMixture) -> None:
         def read_stems(start: int, stop: int) -> tuple[Samples, Samples]:
             return excerpt.mixture(start, stop), excerpt.stems(start, stop)
 
-        self._score(excerpt, "decoded", _blocks_of_sources(excerpt, decoded))
-        self._score(excerpt, "masked", mask_blocks(read_decoded, excerpt.num_samples))
+        self._score_estimates(excerpt, "decoded", coded.decode_each())
+        masked = separate_mixture(excerpt.whole_mixture(), self.codec)
+        self._score_estimates(excerpt, "masked", masked)
         self._score(excerpt, "floor", _blocks_of_mixture(excerpt))
         self._score(excerpt, "ceiling", mask_blocks(read_stems, excerpt.num_samples))
+
+    def _score_estimates(self, excerpt: Excerpt, name: str, estimates: Samples) -> None:
+        self._score(excerpt, name, _blocks_of_sources(excerpt, estimates))
         if self.museval is not None:
-            self._score_by_museval(excerpt, "decoded", decoded)
-            self._score_by_museval(excerpt, "masked", mask_song(excerpt.whole_mixture(), decoded))
+            self._score_by_museval(excerpt, name, estimates)
 
     def _score(self, excerpt: Excerpt, name: str, estimates: Iterable[EstimateBlock]) -> None:
         meter = SdrMeter(len(SOURCES), excerpt.num_samples, self.codec.sample_rate)

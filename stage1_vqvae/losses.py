@@ -1,29 +1,30 @@
 """The loss of stage 1: distances of the selection and of its complement from their targets.
 
 The paper has two terms, each on both selections and without weights: L1 on the waveform, and L1 on
-the STFT (n_fft 2048, hop 512). This project adds three, which the paper preset leaves off:
+the STFT (n_fft 2048, hop 512). This project adds five, which the paper preset leaves off:
 - snr: a clamped log-ratio of error to signal per example. With L1 alone, a network that is trained
   from scratch decodes silence.
 - magnitude: L1 on compressed magnitudes. The log-ratio makes parts with uncertain phase too soft,
   and this term brings them back to their level.
 - usage: the KL divergence of each codebook's average assignment from uniform, which keeps all
   entries in use.
+- mask: the log-ratio of the mixture that the mask head has masked (mask_head.py).
+- pitch: what the pitch head does not explain of the semitone levels (pitch_head.py).
 """
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from stage1_vqvae.config import LossConfig
 from stage1_vqvae.encoder import COMPRESSION
+from stage1_vqvae.log_ratio import log_ratio
 from stage1_vqvae.model import Reconstruction
 from stage1_vqvae.spectral import analyse, mid_side, pad_to_frames
 
 STFT_SIZE, STFT_HOP = 2048, 512
-SNR_FLOOR = 0.001  # errors more than 30 dB below the signal count as 30 dB below it
-# Mean square, -35 dBFS. With a smaller value, silent targets outweigh all others.
-SNR_SILENCE = 3e-4
 
 
 def vqvae_loss(
@@ -32,6 +33,7 @@ def vqvae_loss(
     complement: Tensor,
     presence: Tensor,
     config: LossConfig,
+    heads: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Compute the loss of a batch.
 
@@ -41,6 +43,7 @@ def vqvae_loss(
         complement: target audio `[B, 2, N]` of its complement.
         presence: zeros and ones `[B, sources]`: which sources the mixture holds, the paper's C.
         config: the weights of the terms.
+        heads: the terms "mask" and "pitch", unweighted, where the model has their heads.
 
     Returns:
         The weighted sum under "loss", and every active term, unweighted, by its name.
@@ -61,6 +64,7 @@ def vqvae_loss(
         terms["magnitude"] = magnitude_distance(spectrum, target)
     if config.usage:
         terms["usage"] = usage_divergence(output.logits, presence)
+    terms |= heads or {}
     total = torch.stack([getattr(config, name) * term for name, term in terms.items()]).sum()
     return {"loss": total, **terms}
 
@@ -86,12 +90,9 @@ def stft_distance(estimate: Tensor, target: Tensor) -> Tensor:
 def negative_snr(estimate: Tensor, target: Tensor) -> Tensor:
     """Average the log10 of the error-to-signal ratio of each example of audio `[B, 2, N]`.
 
-    It is bounded below at -3 (30 dB), and for silent targets by SNR_SILENCE.
+    It is bounded as `log_ratio` says.
     """
-    signal = target.square().mean((1, 2))
-    error = (estimate - target).square().mean((1, 2))
-    ratio = (error + SNR_FLOOR * signal + SNR_SILENCE) / (signal + SNR_SILENCE)
-    return torch.log10(ratio).mean()
+    return log_ratio((estimate - target).square().mean((1, 2)), target.square().mean((1, 2)))
 
 
 def magnitude_distance(spectrum: Tensor, target: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from stage1_vqvae.config import ModelConfig
 from stage1_vqvae.convnext import StackSizes
 from stage1_vqvae.decoder import Decoder
 from stage1_vqvae.encoder import Encoder
+from stage1_vqvae.mask_head import MaskHead, mask_loss
+from stage1_vqvae.pitch_head import PitchHead, unexplained_share
 from stage1_vqvae.quantizer import Quantizer, Softness
 from stage1_vqvae.spectral import pad_to_frames
 
@@ -31,6 +33,8 @@ class Reconstruction:
         selected_spectrum: `[B, 2, T, hop + 1]`, of mid and side.
         complement_spectrum: the same of the complement.
         logits: `[B, T, sources, codebooks, m]`.
+        masks: `[B, sources, 2, T, bands]`; None without a mask head.
+        pitches: semitone levels `[B, T / STRIDE, sources, pitches]`; None without a pitch head.
     """
 
     selected: Tensor
@@ -38,6 +42,8 @@ class Reconstruction:
     selected_spectrum: Tensor
     complement_spectrum: Tensor
     logits: Tensor
+    masks: Tensor | None = None
+    pitches: Tensor | None = None
 
 
 class VQVAE(nn.Module):
@@ -61,6 +67,7 @@ class VQVAE(nn.Module):
             config.sample_rate,
             config.hop,
             encoder_sizes(config),
+            config.long_window,
         )
         self.decoder = Decoder(
             len(SOURCES),
@@ -69,6 +76,10 @@ class VQVAE(nn.Module):
             config.hop,
             decoder_sizes(config),
         )
+        rate, hop = config.sample_rate, config.hop
+        self.mask_head = MaskHead(config.encoder_width, rate, hop) if config.mask_head else None
+        size = config.codebooks * config.code_size
+        self.pitch_head = PitchHead(size, rate, hop) if config.pitch_head else None
 
     def forward(self, mixture: Tensor, selection: Tensor, softness: Softness) -> Reconstruction:
         """Reconstruct a selection of the sources and its complement.
@@ -78,14 +89,21 @@ class VQVAE(nn.Module):
             selection: zeros and ones `[B, sources]`, the paper's X.
             softness: the state of the quantiser.
         """
-        logits = self.logits(pad_to_frames(mixture, self.hop))
+        hidden = self.encoder.hidden(pad_to_frames(mixture, self.hop))
+        logits = self.quantizer.logits(self.encoder.read(hidden).float())
         vectors = self.quantizer(logits, softness)
         # Both selections pass through the decoder in one batch.
         spectra = self.decoder(vectors.repeat(2, 1, 1, 1), torch.cat((selection, 1 - selection)))
         audio = self.decoder.synthesise(spectra, mixture.shape[-1])
         batch = len(mixture)
         return Reconstruction(
-            audio[:batch], audio[batch:], spectra[:batch], spectra[batch:], logits
+            audio[:batch],
+            audio[batch:],
+            spectra[:batch],
+            spectra[batch:],
+            logits,
+            None if self.mask_head is None else self.mask_head(hidden),
+            None if self.pitch_head is None else self.pitch_head(vectors),
         )
 
     def logits(self, padded: Tensor) -> Tensor:
@@ -107,6 +125,23 @@ class VQVAE(nn.Module):
             The spectrum of mid and side, `[B, 2, T, hop + 1]`.
         """
         return self.decoder(self.quantizer.lookup(codes), selection)
+
+
+def head_losses(model: VQVAE, output: Reconstruction, stems: Tensor) -> dict[str, Tensor]:
+    """Compute the loss of each head that the model has, by name.
+
+    Args:
+        model: the model that made the output.
+        output: of the sum of the stems.
+        stems: audio `[B, sources, 2, N]`.
+    """
+    losses: dict[str, Tensor] = {}
+    padded = pad_to_frames(stems, model.hop)
+    if model.mask_head is not None and output.masks is not None:
+        losses["mask"] = mask_loss(model.mask_head, output.masks, padded)
+    if model.pitch_head is not None and output.pitches is not None:
+        losses["pitch"] = unexplained_share(output.pitches, model.pitch_head.target(padded))
+    return losses
 
 
 def encoder_sizes(config: ModelConfig) -> StackSizes:

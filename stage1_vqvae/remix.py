@@ -75,6 +75,10 @@ class Remixer:
         if coherent:  # one gain changes the level of the song and keeps its balance
             gains[:] = gains[0]
         presence = (rng.random(len(SOURCES)) >= config.absent).astype(np.float32)
+        if rng.random() < config.alone:
+            sounding = np.flatnonzero(np.abs(stems).max((1, 2)) > 0)
+            if sounding.size:
+                presence = np.eye(len(SOURCES), dtype=np.float32)[rng.choice(sounding)]
         if config.flip:
             gains *= rng.choice([-1, 1], len(SOURCES) if not coherent else 1)
             if rng.random() < 0.5:

@@ -1,8 +1,8 @@
 """Split a song into stems that sum to it: the function behind `separate`.
 
-A song of any sample rate is coded at the codec's rate. Its decoded sources are resampled to the
-song's rate and used as a soft mask on the song itself, or, without a mask, as the stems. Whatever
-the stems leave over is kept as the residual, so that stems and residual always sum to the song.
+A song of any sample rate is separated at the codec's rate, by masks or, without a mask, by decoding
+its sources, and the stems are resampled to the song's rate. Whatever the stems leave over is kept
+as the residual, so that stems and residual always sum to the song.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,8 @@ from shared.codes.codec import Codec, require_frame
 from shared.errors import UserError
 from shared.songs.tracks import mix_name
 from shared.sound.files import read_audio, write_wav
-from shared.sound.masking import mask_song
 from shared.sound.samples import Samples, fit_length, resample, to_stereo
-from shared.sound.separation import CodedMixture
+from shared.sound.separation import CodedMixture, separate_mixture
 from shared.sources import SOURCES
 
 
@@ -66,7 +65,7 @@ def separate(
         out: the folder to write to.
         codec: what decodes the sources.
         sources: which stems to write.
-        mask: mask the song by the decoded sources, instead of taking these as the stems.
+        mask: mask the song, instead of decoding its sources.
 
     Raises:
         UserError: the song cannot be read or is shorter than a frame, a source is unknown, or the
@@ -105,24 +104,19 @@ def separate_samples(
     """
     chosen = _chosen(sources, codec)
     mixture = resample(song, sample_rate, codec.sample_rate)
-    coded = CodedMixture.encode(mixture, codec)
 
-    def decode(names: Sequence[str]) -> Samples:
-        """Decode the named sources together, at the song's sample rate and of its length."""
-        decoded = resample(coded.decode(names), codec.sample_rate, sample_rate)
-        return fit_length(decoded, song.shape[-1])
+    def as_song(samples: Samples) -> Samples:
+        """Bring samples to the song's sample rate and length."""
+        return fit_length(resample(samples, codec.sample_rate, sample_rate), song.shape[-1])
 
     if mask:
-        # Every source takes part in the mask, also those that were not asked for.
-        decoded = np.empty((len(codec.sources), *song.shape), np.float32)
-        for index, source in enumerate(codec.sources):
-            decoded[index] = decode([source])
-        estimates = mask_song(song, decoded, kept=[codec.sources.index(name) for name in chosen])
-        stems = dict(zip(chosen, estimates, strict=True))
-        together = estimates.sum(0)
+        estimates = separate_mixture(mixture, codec, chosen)
+        stems = dict(zip(chosen, map(as_song, estimates), strict=True))
+        together = np.sum(list(stems.values()), axis=0)
         return Stems(stems, together, song - together)
-    stems = {source: decode([source]) for source in chosen}
-    return Stems(stems, decode(chosen), song - np.stack(list(stems.values())).sum(0))
+    coded = CodedMixture.encode(mixture, codec)
+    stems = {source: as_song(coded.decode([source])) for source in chosen}
+    return Stems(stems, as_song(coded.decode(chosen)), song - np.sum(list(stems.values()), axis=0))
 
 
 def _chosen(sources: Sequence[str], codec: Codec) -> list[str]:

@@ -31,6 +31,15 @@ def analyse(padded: Tensor, hop: int) -> Tensor:
     return torch.fft.rfft(frames * _window(hop, padded.device), norm="ortho")
 
 
+def long_frames(padded: Tensor, hop: int, size: int, stride: int = 1) -> Tensor:
+    """Cut padded audio `[..., (T + 1) * hop]` into frames of `size` samples, `[..., T, size]`.
+
+    They have the same centres as the frames of `analyse`. Only every `stride`-th one is returned.
+    """
+    beyond = size // 2 - hop
+    return F.pad(padded, (beyond, beyond)).unfold(-1, size, stride * hop)
+
+
 def synthesise(spectrum: Tensor, hop: int, num_samples: int) -> Tensor:
     """Invert `analyse`: a spectrum `[..., T, hop + 1]` to audio `[..., num_samples]`.
 

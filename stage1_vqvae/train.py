@@ -19,7 +19,7 @@ from shared.training.loop import Task, fit
 from stage1_vqvae.codec import BassRemoval, VQVAECodec
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.losses import vqvae_loss
-from stage1_vqvae.model import VQVAE
+from stage1_vqvae.model import VQVAE, head_losses
 from stage1_vqvae.quantizer import softness
 from stage1_vqvae.remix import Remixer
 
@@ -44,7 +44,7 @@ class VQVAETask(Task):
         """
         self.config = config
         torch.manual_seed(config.train.seed)
-        self.model = VQVAE(config.model)
+        self.model: VQVAE = VQVAE(config.model)
         self.remixer = Remixer(
             train,
             config.remix,
@@ -66,9 +66,9 @@ class VQVAETask(Task):
         stems, selection = batch["stems"], batch["selection"]
         output = model(stems.sum(1), selection, state)
         selected = torch.einsum("bscn,bs->bcn", stems, selection)
-        return vqvae_loss(
-            output, selected, stems.sum(1) - selected, batch["presence"], self.config.loss
-        )
+        complement = stems.sum(1) - selected
+        heads = head_losses(self.model, output, stems)
+        return vqvae_loss(output, selected, complement, batch["presence"], self.config.loss, heads)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Measure median SDR and use of the codebooks, by source, on songs not trained on."""

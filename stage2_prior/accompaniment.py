@@ -6,9 +6,8 @@ import numpy as np
 
 from shared.codes.codec import Codec
 from shared.sound.levels import accompaniment_gain
-from shared.sound.masking import mask_song
 from shared.sound.samples import Samples, rms
-from shared.sound.separation import CodedMixture
+from shared.sound.separation import CodedMixture, separate_mixture
 from shared.sources import BASS
 
 
@@ -42,7 +41,7 @@ def prepare_song(mixture: Samples, codec: Codec, remove_bass: bool | None) -> Pr
 
 
 def _find_bass(mixture: Samples, codec: Codec, always: bool) -> Samples | None:
-    """Mask the mixture by the codec's decoded sources, and return the bass.
+    """Estimate the bass of a mixture.
 
     Returns:
         The bass `[2, N]`. None for a silent mixture, and, unless `always`, for a bass that is too
@@ -50,9 +49,9 @@ def _find_bass(mixture: Samples, codec: Codec, always: bool) -> Samples | None:
     """
     if not np.any(mixture):
         return None
-    coded = CodedMixture.encode(mixture, codec)
-    decoded = coded.decode_each(rescale=False)
-    level = rms(mixture * np.float32(coded.gain))
-    if not always and rms(decoded[BASS]) <= codec.audible_bass * level:
-        return None
-    return mask_song(mixture, decoded, kept=[BASS])[0]
+    bass = codec.sources[BASS]
+    if not always:
+        decoded = CodedMixture.encode(mixture, codec).decode([bass])
+        if rms(decoded) <= codec.audible_bass * rms(mixture):
+            return None
+    return separate_mixture(mixture, codec, [bass])[0]

@@ -134,6 +134,14 @@ def test_a_term_alone_is_the_weighted_loss(term: str) -> None:
     torch.testing.assert_close(losses["loss"], 2 * losses[term])
 
 
+def test_terms_of_the_heads_are_weighted_too() -> None:
+    output = reconstruction(noise(1), noise(2))
+    config = LossConfig(waveform=0, stft=0, snr=1, mask=0.5, pitch=0.25)
+    heads = {"mask": torch.tensor(-1.0), "pitch": torch.tensor(2.0)}
+    losses = vqvae_loss(output, noise(3), noise(4), torch.ones(2, 4), config, heads)
+    torch.testing.assert_close(losses["loss"], losses["snr"] - 0.5 + 0.5)
+
+
 def test_without_complement_the_complement_does_not_count() -> None:
     losses = [
         vqvae_loss(

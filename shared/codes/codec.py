@@ -75,6 +75,15 @@ class Codec(Protocol):
         The vectors of the sources that are not named are replaced by zeros.
         """
 
+    def separate(
+        self, mixture: npt.NDArray[np.float32], sources: Sequence[str] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Estimate the named sources (None: all) of a mixture `[2, N]`, as `[S, 2, N]`.
+
+        The estimates of all sources sum to the mixture, except where no source is found. Their
+        phases are the mixture's, which codes cannot hold.
+        """
+
 
 @dataclass(frozen=True)
 class CodeFormat:

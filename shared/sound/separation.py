@@ -1,4 +1,4 @@
-"""A mixture that a codec has encoded: its codes, and the decoded sound of its sources."""
+"""The sources of a mixture by a codec: its codes and their sound, or estimates by masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,19 @@ import numpy.typing as npt
 from shared.codes.codec import Codec
 from shared.sound.levels import accompaniment_gain
 from shared.sound.samples import Samples
+
+
+def separate_mixture(
+    mixture: Samples, codec: Codec, sources: Sequence[str] | None = None
+) -> Samples:
+    """Estimate the named sources (None: all) of a mixture `[2, N]`, as `[S, 2, N]`.
+
+    The estimates have the mixture's own level, and do not depend on it otherwise.
+    """
+    gain = np.float32(accompaniment_gain(mixture))
+    estimates = codec.separate(mixture * gain, sources)
+    estimates /= gain
+    return estimates
 
 
 @dataclass(frozen=True, eq=False)
