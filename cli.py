@@ -279,6 +279,32 @@ def extract_codes(
 
 
 @command(app)
+def train_bass_decoder(
+    data: Data,
+    codes: CodesFolder,
+    codec: CodecPath = None,
+    out: Run = Path("runs/bass-decoder"),
+    settings: Settings = Settings(),
+    resume: Resume = "auto",
+    init_from: InitFrom = None,
+    device: Device = "auto",
+) -> None:
+    """Train the bass decoder, which gives decoded bass codes their overtones.
+
+    Examples:
+      python cli.py train-bass-decoder --data MUSDB18 --codes runs/codes
+      python cli.py train-bass-decoder --data band --codes runs/codes --codec runs/vqvae
+    """
+    from stage1_vqvae.bass_decoder.config import PRESETS, BassDecoderConfig
+    from stage1_vqvae.bass_decoder.train import train_bass_decoder
+    from stage1_vqvae.codec import load_codec
+
+    config = settings.load(BassDecoderConfig, PRESETS)
+    loaded = load_codec(codec, device)
+    print(train_bass_decoder(data, codes, out, config, loaded, resume, device, init_from))
+
+
+@command(app)
 def train_prior(
     codes: CodesFolder,
     out: Run = Path("runs/prior"),

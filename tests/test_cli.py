@@ -122,6 +122,11 @@ ANEW = "the same command starts from the beginning when it is run again"
         ("make-dataset --out x", "shared.band.dataset.make_dataset", CONTINUE),
         ("extract-codes --data x", "stage1_vqvae.extract.extract_codes", CONTINUE),
         ("train-vqvae --data x", "stage1_vqvae.train.train_vqvae", CONTINUE),
+        (
+            "train-bass-decoder --data x --codes x",
+            "stage1_vqvae.bass_decoder.train.train_bass_decoder",
+            CONTINUE,
+        ),
         ("train-prior --codes x", "stage2_prior.train.train_prior", CONTINUE),
         ("ablate --data x", "stage1_vqvae.ablate.ablate", CONTINUE),
         (

@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
+from shared.sound.samples import Samples
 from shared.sound.spectral_distance import BANDS, BandDistance, band_distances
 
 RATE = 44100
 
 
-def noise(seed: int, seconds: float = 1.0) -> np.ndarray:
+def noise(seed: int, seconds: float = 1.0) -> Samples:
     samples = np.random.default_rng(seed).standard_normal(round(seconds * RATE))
     return (0.1 * samples).astype(np.float32)
 
 
-def tone(hertz: float, seconds: float = 1.0) -> np.ndarray:
+def tone(hertz: float, seconds: float = 1.0) -> Samples:
     time = np.arange(round(seconds * RATE)) / RATE
     return np.sin(2 * np.pi * hertz * time).astype(np.float32)
 
@@ -25,7 +26,7 @@ def test_a_sound_is_at_no_distance_from_itself() -> None:
 
 
 def test_half_the_amplitude_is_6_db_in_every_band() -> None:
-    for band in band_distances(0.5 * noise(0), noise(0), RATE):
+    for band in band_distances(noise(0) / np.float32(2), noise(0), RATE):
         assert band.distance == pytest.approx(6.0206, abs=1e-3)
         assert band.level_error == pytest.approx(-6.0206, abs=1e-3)
 

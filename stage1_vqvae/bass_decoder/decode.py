@@ -1,0 +1,203 @@
+"""The trained bass decoder: bass codes to sound, joined with the lows of the codec's own decoder.
+
+The codec's decoder writes the waveform of the lows well, but too little above them. The bass
+decoder supplies the sound above the crossover.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from shared.codes.codec import Codec, CodeFormat
+from shared.config import Range
+from shared.errors import UserError, require
+from shared.music.notes import NoteVocabulary
+from shared.sound.crossover import join_bands
+from shared.sources import BASS, SOURCES
+from shared.training.checkpoint import load_checkpoint, load_weights
+from stage1_vqvae.bass_decoder.config import BassDecoderConfig
+from stage1_vqvae.bass_decoder.network import UNKNOWN, BassDecoderNetwork, Controls
+from stage1_vqvae.bass_decoder.synthesis import (
+    band_filters,
+    fixed_spectrum,
+    harmonic_sum,
+    held_pitches,
+    node_frequencies,
+    node_phases,
+    shaped_noise,
+)
+
+STAGE = "bass-decoder"
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """Where the two decoders are joined; a bass decoder's JSON holds it under `crossover`."""
+
+    hz: Annotated[float, Range(20, 20_000)] = 300.0
+
+
+class BassDecoder:
+    """Decodes bass codes of one codec."""
+
+    def __init__(
+        self,
+        network: BassDecoderNetwork,
+        codec: Codec,
+        crossover: Crossover = Crossover(),
+        chunk_frames: int = 512,
+    ) -> None:
+        """Wrap a network for inference.
+
+        Args:
+            network: the trained network. It is switched to evaluation mode.
+            codec: what made the codes, and decodes the lows.
+            crossover: where the two decoders are joined.
+            chunk_frames: how many frames are decoded at once.
+        """
+        self.network = network.eval()
+        self.codec = codec
+        self.crossover = crossover
+        self.chunk_frames = chunk_frames
+        self._upsampling = network.config.upsampling
+        self._node_hop = codec.hop // self._upsampling
+        filters = band_filters(network.config.noise_bands, codec.sample_rate, self._node_hop)
+        self._filters = filters.to(self._device)
+
+    def decode(
+        self,
+        codes: npt.NDArray[np.integer],
+        notes: npt.NDArray[np.integer] | None,
+        num_samples: int,
+    ) -> npt.NDArray[np.float32]:
+        """Decode bass codes `[H, T]` into audio float32 `[2, num_samples]` at the codes' level.
+
+        Args:
+            codes: the bass row of a song's codes.
+            notes: note tokens `[T]`, UNKNOWN where they have to be found in the codes; None where
+                all have.
+            num_samples: the length of the audio; the number of frames must fit it.
+
+        Raises:
+            UserError: codes or notes of another shape, or out of range.
+        """
+        high = self.render(codes, notes, num_samples)[None]
+        rows = np.zeros((len(self.codec.sources), *codes.shape), np.uint16)
+        rows[BASS] = codes
+        low = self.codec.decode(rows, num_samples, [SOURCES[BASS]])
+        return join_bands(low, high, self.crossover.hz, self.codec.sample_rate)
+
+    @torch.inference_mode()
+    def render(
+        self,
+        codes: npt.NDArray[np.integer],
+        notes: npt.NDArray[np.integer] | None,
+        num_samples: int,
+    ) -> npt.NDArray[np.float32]:
+        """Decode as `decode` does, but without the codec: float32 `[num_samples]`, one channel."""
+        self._check(codes, notes, num_samples)
+        inputs = torch.from_numpy(codes.astype(np.int64)).T[None].to(self._device)
+        tokens = self._tokens(inputs, notes)
+        pitches = held_pitches(torch.from_numpy(NoteVocabulary.pitches(tokens.cpu()))).to(tokens)
+        frames, reach, up = inputs.shape[1], self.network.reach, self._upsampling
+        audio = np.empty(num_samples, np.float32)
+        phase = 0.0
+        for start in range(0, frames - 1, self.chunk_frames):
+            stop = min(frames - 1, start + self.chunk_frames)
+            low, high = max(0, start - reach), min(frames, stop + 1 + reach)
+            controls = self.network(inputs[:, low:high], tokens[:, low:high])
+            # Nodes belong to the frames nearest to them: those of two chunks need both pitches.
+            frequencies = node_frequencies(
+                pitches[:, low:high], controls.deviation, up, self.codec.sample_rate
+            )
+            nodes = slice((start - low) * up, (stop - low) * up + 1)
+            phases = node_phases(frequencies[:, nodes], self._node_hop, phase)
+            phase = float(phases[0, -1] % 1)
+            piece = self._synthesise(controls, nodes, frequencies[:, nodes], phases, start * up)
+            first, last = start * self.codec.hop, min(num_samples, stop * self.codec.hop)
+            audio[first:last] = piece[: last - first].cpu().numpy()
+        return audio
+
+    def find_notes(self, codes: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
+        """Find the note tokens `[T]` in bass codes `[H, T]`."""
+        inputs = torch.from_numpy(codes.astype(np.int64)).T[None].to(self._device)
+        return self._tokens(inputs, None)[0].cpu().numpy().astype(np.uint8)
+
+    def _synthesise(
+        self, controls: Controls, nodes: slice, frequencies: Tensor, phases: Tensor, first: int
+    ) -> Tensor:
+        """Play the controls at some nodes, of which the first is node `first` of the song."""
+        hop = self._node_hop
+        count = frequencies.shape[1]
+        spectrum = fixed_spectrum(first, first + count, hop).to(self._device)
+        noise = shaped_noise(controls.noise[:, nodes], self._filters, spectrum)
+        return (harmonic_sum(controls.harmonics[:, nodes], frequencies, phases, hop) + noise)[0]
+
+    @torch.inference_mode()
+    def _tokens(self, inputs: Tensor, notes: npt.NDArray[np.integer] | None) -> Tensor:
+        """Return the tokens `[1, T]` that are given, and those of the note head for the others."""
+        frames, reach = inputs.shape[1], self.network.note_reach
+        given = np.full(frames, UNKNOWN) if notes is None else notes.astype(np.int64)
+        tokens = torch.from_numpy(given)[None].to(self._device)
+        if not (tokens == UNKNOWN).any():
+            return tokens
+        for start in range(0, frames, self.chunk_frames):
+            stop = min(frames, start + self.chunk_frames)
+            low, high = max(0, start - reach), min(frames, stop + reach)
+            found = self.network.note_logits(inputs[:, low:high]).argmax(-1)
+            part = tokens[:, start:stop]
+            part[:] = torch.where(part == UNKNOWN, found[:, start - low : stop - low], part)
+        return tokens
+
+    def _check(self, codes: npt.NDArray, notes: npt.NDArray | None, num_samples: int) -> None:
+        frames = self.codec.num_frames(num_samples)
+        expected = (self.codec.num_codebooks, frames)
+        if codes.shape != expected:
+            raise UserError(f"bass codes are {list(codes.shape)}, but this needs {list(expected)}")
+        for code in (codes.min(), codes.max()):
+            require(
+                0 <= code < self.codec.cardinality,
+                f"a code is {code}, but entries are 0 to {self.codec.cardinality - 1}",
+            )
+        if notes is None:
+            return
+        if notes.shape != (frames,):
+            raise UserError(f"notes are {list(notes.shape)}, but this needs [{frames}]")
+        for token in (notes.min(), notes.max()):
+            require(
+                UNKNOWN <= token < NoteVocabulary.size,
+                f"a note token is {token}, but tokens are 0 to {NoteVocabulary.size - 1}",
+            )
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+
+def load_bass_decoder(path: Path, codec: Codec, device: str = "cpu") -> BassDecoder:
+    """Load a bass decoder from a run folder or a .safetensors file.
+
+    Raises:
+        UserError: there is no such checkpoint, it is of another stage or of another codec, or it is
+            damaged.
+    """
+    from shared.device import resolve_device
+
+    checkpoint = load_checkpoint(path, STAGE)
+    config = checkpoint.read("config", BassDecoderConfig)
+    format = checkpoint.read("codes", CodeFormat)
+    crossover = checkpoint.read("crossover", Crossover, optional=True)
+    require(
+        format == CodeFormat.of(codec),
+        f"the bass decoder {checkpoint.path} reads the codes of the codec checkpoint "
+        f"{format.fingerprint}, but the codec in use is {codec.fingerprint}: load that checkpoint, "
+        "or train a bass decoder for this one",
+    )
+    network = BassDecoderNetwork(config.model, format)
+    load_weights(network, checkpoint)
+    return BassDecoder(network.to(resolve_device(device)), codec, crossover)

@@ -1,0 +1,94 @@
+"""The loss of the bass decoder: magnitudes of the sound in several resolutions, notes and pitch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+WINDOWS = (4096, 2048, 1024, 512, 256, 128)  # samples
+FLOOR = 2e-5  # amplitude, -94 dB re full scale; what is softer hardly counts
+# Bins count less the higher they are, from about this frequency on: bands that are equally wide in
+# octaves then count about equally, as they do for the ear.
+KNEE_HZ = 500.0
+
+
+def spectral_terms(
+    estimate: Tensor, target: Tensor, sample_rate: int, windows: Sequence[int] = WINDOWS
+) -> dict[str, Tensor]:
+    """Compare the magnitudes of two sounds `[B, N]` in several resolutions.
+
+    Args:
+        estimate: the sound that gradients flow into.
+        target: what it should be.
+        sample_rate: of both, in Hz.
+        windows: the lengths of the windows, in samples.
+
+    Returns:
+        "magnitude": the mean error of the logarithm of the magnitudes, in nats; "convergence": the
+        error of the magnitudes as a share of the target's, from 0 (equal) up.
+    """
+    log_error, share = [], []
+    for size in windows:
+        weight = _bin_weights(size, sample_rate, target.device)
+        made, goal = _power(estimate, size), _power(target, size)
+        log_error.append(((made / goal).log().abs().mean((0, 1)) * weight).sum() / 2)
+        error = (made.sqrt() - goal.sqrt()).square().sum((1, 2))
+        share.append((error / goal.sum((1, 2))).clamp(min=1e-12).sqrt().mean())
+    return {"magnitude": torch.stack(log_error).mean(), "convergence": torch.stack(share).mean()}
+
+
+def windows_of(step: int) -> tuple[int, ...]:
+    """Return every other one of WINDOWS, for a step: the comparison is most of a step's work."""
+    return WINDOWS[step % 2 :: 2]
+
+
+def note_loss(logits: Tensor, tokens: Tensor, confidence: Tensor) -> Tensor:
+    """Compute the cross-entropy of the note head in nats, weighted by how sure the notes are.
+
+    Args:
+        logits: `[B, T, tokens]`.
+        tokens: `[B, T]`; negative where they are not known.
+        confidence: from 0 to 1, `[B, T]`.
+    """
+    weight = confidence * (tokens >= 0)
+    entropy = torch.nn.functional.cross_entropy(
+        logits.transpose(1, 2), tokens.clamp(min=0), reduction="none"
+    )
+    return (entropy * weight).sum() / weight.sum().clamp(min=1)
+
+
+def deviation_loss(deviation: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Compute the mean error of the pitch in semitones where the target is known, all `[B, T]`."""
+    return ((deviation - target).abs() * known).sum() / known.sum().clamp(min=1)
+
+
+def _power(audio: Tensor, size: int) -> Tensor:
+    """Transform `[B, N]` to power `[B, frames, bins]` above the floor.
+
+    A sine of amplitude 1 has a peak of 1.
+    """
+    window = torch.hann_window(size, device=audio.device)
+    padded = torch.nn.functional.pad(audio, (size // 2, size // 2))
+    frames = padded.unfold(-1, size, size // 4) * (window * (2 / window.sum()))
+    return _Power.apply(torch.fft.rfft(frames)) + FLOOR**2
+
+
+class _Power(torch.autograd.Function):
+    """The squared magnitude of complex numbers; torch's own gradient of it takes twice as long."""
+
+    @staticmethod
+    def forward(context: Any, spectrum: Tensor) -> Tensor:
+        context.save_for_backward(spectrum)
+        return spectrum.real.square() + spectrum.imag.square()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        (spectrum,) = context.saved_tensors
+        return spectrum * (2 * gradient)
+
+
+def _bin_weights(size: int, sample_rate: int, device: torch.device) -> Tensor:
+    frequency = torch.linspace(0, sample_rate / 2, size // 2 + 1, device=device)
+    weight = 1 / (1 + frequency / KNEE_HZ)
+    return weight / weight.sum()

@@ -1,0 +1,201 @@
+"""The songs that the bass decoder is trained on: bass stems with the codes and notes of each frame.
+
+Every example is a pure function of (seed, step, index in the global batch), so that a run can start
+at any step and be divided among any number of processes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from shared.codes.codec import CodeFormat
+from shared.codes.manifest import read_manifest
+from shared.codes.song_codes import SongCodes, require_fingerprint
+from shared.errors import UserError, require
+from shared.music.notes import NoteVocabulary
+from shared.songs.cache import CachedSong, StemCache
+from shared.songs.tracks import Split
+from shared.sources import BASS, SOURCES
+from stage1_vqvae.bass_decoder.config import DataConfig
+from stage1_vqvae.bass_decoder.deviation import measure_deviation
+from stage1_vqvae.bass_decoder.network import UNKNOWN
+
+SILENT = 1e-3  # RMS of a segment at the level of its codes
+
+
+@dataclass(frozen=True, eq=False)
+class BassSegment:
+    """Some frames of a song: T frames, and the T - 1 hops of samples between their centres.
+
+    Attributes:
+        samples: the bass in mono at the level of the codes, float32 `[(T - 1) * hop]`.
+        codes: of the bass, int64 `[H, T]`.
+        tokens: note tokens, int64 `[T]`; UNKNOWN where there are none.
+        confidence: how far to trust them, float32 `[T]`.
+    """
+
+    samples: npt.NDArray[np.float32]
+    codes: npt.NDArray[np.int64]
+    tokens: npt.NDArray[np.int64]
+    confidence: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class BassSong:
+    """The bass of a song, whose samples are on disk.
+
+    Attributes:
+        audio: where the samples are.
+        hop: samples per frame of codes.
+        gain: what the samples are multiplied by to have the level of the codes.
+        codes: uint16 `[H, T]`.
+        tokens: int64 `[T]`; UNKNOWN where there are no notes.
+        confidence: float32 `[T]`.
+    """
+
+    audio: CachedSong
+    hop: int
+    gain: float
+    codes: npt.NDArray[np.uint16]
+    tokens: npt.NDArray[np.int64]
+    confidence: npt.NDArray[np.float32]
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames of codes it has."""
+        return self.codes.shape[1]
+
+    def segment(self, start: int, frames: int) -> BassSegment:
+        """Read the frames from `start` to `start + frames - 1`, which the song must have."""
+        span = slice(start, start + frames)
+        stereo = self.audio.read(BASS, start * self.hop, (frames - 1) * self.hop)
+        return BassSegment(
+            samples=stereo.mean(0) * np.float32(self.gain),
+            codes=self.codes[:, span].astype(np.int64),
+            tokens=self.tokens[span],
+            confidence=self.confidence[span],
+        )
+
+    def middle(self, seconds: float) -> BassSegment:
+        """Read the frames of the middle of the song, or all of it where it is shorter."""
+        frames = min(self.num_frames, 1 + round(seconds * self.audio.sample_rate / self.hop))
+        return self.segment((self.num_frames - frames) // 2, frames)
+
+
+def read_bass_songs(cache: StemCache, codes: Path, split: Split) -> list[BassSong]:
+    """Read the codes of all songs of a split that have samples and whose bass sounds.
+
+    Songs in other keys or tempi have codes without samples. They are left out.
+
+    Raises:
+        UserError: the codes are missing or damaged, or were made of other samples.
+    """
+    manifest = read_manifest(codes)
+    audio = {song.name: song for song in cache.split(split)}
+    songs = []
+    for file in manifest.files:
+        name = file.name.split(".codes.")[0]
+        if file.parent.name != split or name not in audio or audio[name].silent[BASS]:
+            continue
+        song = SongCodes.load(file)
+        require_fingerprint(song.fingerprint, manifest.format.fingerprint, f"the codes in {file}")
+        require(
+            song.num_samples == audio[name].num_samples,
+            f"{file} was made of {song.num_samples} samples, but the song has "
+            f"{audio[name].num_samples}: extract the codes again",
+        )
+        nothing = np.full(song.num_frames, UNKNOWN)
+        confidence = song.note_confidence
+        songs.append(
+            BassSong(
+                audio=audio[name],
+                hop=song.hop,
+                gain=song.gain,
+                codes=song.view("alone")[song.source_index(SOURCES[BASS])],
+                tokens=nothing if song.notes is None else song.notes.astype(np.int64),
+                confidence=np.zeros(len(nothing), np.float32) if confidence is None else confidence,
+            )
+        )
+    return songs
+
+
+@dataclass(frozen=True)
+class SegmentDrawer:
+    """Draws batches of segments.
+
+    Attributes:
+        songs: the songs to draw from.
+        config: how to draw.
+        format: of the songs' codes.
+        seed: determines all examples, together with the step.
+        batch_size: over all processes.
+    """
+
+    songs: Sequence[BassSong]
+    config: DataConfig
+    format: CodeFormat
+    seed: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        """Raise UserError if no song is as long as a segment."""
+        if not self._long_enough():
+            raise UserError(
+                "no song of the train split has a bass, codes and samples for a segment of "
+                f"{self.config.segment_seconds} s: extract the codes of the same --data, or set a "
+                "shorter 'data.segment_seconds'"
+            )
+
+    @property
+    def frames(self) -> int:
+        """How many frames a segment has."""
+        rate = self.format.frame_rate
+        return 1 + max(1, round(self.config.segment_seconds * rate))
+
+    def batch(self, step: int, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
+        """Draw the examples of one process at a step.
+
+        Returns:
+            "samples" `[B, N]`, "codes" `[B, T, H]`, and `[B, T]` under "tokens", "confidence",
+            "deviation" (semitones) and "steady" (whether the deviation is known).
+        """
+        songs = self._long_enough()
+        examples = [
+            self._example(songs, np.random.default_rng((self.seed, step, index)))
+            for index in range(rank, self.batch_size, world)
+        ]
+        return {
+            name: torch.from_numpy(np.stack([example[name] for example in examples]))
+            for name in examples[0]
+        }
+
+    def _long_enough(self) -> list[BassSong]:
+        return [song for song in self.songs if song.num_frames >= self.frames]
+
+    def _example(
+        self, songs: Sequence[BassSong], rng: np.random.Generator
+    ) -> dict[str, npt.NDArray]:
+        lengths = np.array([song.num_frames for song in songs], np.float64)
+        for _ in range(1 + self.config.redraws):
+            song = songs[rng.choice(len(songs), p=lengths / lengths.sum())]
+            start = int(rng.integers(song.num_frames - self.frames + 1))
+            segment = song.segment(start, self.frames)
+            if np.square(segment.samples).mean() > SILENT**2:
+                break
+        pitches = np.where(segment.tokens < 0, -1, NoteVocabulary.PITCHES[segment.tokens])
+        deviation = measure_deviation(
+            segment.samples, pitches, self.format.sample_rate, self.format.hop
+        )
+        return {
+            "samples": segment.samples,
+            "codes": segment.codes.T.copy(),
+            "tokens": segment.tokens,
+            "confidence": segment.confidence,
+            "deviation": deviation.semitones,
+            "steady": deviation.known,
+        }

@@ -1,0 +1,47 @@
+"""Two sounds are joined at a frequency, and equal sounds are left as they are."""
+
+import numpy as np
+import pytest
+
+from shared.sound import crossover
+from shared.sound.crossover import join_bands
+
+RATE = 44100
+
+
+def tone(hertz: float, seconds: float = 0.5) -> np.ndarray:
+    time = np.arange(round(seconds * RATE)) / RATE
+    return np.sin(2 * np.pi * hertz * time).astype(np.float32)[None]
+
+
+def test_lows_come_from_one_sound_and_highs_from_the_other() -> None:
+    low, high = tone(100) + tone(1000), tone(150) + tone(2000)
+    joined = join_bands(low, high, 300, RATE)
+    inside = slice(2000, -2000)
+    np.testing.assert_allclose(joined[0, inside], (tone(100) + tone(2000))[0, inside], atol=5e-3)
+
+
+def test_equal_sounds_give_that_sound() -> None:
+    sound = np.random.default_rng(0).standard_normal((2, 30_000)).astype(np.float32)
+    np.testing.assert_allclose(join_bands(sound, sound, 300, RATE), sound, atol=1e-6)
+
+
+def test_at_the_crossover_both_count_by_half() -> None:
+    joined = join_bands(tone(300), np.zeros_like(tone(300)), 300, RATE)
+    assert np.abs(joined[0, 5000:-5000]).max() == pytest.approx(0.5, abs=0.01)
+
+
+def test_one_channel_of_highs_serves_both() -> None:
+    low = np.concatenate([tone(100), 0.5 * tone(100)])
+    joined = join_bands(low, tone(2000), 300, RATE)
+    for channel in (0, 1):
+        expected = join_bands(low[channel : channel + 1], tone(2000), 300, RATE)
+        np.testing.assert_allclose(joined[channel], expected[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [1, 1000, 5000])
+def test_blocks_equal_the_whole(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    low, high = np.random.default_rng(0).standard_normal((2, 2, length)).astype(np.float32)
+    whole = join_bands(low, high, 300, RATE)
+    monkeypatch.setattr(crossover, "BLOCK", 700)
+    np.testing.assert_allclose(join_bands(low, high, 300, RATE), whole, atol=1e-5)
