@@ -33,20 +33,21 @@ def song(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def test_shapes_and_ranges_of_the_controls() -> None:
     codes, notes = (torch.from_numpy(x.astype(np.int64)) for x in song())
-    controls = lively_network()(codes.T[None], notes[None])
+    reading = lively_network()(codes.T[None], notes[None])
+    controls = reading.controls
     nodes = 4 * (FRAMES - 1) + 1
     assert controls.harmonics.shape == (1, nodes, 16)
     assert controls.noise.shape == (1, nodes, 8)
     assert controls.deviation.shape == (1, FRAMES)
-    assert controls.note_logits.shape == (1, FRAMES, NoteVocabulary.size)
+    assert reading.note_logits.shape == (1, FRAMES, NoteVocabulary.size)
     assert (controls.harmonics > 0).all()
     assert controls.deviation.abs().max() < 1
-    assert torch.equal(controls.tokens[0], notes)
+    assert torch.equal(reading.tokens[0], notes)
 
 
 def test_before_training_the_pitch_is_the_notes() -> None:
     codes, notes = (torch.from_numpy(x.astype(np.int64)) for x in song())
-    controls = BassDecoderNetwork(TINY, FORMAT)(codes.T[None], notes[None])
+    controls = BassDecoderNetwork(TINY, FORMAT).controls(codes.T[None], notes[None])
     assert not controls.deviation.any()
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from shared.codes.codec import Codec, CodeFormat
 from shared.config import Range
+from shared.device import resolve_device
 from shared.errors import UserError, require
 from shared.music.notes import NoteVocabulary
 from shared.sound.crossover import join_bands
@@ -110,7 +111,7 @@ class BassDecoder:
         for start in range(0, frames - 1, self.chunk_frames):
             stop = min(frames - 1, start + self.chunk_frames)
             low, high = max(0, start - reach), min(frames, stop + 1 + reach)
-            controls = self.network(inputs[:, low:high], tokens[:, low:high])
+            controls = self.network.controls(inputs[:, low:high], tokens[:, low:high])
             # Nodes belong to the frames nearest to them: those of two chunks need both pitches.
             frequencies = node_frequencies(
                 pitches[:, low:high], controls.deviation, up, self.codec.sample_rate
@@ -186,8 +187,6 @@ def load_bass_decoder(path: Path, codec: Codec, device: str = "cpu") -> BassDeco
         UserError: there is no such checkpoint, it is of another stage or of another codec, or it is
             damaged.
     """
-    from shared.device import resolve_device
-
     checkpoint = load_checkpoint(path, STAGE)
     config = checkpoint.read("config", BassDecoderConfig)
     format = checkpoint.read("codes", CodeFormat)

@@ -25,20 +25,30 @@ _FIRST_HARMONICS, _FIRST_NOISE = -3.0, -4.0
 
 
 class Controls(NamedTuple):
-    """What a synthesiser plays, for T frames and U = (T - 1) * upsampling + 1 nodes.
+    """What the synthesiser plays, for T frames and U = (T - 1) * upsampling + 1 nodes.
 
     Attributes:
         harmonics: amplitudes of the partials `[B, U, harmonics]`, full scale 1.
         noise: gains of the noise bands `[B, U, noise_bands]`. Where all are 1, the noise is white
             and has an RMS of 1.
         deviation: how far the pitch is above that of the note, in semitones `[B, T]`.
-        note_logits: of the note tokens, from the codes alone `[B, T, tokens]`.
-        tokens: the note tokens `[B, T]` that were given or, where they were not, found.
     """
 
     harmonics: Tensor
     noise: Tensor
     deviation: Tensor
+
+
+class Reading(NamedTuple):
+    """What the network reads in codes.
+
+    Attributes:
+        controls: of the synthesiser.
+        note_logits: of the note tokens, from the codes alone `[B, T, tokens]`.
+        tokens: the note tokens `[B, T]` that were given or, where they were not, found.
+    """
+
+    controls: Controls
     note_logits: Tensor
     tokens: Tensor
 
@@ -86,17 +96,20 @@ class BassDecoderNetwork(nn.Module):
         fine = -(-self.fine_sizes.reach // self.config.upsampling)
         return self.coarse_sizes.reach + fine + 1
 
-    def forward(self, codes: Tensor, tokens: Tensor) -> Controls:
-        """Compute the controls.
+    def forward(self, codes: Tensor, tokens: Tensor) -> Reading:
+        """Find the notes, and compute the controls.
 
         Args:
             codes: of the bass `[B, T, H]`.
             tokens: note tokens `[B, T]`, UNKNOWN where the note head has to find them.
         """
-        embedded = self._embed(codes)
-        note_logits = self._note_logits(embedded)
+        note_logits = self.note_logits(codes)
         tokens = torch.where(tokens == UNKNOWN, note_logits.argmax(-1), tokens)
-        hidden = self.coarse(embedded + self.note_embedding(tokens))
+        return Reading(self.controls(codes, tokens), note_logits, tokens)
+
+    def controls(self, codes: Tensor, tokens: Tensor) -> Controls:
+        """Compute the controls from codes `[B, T, H]` and note tokens `[B, T]`, all known."""
+        hidden = self.coarse(self._embed(codes) + self.note_embedding(tokens))
         batch, frames, _ = hidden.shape
         nodes = self.upsample(hidden).reshape(batch, frames * self.config.upsampling, -1)
         fine = self.fine(nodes)[:, : (frames - 1) * self.config.upsampling + 1]
@@ -104,20 +117,15 @@ class BassDecoderNetwork(nn.Module):
             harmonics=exp_sigmoid(self.harmonic_head(fine)),
             noise=exp_sigmoid(self.noise_head(fine)),
             deviation=MAX_DEVIATION * self.deviation_head(hidden)[..., 0].float().tanh(),
-            note_logits=note_logits,
-            tokens=tokens,
         )
 
     def note_logits(self, codes: Tensor) -> Tensor:
         """Compute the logits of the note tokens `[B, T, tokens]` from codes `[B, T, H]` alone."""
-        return self._note_logits(self._embed(codes))
+        return self.note_head(self.note_stack(self._embed(codes))).float()
 
     def _embed(self, codes: Tensor) -> Tensor:
         books = zip(self.code_embeddings, codes.unbind(-1), strict=True)
         return torch.stack([embedding(code) for embedding, code in books]).sum(0)
-
-    def _note_logits(self, embedded: Tensor) -> Tensor:
-        return self.note_head(self.note_stack(embedded)).float()
 
 
 def exp_sigmoid(x: Tensor) -> Tensor:

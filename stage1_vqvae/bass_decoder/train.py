@@ -21,7 +21,7 @@ from shared.training.loop import Task, fit
 from stage1_vqvae.bass_decoder.config import BassDecoderConfig
 from stage1_vqvae.bass_decoder.decode import STAGE, BassDecoder, Crossover
 from stage1_vqvae.bass_decoder.losses import deviation_loss, note_loss, spectral_terms, windows_of
-from stage1_vqvae.bass_decoder.network import BassDecoderNetwork, Controls
+from stage1_vqvae.bass_decoder.network import BassDecoderNetwork, Reading
 from stage1_vqvae.bass_decoder.songs import BassSong, SegmentDrawer, read_bass_songs
 from stage1_vqvae.bass_decoder.synthesis import (
     band_filters,
@@ -73,13 +73,14 @@ class BassDecoderTask(Task):
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Return the weighted sum of the terms under "loss", and every term by its name."""
-        controls = model(batch["codes"], batch["tokens"])
+        reading: Reading = model(batch["codes"], batch["tokens"])
+        controls = reading.controls
         # The partials are compared at their true frequencies wherever these are known.
         deviation = torch.where(batch["steady"], batch["deviation"], controls.deviation.detach())
-        sound = self._synthesise(controls, deviation)
+        sound = self._synthesise(reading, deviation)
         terms = spectral_terms(sound, batch["samples"], self.format.sample_rate, windows_of(step))
         weights = self.config.loss
-        terms["notes"] = note_loss(controls.note_logits, batch["tokens"], batch["confidence"])
+        terms["notes"] = note_loss(reading.note_logits, batch["tokens"], batch["confidence"])
         terms["deviation"] = deviation_loss(controls.deviation, batch["deviation"], batch["steady"])
         total = terms["magnitude"] + weights.convergence * terms["convergence"]
         total = total + weights.notes * terms["notes"] + weights.deviation * terms["deviation"]
@@ -122,12 +123,13 @@ class BassDecoderTask(Task):
         """Return what `load_bass_decoder` reads from the checkpoint's JSON."""
         return {**self.identity(), "crossover": asdict(Crossover())}
 
-    def _synthesise(self, controls: Controls, deviation: Tensor) -> Tensor:
+    def _synthesise(self, reading: Reading, deviation: Tensor) -> Tensor:
         """Play the controls `[B, (T - 1) * hop]` with random noise."""
         hop = self._node_hop
-        device = controls.harmonics.device
+        controls, tokens = reading.controls, reading.tokens
+        device = tokens.device
         table = torch.from_numpy(NoteVocabulary.PITCHES).to(device)
-        pitches = held_pitches(table[controls.tokens])
+        pitches = held_pitches(table[tokens])
         frequencies = node_frequencies(
             pitches, deviation, self.config.model.upsampling, self.format.sample_rate
         )
