@@ -54,6 +54,22 @@ CodecPath = Annotated[
         "Use the codec in this run folder or .safetensors file. The default is the shipped one."
     ),
 ]
+BassDecoderPath = Annotated[
+    Path | None,
+    option(
+        "Use the bass decoder in this run folder or .safetensors file. The default is the shipped "
+        "one, if it fits the codec."
+    ),
+]
+Sound = Annotated[
+    str | None,
+    option(
+        "Render the line with the bass decoder (codes), with the codec's own decoder (paper), or "
+        "with a SoundFont, as in FILE.sf2 or FILE.sf2:33. The default is codes, if there is a "
+        "bass decoder for the codec.",
+        metavar="SOUND",
+    ),
+]
 PriorPath = Annotated[
     Path | None,
     option(
@@ -188,6 +204,8 @@ def generate_bass(
             "--remove-bass/--leave-bass",
         ),
     ] = None,
+    sound: Sound = None,
+    bass_decoder: BassDecoderPath = None,
     codec: CodecPath = None,
     prior: PriorPath = None,
     device: Device = "auto",
@@ -202,11 +220,13 @@ def generate_bass(
       python cli.py generate-bass --song mix.wav --seed 7 --candidates 4 --temperature 0.9
       python cli.py generate-bass --song mix.wav --chords "Am F C G" --out in_a_minor
       python cli.py generate-bass --song mix.wav --redo 0:30-0:45 --guide drums=2
-      python cli.py generate-bass --song mix.wav --midi-in my_line.mid
+      python cli.py generate-bass --song mix.wav --midi-in my_line.mid --sound bass.sf2:34
     """
     from shared.times import TimeRange
+    from stage1_vqvae.bass_decoder.decode import find_bass_decoder
     from stage1_vqvae.codec import load_codec
     from stage2_prior.arrange import ArrangeOptions, Edits, generate_bass
+    from stage2_prior.bass_sound import choose_sound
     from stage2_prior.model import load_prior
 
     kept, redone = (tuple(map(TimeRange.parse, ranges or ())) for ranges in (keep, redo))
@@ -214,7 +234,9 @@ def generate_bass(
     options = ArrangeOptions(remove_bass, edits)
     loaded = load_prior(prior, device)
     settings = sampling.settings(loaded)
-    made = generate_bass(song, out, load_codec(codec, device), loaded, settings, options)
+    coder = load_codec(codec, device)
+    rendering = choose_sound(sound, coder, find_bass_decoder(bass_decoder, coder, device))
+    made = generate_bass(song, out, coder, loaded, settings, options, rendering)
     for path in made.files.values():
         print(path)
 
@@ -453,17 +475,23 @@ def evaluate_vqvae(
     museval: Annotated[
         bool, option("Also compute SIR, SAR and ISR with museval, which is slow.", "--museval")
     ] = False,
+    bass_decoder: Annotated[
+        Path | None, option("Also measure the bass as this bass decoder decodes it.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
-    """Measure a codec: SDR, bit rates and use of its codebooks.
+    """Measure a codec: SDR, use of its codebooks, harmony in its codes, sound of its bass.
 
     Examples:
       python cli.py evaluate-vqvae --data MUSDB18
       python cli.py evaluate-vqvae --data band --codec runs/vqvae --songs 20 --seconds 30
+      python cli.py evaluate-vqvae --data band --bass-decoder runs/bass-decoder
     """
     from stage1_vqvae.evaluate import evaluate_vqvae
 
-    report = evaluate_vqvae(data, codec, out, split, songs, seconds, museval, device)
+    report = evaluate_vqvae(
+        data, codec, out, split, songs, seconds, museval, bass_decoder, device
+    )
     print(report.as_markdown(), end="")
 
 
@@ -587,6 +615,8 @@ def evaluate_prior(
     songs: Annotated[int, option("Use at most this many songs.")] = 40,
     seconds: Annotated[float, option("Use this many seconds of the middle of each song.")] = 20.0,
     sampling: Sampling = Sampling(),
+    sound: Sound = None,
+    bass_decoder: BassDecoderPath = None,
     device: Device = "auto",
 ) -> None:
     """Measure a prior: how well its bass fits the song.
@@ -597,15 +627,19 @@ def evaluate_prior(
       python cli.py evaluate-prior --codes runs/codes
       python cli.py evaluate-prior --codes runs/codes --prior runs/prior --codec runs/vqvae
     """
+    from stage1_vqvae.bass_decoder.decode import find_bass_decoder
     from stage1_vqvae.codec import load_codec
+    from stage2_prior.bass_sound import choose_sound
     from stage2_prior.evaluate import evaluate_prior
     from stage2_prior.model import load_prior
     from stage2_prior.prior_report import report_markdown
 
     loaded = load_prior(prior, device)
     settings = sampling.settings(loaded)
+    coder = load_codec(codec, device)
+    rendering = choose_sound(sound, coder, find_bass_decoder(bass_decoder, coder, device))
     report = evaluate_prior(
-        codes, load_codec(codec, device), loaded, out, split, songs, seconds, settings, data
+        codes, coder, loaded, out, split, songs, seconds, settings, data, rendering
     )
     print(report_markdown(report), end="")
 

@@ -34,7 +34,7 @@ from shared.sound.files import read_audio, write_wav
 from shared.sound.samples import Samples, fit_length, resample, rms, to_stereo, unclipped
 from stage2_prior.accompaniment import PreparedSong, prepare_song
 from stage2_prior.balance import balance_gain
-from stage2_prior.bass_sound import bass_sound
+from stage2_prior.bass_sound import BassSound, PlainSound
 from stage2_prior.edits import Edits, GivenBass, given_bass
 from stage2_prior.model import Prior
 from stage2_prior.sampling import GeneratedBass, SamplingSettings, generate
@@ -114,8 +114,11 @@ def generate_bass(
     prior: Prior,
     settings: SamplingSettings,
     options: ArrangeOptions | None = None,
+    sound: BassSound | None = None,
 ) -> Arrangement:
     """Generate a bass line for a song, and write its files into the folder `out`, all or none.
+
+    `sound` renders the line; without it the codec decodes it.
 
     The level of the bass is brought into the prior's range (balance.py), unless the sound of a bass
     is given for a part of the line; that sets the level then. A bass or a mix that would clip is
@@ -129,6 +132,7 @@ def generate_bass(
             file cannot be written, or the prior was trained on the codes of another codec.
     """
     options = options or ArrangeOptions()
+    sound = sound or PlainSound(codec)
     require_fingerprint(prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
     watch = _Stopwatch()
     with watch("read"):
@@ -144,7 +148,7 @@ def generate_bass(
             settings = _with_enough_candidates(settings, given)
             line = _write_line(prior, codes, settings, given)
         with watch("decode"):
-            bass = _decode(line, prepared, codec, options.edits)
+            bass = _render(line, prepared, codec, options.edits, sound)
             mix = _mix(read, prepared, bass, _balance(bass, line, prepared, given, prior), codec)
         notes = tuple(tokens_to_notes(line.notes, codec.frame_rate))
         with watch("write files"):
@@ -156,6 +160,7 @@ def generate_bass(
         figures = {
             **_sound_figures(read, prepared, mix, scales),
             **_line_figures(line, notes, settings, options),
+            "sound": sound.name,
             "checkpoints": {"codec": codec.fingerprint, "prior": prior.fingerprint},
             "timings": watch.seconds,
             "files": {kind: path.name for kind, path in paths.items()},
@@ -198,13 +203,15 @@ def _write_line(
     return replace(line, codes=line.codes[:, given.lead :], notes=line.notes[given.lead :])
 
 
-def _decode(line: GeneratedBass, song: PreparedSong, codec: Codec, edits: Edits) -> Samples:
+def _render(
+    line: GeneratedBass, song: PreparedSong, codec: Codec, edits: Edits, sound: BassSound
+) -> Samples:
     """Return the sound of the line `[2, N]` at the codec's sample rate and the song's own level.
 
     Where the song's own bass is kept, its sound is faded in and out within one frame.
     """
     length = song.accompaniment.shape[-1]
-    bass = bass_sound(line.codes, line.notes, length, song.gain, codec)
+    bass = sound.render(line.codes, line.notes, length) / np.float32(song.gain)
     kept = edits.kept_frames(line.codes.shape[1], codec.frame_rate)
     if song.bass is None or not kept.any():
         return bass

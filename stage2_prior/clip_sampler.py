@@ -9,7 +9,7 @@ import numpy.typing as npt
 from shared.codes.codec import Codec
 from shared.sound.samples import Samples
 from stage2_prior.balance import balance_gain
-from stage2_prior.bass_sound import bass_sound, decoded_bass
+from stage2_prior.bass_sound import BassSound, decoded_bass
 from stage2_prior.clips import Clip, MixedClip
 from stage2_prior.model import Prior
 from stage2_prior.sampling import FREE, GeneratedBass, SamplingSettings, generate
@@ -36,11 +36,13 @@ class ClipSampler:
         codec: the codec of the clips.
         prior: the prior that is evaluated.
         settings: how to sample. The number of a clip is added to the seed.
+        rendering: how lines become sound.
     """
 
     codec: Codec
     prior: Prior
     settings: SamplingSettings
+    rendering: BassSound
 
     def sample(
         self,
@@ -68,8 +70,8 @@ class ClipSampler:
 
     def sound(self, clip: Clip, sampled: ClipLine) -> Samples:
         """Render a line `[2, num_samples]` at the level that its codes have."""
-        line = sampled.line
-        return bass_sound(line.codes, line.notes, clip.num_samples, sampled.gain, self.codec)
+        sound = self.rendering.render(sampled.line.codes, sampled.line.notes, clip.num_samples)
+        return sound / np.float32(sampled.gain)
 
     def balanced_sound(self, clip: Clip, sampled: ClipLine) -> Samples:
         """Render a line `[2, num_samples]` as `generate-bass` does, at a level beside its song."""
@@ -79,7 +81,8 @@ class ClipSampler:
 
     def true_sound(self, clip: Clip) -> Samples:
         """Render the true bass from its codes and notes `[2, num_samples]`."""
-        return bass_sound(clip.bass, clip.notes, clip.num_samples, clip.song.gain, self.codec)
+        sound = self.rendering.render(clip.bass, clip.notes, clip.num_samples)
+        return sound / np.float32(clip.song.gain)
 
     def decoded_true_bass(self, clip: Clip) -> Samples:
         """Decode the true bass `[2, num_samples]` without shaping its attacks."""

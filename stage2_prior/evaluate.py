@@ -32,6 +32,7 @@ from stage2_prior.clip_measurements import (
     guided_figures,
     judge_sounds,
 )
+from stage2_prior.bass_sound import BassSound, PlainSound
 from stage2_prior.clip_sampler import ClipLine, ClipSampler
 from stage2_prior.clips import Clip, MixedClip, load_clips, mixed_clips
 from stage2_prior.likelihood import Likelihood, song_likelihood
@@ -76,6 +77,7 @@ def evaluate_prior(
     seconds: float = 20.0,
     settings: SamplingSettings | None = None,
     data: Path | None = None,
+    sound: BassSound | None = None,
 ) -> PriorReport:
     """Evaluate a prior, and write report.json, report.md and report.png into `out`.
 
@@ -92,6 +94,7 @@ def evaluate_prior(
         data: the folder of songs that the codes were extracted from. With it, the comparison also
             has what is generated for the songs' mixtures, from which the codec removes the bass,
             and ends with the stems of the true bass.
+        sound: what renders the lines; without it the codec decodes them.
 
     Raises:
         UserError: there are too few songs, the codes or the prior are of another codec, `data`
@@ -100,7 +103,8 @@ def evaluate_prior(
     require(songs >= 2, "at least two songs are needed, to compare one with another")
     require(seconds > PROMPT_SECONDS, f"clips must be longer than {PROMPT_SECONDS:g} s")
     require_fingerprint(prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
-    sampler = ClipSampler(codec, prior, settings or SamplingSettings.of(prior))
+    settings = settings or SamplingSettings.of(prior)
+    sampler = ClipSampler(codec, prior, settings, sound or PlainSound(codec))
     clips = load_clips(codes, codec, split, songs, seconds)
     mixed = () if data is None else mixed_clips(clips, data, codec)
     names = {end: out / f"report.{end}" for end in ("json", "md", "png")}

@@ -33,7 +33,7 @@ from stage2_prior.arrange import (
     generate_bass,
 )
 from stage2_prior.balance import balance_gain
-from stage2_prior.bass_sound import bass_sound
+from stage2_prior.bass_sound import PlainSound
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.edits import Edits, GivenBass
 from stage2_prior.model import Prior
@@ -140,7 +140,8 @@ class FixedLine:
         length = song.accompaniment.shape[1]
         part = slice(lead, lead + self.codec.num_frames(length))
         codes, notes = self.codes[:, part], self.notes[part]
-        return bass_sound(codes, notes, length, song.gain, self.codec)
+        rendered = PlainSound(self.codec).render(codes, notes, length)
+        return rendered / np.float32(song.gain)
 
 
 @pytest.fixture

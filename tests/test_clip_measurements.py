@@ -15,6 +15,7 @@ from shared.sound.samples import rms
 from shared.sources import BASS
 from stage2_prior import clip_measurements as measurements
 from stage2_prior.balance import BalanceRange, balance_gain
+from stage2_prior.bass_sound import PlainSound
 from stage2_prior.clip_measurements import (
     PROMPT_SECONDS,
     SECOND_SEED,
@@ -73,7 +74,7 @@ def sampler() -> ClipSampler:
     config = load_config(PriorConfig, PRESETS, "tiny").model
     balance = BalanceRange(-20.0, -15.0)
     prior = Prior(config, CodeFormat.of(CODEC), "untrained", balance=balance).eval()
-    return ClipSampler(CODEC, prior, SamplingSettings(seed=100, guidance=4.0))
+    return ClipSampler(CODEC, prior, SamplingSettings(seed=100, guidance=4.0), PlainSound(CODEC))
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ from stage1_vqvae.bass_decoder.synthesis import (
 )
 
 STAGE = "bass-decoder"
+SHIPPED = Path(__file__).parents[1] / "weights" / "bass_decoder.safetensors"
 
 
 @dataclass(frozen=True)
@@ -200,3 +201,20 @@ def load_bass_decoder(path: Path, codec: Codec, device: str = "cpu") -> BassDeco
     network = BassDecoderNetwork(config.model, format)
     load_weights(network, checkpoint)
     return BassDecoder(network.to(resolve_device(device)), codec, crossover)
+
+
+def find_bass_decoder(path: Path | None, codec: Codec, device: str = "cpu") -> BassDecoder | None:
+    """Load the bass decoder at `path`, or where that is None the shipped one.
+
+    Returns:
+        The decoder; None where none is named and the shipped one is not of this codec.
+
+    Raises:
+        UserError: the named one cannot be loaded, or is of another codec.
+    """
+    if path is not None:
+        return load_bass_decoder(path, codec, device)
+    if not SHIPPED.is_file():
+        return None
+    made_for = load_checkpoint(SHIPPED, STAGE).read("codes", CodeFormat)
+    return load_bass_decoder(SHIPPED, codec, device) if made_for == CodeFormat.of(codec) else None
