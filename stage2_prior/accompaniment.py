@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared.codes.codec import Codec
+from shared.sound.channels import Channels
 from shared.sound.levels import accompaniment_gain
 from shared.sound.samples import Samples, rms
 from shared.sound.separation import CodedMixture, separate_mixture
@@ -18,11 +19,14 @@ class PreparedSong:
     Attributes:
         accompaniment: the song without its bass `[2, N]`.
         bass: the bass that was taken out `[2, N]`; None where nothing was taken out.
-        gain: what `accompaniment` is multiplied by before it is encoded (shared/sound/levels.py).
+        heard: the accompaniment `[2, N]` as it is encoded, with its channels in their usual form
+            (shared/sound/channels.py) and at the level of all songs (shared/sound/levels.py).
+        gain: what the level of the accompaniment was multiplied by for that.
     """
 
     accompaniment: Samples
     bass: Samples | None
+    heard: Samples
     gain: float
 
 
@@ -35,9 +39,15 @@ def prepare_song(mixture: Samples, codec: Codec, remove_bass: bool | None) -> Pr
         remove_bass: True takes the bass out however soft it is, False leaves it in, and None takes
             it out if it is as loud as the codec's `audible_bass` says.
     """
-    bass = None if remove_bass is False else _find_bass(mixture, codec, always=bool(remove_bass))
+    channels = Channels.of(mixture)
+    found = None
+    if remove_bass is not False:
+        found = _find_bass(channels.usual, codec, always=bool(remove_bass))
+    heard = channels.usual if found is None else channels.usual - found
+    gain = accompaniment_gain(heard)
+    bass = None if found is None else channels.restore(found)
     accompaniment = mixture if bass is None else mixture - bass
-    return PreparedSong(accompaniment, bass, accompaniment_gain(accompaniment))
+    return PreparedSong(accompaniment, bass, heard * np.float32(gain), gain)
 
 
 def _find_bass(mixture: Samples, codec: Codec, always: bool) -> Samples | None:

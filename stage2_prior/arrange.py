@@ -142,7 +142,7 @@ def generate_bass(
         with watch("take bass out"):
             prepared = prepare_song(read.mixture, codec, options.remove_bass)
         with watch("encode"):
-            codes = codec.encode(prepared.accompaniment * np.float32(prepared.gain))
+            codes = codec.encode(prepared.heard)
             given = given_bass(options.edits, prepared, codec)
         with watch("write bass"):
             settings = _with_enough_candidates(settings, given)

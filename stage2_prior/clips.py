@@ -125,7 +125,7 @@ class MixedClip:
         """Mix the stems of a clip, and remove the bass from the mixture."""
         stems = recording.read_all(clip.first * codec.hop, clip.num_samples)
         song = prepare_song(stems.sum(0), codec, remove_bass=None)
-        codes = codec.encode(song.accompaniment * np.float32(song.gain))
+        codes = codec.encode(song.heard)
         return cls(clip, recording, codes, song.gain, song.bass is not None)
 
     @property

@@ -12,7 +12,8 @@ import numpy as np
 from shared.sound.samples import Samples, rms
 
 DEAD = 1e-3  # a channel 60 dB below the other one is dead
-INVERTED = 0.1  # mid this much softer than side means that one channel is inverted
+INVERTED = 0.2  # mid this much softer than side means that one channel is inverted
+OFFSET = 0.05  # a smaller mean, as a share of the RMS, is part of the music
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,8 @@ class Channels:
     @classmethod
     def of(cls, stereo: Samples) -> "Channels":
         """Bring stereo audio `[2, N]` to its usual form."""
-        usual = stereo - stereo.mean(axis=-1, keepdims=True)
+        mean = stereo.mean(axis=-1, keepdims=True)
+        usual = stereo - mean if np.abs(mean).max() > OFFSET * rms(stereo) else stereo
         levels = [rms(channel) for channel in usual]
         louder = int(levels[1] > levels[0])
         if levels[1 - louder] <= DEAD * levels[louder]:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.codes.codec import Codec
+from shared.sound.channels import Channels
 from shared.sound.levels import accompaniment_gain
 from shared.sound.samples import Samples
 
@@ -16,12 +17,12 @@ def separate_mixture(
 ) -> Samples:
     """Estimate the named sources (None: all) of a mixture `[2, N]`, as `[S, 2, N]`.
 
-    The estimates have the mixture's own level, and do not depend on it otherwise.
+    The estimates have the mixture's own level and the form of its channels (channels.py), and do
+    not depend on them otherwise.
     """
-    gain = np.float32(accompaniment_gain(mixture))
-    estimates = codec.separate(mixture * gain, sources)
-    estimates /= gain
-    return estimates
+    channels = Channels.of(mixture)
+    gain = np.float32(accompaniment_gain(channels.usual))
+    return channels.restore(codec.separate(channels.usual * gain, sources) / gain)
 
 
 @dataclass(frozen=True, eq=False)
