@@ -4,9 +4,10 @@ A chunk is computed together with as many frames around it as the network's outp
 these are cut off again. Chunked coding therefore equals whole coding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,6 +25,17 @@ from stage1_vqvae.model import VQVAE, decoder_sizes
 from stage1_vqvae.spectral import num_frames
 
 SHIPPED = Path(__file__).parent / "weights" / "compact.safetensors"
+
+
+class SlicedAudio(Protocol):
+    """Audio `[2, N]` that is read in slices of time: an array, or something on disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of channels and of samples."""
+
+    def __getitem__(self, key: tuple[slice, slice], /) -> np.ndarray:
+        """Read all channels in a slice of time."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,7 @@ class VQVAECodec:
         return num_frames(num_samples, self.hop)
 
     @torch.inference_mode()
-    def encode(self, audio: np.ndarray) -> np.ndarray:
+    def encode(self, audio: SlicedAudio) -> np.ndarray:
         """Encode audio float32 `[2, N]` into codes uint16 `[sources, codebooks, frames]`."""
         frames = self.num_frames(audio.shape[-1])
         pieces = []
@@ -95,7 +107,6 @@ class VQVAECodec:
             pieces.append(codes.permute(1, 2, 0).cpu().numpy().astype(np.uint16))
         return np.concatenate(pieces, axis=-1)
 
-    @torch.inference_mode()
     def decode(
         self, codes: np.ndarray, num_samples: int, sources: Sequence[str] | None = None
     ) -> np.ndarray:
@@ -109,6 +120,18 @@ class VQVAECodec:
         Raises:
             UserError: codes of another shape or cardinality, or an unknown source.
         """
+        audio = np.empty((2, num_samples), np.float32)
+        first = 0
+        for block in self.decode_blocks(codes, num_samples, sources):
+            audio[:, first : first + block.shape[-1]] = block
+            first += block.shape[-1]
+        return audio
+
+    @torch.inference_mode()
+    def decode_blocks(
+        self, codes: np.ndarray, num_samples: int, sources: Sequence[str] | None = None
+    ) -> Iterator[np.ndarray]:
+        """Decode as `decode` does, block after block `[2, n]`, so that memory stays flat."""
         frames = self.num_frames(num_samples)
         expected = (len(self.sources), self.num_codebooks, frames)
         if codes.shape != expected:
@@ -118,7 +141,6 @@ class VQVAECodec:
                 raise UserError(f"a code is {code}, but entries are 0 to {self.cardinality - 1}")
         selection = self._selection(sources)
         indices = torch.from_numpy(codes.astype(np.int64)).permute(2, 0, 1)[None]
-        audio = np.empty((2, num_samples), np.float32)
         # Two neighbouring frames overlap in one block of `hop` samples.
         for start in range(0, frames - 1, self.chunk_frames):
             stop = min(frames - 1, start + self.chunk_frames)
@@ -127,8 +149,7 @@ class VQVAECodec:
             spectrum = self.model.decode(indices[:, low:high].to(self._device), selection)
             first, last = start * self.hop, min(num_samples, stop * self.hop)
             kept = spectrum[:, :, start - low : stop + 1 - low]
-            audio[:, first:last] = self.model.decoder.synthesise(kept, last - first)[0].cpu()
-        return audio
+            yield self.model.decoder.synthesise(kept, last - first)[0].cpu().numpy()
 
     def separate(self, mixture: np.ndarray, sources: Sequence[str] | None = None) -> np.ndarray:
         """Estimate sources of a mixture `[2, N]` by masking it, `[len(sources), 2, N]`.
@@ -204,7 +225,7 @@ def load_codec(path: Path | None = None, device: str = "cpu") -> VQVAECodec:
     )
 
 
-def _slice(audio: np.ndarray, start: int, stop: int) -> Tensor:
+def _slice(audio: SlicedAudio, start: int, stop: int) -> Tensor:
     """Return the samples [start, stop) of audio `[2, N]`, with zeros outside the audio."""
     inside = audio[:, max(0, start) : max(0, stop)]
     right = (stop - start) - max(0, -start) - inside.shape[-1]

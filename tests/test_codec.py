@@ -74,6 +74,31 @@ def test_chunked_equals_whole(whole: VQVAECodec, chunked: VQVAECodec, num_sample
 
 
 @pytest.mark.parametrize("num_samples", [HOP, 777])
+class SlicesOnly:
+    """A song that is read in slices of bounded length."""
+
+    def __init__(self, audio: np.ndarray) -> None:
+        self.audio, self.shape, self.longest = audio, audio.shape, 0
+
+    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+        part: np.ndarray = self.audio[key]
+        self.longest = max(self.longest, part.shape[-1])
+        return part
+
+
+def test_a_song_is_read_and_decoded_in_blocks(whole: VQVAECodec, chunked: VQVAECodec) -> None:
+    audio = song(100 * HOP + 7)
+    sliced = SlicesOnly(audio)
+    codes = chunked.encode(sliced)
+    np.testing.assert_array_equal(codes, whole.encode(audio))
+    assert sliced.longest < 40 * HOP
+    blocks = list(chunked.decode_blocks(codes, audio.shape[-1]))
+    assert max(block.shape[-1] for block in blocks) == CHUNK * HOP
+    np.testing.assert_array_equal(
+        np.concatenate(blocks, axis=-1), chunked.decode(codes, audio.shape[-1])
+    )
+
+
 def test_inference_is_the_models_hard_forward(
     model: VQVAE, whole: VQVAECodec, num_samples: int
 ) -> None:
