@@ -73,7 +73,6 @@ def test_chunked_equals_whole(whole: VQVAECodec, chunked: VQVAECodec, num_sample
     np.testing.assert_allclose(chunked.decode(codes, num_samples), audio, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("num_samples", [HOP, 777])
 class SlicesOnly:
     """A song that is read in slices of bounded length."""
 
@@ -99,6 +98,7 @@ def test_a_song_is_read_and_decoded_in_blocks(whole: VQVAECodec, chunked: VQVAEC
     )
 
 
+@pytest.mark.parametrize("num_samples", [HOP, 777])
 def test_inference_is_the_models_hard_forward(
     model: VQVAE, whole: VQVAECodec, num_samples: int
 ) -> None:
