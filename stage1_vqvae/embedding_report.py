@@ -82,10 +82,10 @@ class VectorCollector:
         share = -(-FRAMES_PER_SOURCE // self._num_songs)
         for source, stem in enumerate(stems):
             scaled = stem * np.float32(gain)
-            audible = np.flatnonzero(_frame_rms(scaled, self._codec.hop) > AUDIBLE)
+            audible = np.flatnonzero(frame_rms(scaled, self._codec.hop) > AUDIBLE)
             if audible.size:
                 frames = self._rng.choice(audible, min(share, audible.size), replace=False)
-                vectors = _vectors(self._codec, self._codec.encode(scaled)[..., frames])
+                vectors = quantised_vectors(self._codec, self._codec.encode(scaled)[..., frames])
                 in_second_half = frames > self._codec.num_frames(stem.shape[-1]) / 2
                 group = in_second_half if self._num_songs == 1 else self._songs
                 self._drawn.append(
@@ -144,14 +144,14 @@ def draw_tsne(points: SourceVectors, path: Path) -> None:
 
 
 @torch.inference_mode()
-def _vectors(codec: VQVAECodec, codes: np.ndarray) -> np.ndarray:
+def quantised_vectors(codec: VQVAECodec, codes: np.ndarray) -> np.ndarray:
     """Look up the vectors `[P, S * H * size]` of codes `[S, H, P]`."""
     quantizer = codec.model.quantizer
     indices = torch.from_numpy(codes.astype(np.int64)).permute(2, 0, 1)[None]
     return quantizer.lookup(indices.to(quantizer.codebooks.device))[0].flatten(1).cpu().numpy()
 
 
-def _frame_rms(stem: np.ndarray, hop: int) -> np.ndarray:
+def frame_rms(stem: np.ndarray, hop: int) -> np.ndarray:
     """Compute the RMS of the two blocks that each frame covers: `[2, N]` to `[frames]`."""
     padded = np.pad(stem, ((0, 0), (hop, (-stem.shape[-1]) % hop + hop)))
     power = np.square(padded).reshape(2, -1, hop).mean((0, 2))

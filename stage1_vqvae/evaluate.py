@@ -6,6 +6,9 @@ SDR, by the conventions of BSSEval v4 (shared/metrics.py), is measured of two ki
 Two rows beside them come from the same songs: the floor takes the mixture itself as the estimate of
 every source, and the ceiling masks the mixture by the true magnitudes (the ideal ratio mask).
 
+Two sections look at what the codes are for: what of the accompaniment's harmony can be read from
+them (harmony_probe.py), and how the decoded bass sounds (bass_report.py).
+
 Songs are measured one after another. Of each song only the decoded sources are held as whole
 arrays. Stems, mixture and masked estimates are read or computed in blocks.
 """
@@ -24,12 +27,22 @@ from shared.console import progress
 from shared.errors import UserError
 from shared.json_files import write_json
 from shared.metrics import SdrMeter, code_usage, count_codes, sdr_windows
+from shared.music.song_facts import SongFacts, read_song_facts
 from shared.songs.cache import CachedSong, build_cache
 from shared.songs.tracks import Split
+from shared.sound.levels import accompaniment_gain
 from shared.sound.masking import BLOCK, EstimateBlock, mask_blocks
 from shared.sound.samples import Samples
 from shared.sound.separation import CodedMixture, separate_mixture
-from shared.sources import SOURCES
+from shared.sources import BASS, SOURCES
+from stage1_vqvae.bass_decoder.decode import load_bass_decoder
+from stage1_vqvae.bass_report import (
+    LONGEST_SECONDS,
+    AnyBassDecoder,
+    BassCollector,
+    BassReport,
+    CodecBassDecoder,
+)
 from stage1_vqvae.bss_eval import bss_eval, load_museval
 from stage1_vqvae.codec import VQVAECodec, load_codec
 from stage1_vqvae.embedding_report import (
@@ -38,6 +51,7 @@ from stage1_vqvae.embedding_report import (
     draw_tsne,
     embedding_report,
 )
+from stage1_vqvae.harmony_probe import HarmonyCollector, HarmonyReport, harmony_report
 from stage1_vqvae.quantizer import Softness, softness
 from stage1_vqvae.sdr_table import PAPER, SdrRow, decibels, sdr_table
 from stage1_vqvae.spectral import pad_to_frames
@@ -80,6 +94,8 @@ class VQVAEReport:
             training, without the noise.
         hard: mean SDR of the same excerpts decoded from codes.
         embedding: how well the quantised vectors tell the sources apart.
+        harmony: what probes read from the codes of the accompaniment.
+        bass: how the decoded bass sounds.
     """
 
     codec: str
@@ -94,6 +110,8 @@ class VQVAEReport:
     soft: float
     hard: float
     embedding: EmbeddingReport
+    harmony: HarmonyReport
+    bass: BassReport
 
     def row(self, name: str) -> SdrRow:
         """Return the row of that name."""
@@ -127,7 +145,9 @@ class VQVAEReport:
                 f"Quantised vectors of single sources ({self.embedding.frames} frames, tsne.png): "
                 "the nearest neighbours in other songs name the right source for "
                 f"{self.embedding.knn_accuracy:.1%} of the frames; the silhouette is "
-                f"{self.embedding.silhouette:.3f}.\n",
+                f"{self.embedding.silhouette:.3f}.",
+                self.harmony.as_markdown(),
+                self.bass.as_markdown() + "\n",
             ]
         )
 
@@ -152,6 +172,7 @@ def evaluate_vqvae(
     songs: int | None = None,
     seconds: float | None = None,
     museval: bool = False,
+    bass_decoder: Path | None = None,
     device: str = "cpu",
 ) -> VQVAEReport:
     """Measure a codec on a split of a data folder.
@@ -167,20 +188,26 @@ def evaluate_vqvae(
         seconds: how much of the middle of each; None measures the whole song.
         museval: measure SIR, SAR and ISR too, with the museval package. That takes over a minute
             for each minute of music, and holds the whole song several times.
+        bass_decoder: a run folder or a .safetensors file of a bass decoder, whose sound is measured
+            beside that of the codec's own decoder.
         device: what to compute on.
 
     Raises:
-        UserError: unusable data or codec, an empty split, museval is not installed, or a place
-            that cannot be written.
+        UserError: unusable data, codec or bass decoder, an unusable song.json, an empty split,
+            museval is not installed, or a place that cannot be written.
     """
     codec = load_codec(codec_path, device)
+    decoders: dict[str, AnyBassDecoder] = {"decoder": CodecBassDecoder(codec)}
+    if bass_decoder is not None:
+        decoders["bass decoder"] = load_bass_decoder(bass_decoder, codec, device)
     metrics = load_museval() if museval else None
     chosen = songs_of(data, codec.sample_rate, split, songs)
+    excerpts = [Excerpt(song, *song.middle_span(seconds), _facts(song)) for song in chosen]
     paths = {name: out / name for name in ("report.json", "report.md", "tsne.png")}
-    evaluation = _Evaluation(codec, metrics, len(chosen))
+    evaluation = _Evaluation(codec, metrics, decoders, len(chosen))
     with files_together(paths) as files, progress("evaluating", len(chosen)) as bar:
-        for song in chosen:
-            evaluation.measure(Excerpt(song, *song.middle_span(seconds)))
+        for excerpt in excerpts:
+            evaluation.measure(excerpt)
             bar.advance()
         report = evaluation.report(split, tuple(song.name for song in chosen))
         draw_tsne(evaluation.vectors.points(), files["tsne.png"])
@@ -205,6 +232,10 @@ def songs_of(
     return list(found)[:limit]
 
 
+def _facts(song: CachedSong) -> SongFacts:
+    return SongFacts() if song.song_json is None else read_song_facts(song.song_json)
+
+
 @dataclass(frozen=True)
 class Excerpt:
     """The part of a song that is measured, read from the cache piece by piece.
@@ -213,11 +244,13 @@ class Excerpt:
         song: the song.
         start: its first sample that is measured.
         num_samples: how many samples are measured.
+        facts: what is known of the song.
     """
 
     song: CachedSong
     start: int
     num_samples: int
+    facts: SongFacts
 
     def stems(self, start: int, stop: int) -> Samples:
         """Read all stems in a range of the excerpt's samples, `[sources, 2, stop - start]`."""
@@ -238,6 +271,24 @@ class Excerpt:
             mixture[:, start:stop] = self.mixture(start, stop)
         return mixture
 
+    def whole_accompaniment(self) -> Samples:
+        """Sum the stems without the bass to `[2, num_samples]` without holding all of them."""
+        accompaniment = self.whole_mixture()
+        for start, stop in self.blocks():
+            accompaniment[:, start:stop] -= self.stems(start, stop)[BASS]
+        return accompaniment
+
+    def middle(self, seconds: float) -> "Excerpt":
+        """Return the middle `seconds` of the excerpt, or all of it where it is shorter."""
+        length = min(self.num_samples, round(seconds * self.song.sample_rate))
+        start = self.start + (self.num_samples - length) // 2
+        return replace(self, start=start, num_samples=length)
+
+    @property
+    def start_seconds(self) -> float:
+        """Where in the song the excerpt begins, in seconds."""
+        return self.start / self.song.sample_rate
+
     def blocks(self) -> Iterator[tuple[int, int]]:
         """Cut the excerpt into ranges of at most BLOCK samples."""
         for start in range(0, self.num_samples, BLOCK):
@@ -247,13 +298,21 @@ class Excerpt:
 class _Evaluation:
     """Collects the figures of one song after another."""
 
-    def __init__(self, codec: VQVAECodec, museval: ModuleType | None, num_songs: int) -> None:
+    def __init__(
+        self,
+        codec: VQVAECodec,
+        museval: ModuleType | None,
+        bass_decoders: Mapping[str, AnyBassDecoder],
+        num_songs: int,
+    ) -> None:
         self.codec = codec
         self.museval = museval
         self.scores: dict[str, list[np.ndarray]] = {}
         self.counts = np.zeros((len(SOURCES), codec.num_codebooks, codec.cardinality), np.int64)
         self.samples = 0
         self.vectors = VectorCollector(codec, num_songs)
+        self.harmony = HarmonyCollector(codec, num_songs)
+        self.bass = BassCollector(codec, bass_decoders)
 
     def measure(self, excerpt: Excerpt) -> None:
         """Add a song."""
@@ -263,6 +322,7 @@ class _Evaluation:
         self._score_rows(excerpt, coded)
         self._score_soft_and_hard(excerpt)
         self.vectors.add((excerpt.stem(source) for source in range(len(SOURCES))), coded.gain)
+        self._listen(excerpt)
 
     def report(self, split: str, songs: tuple[str, ...]) -> VQVAEReport:
         """Summarise the songs added."""
@@ -280,6 +340,8 @@ class _Evaluation:
             soft=rows["soft"].mean,
             hard=rows["hard"].mean,
             embedding=embedding_report(self.vectors.points()),
+            harmony=harmony_report(self.harmony.frames()),
+            bass=self.bass.report(),
         )
 
     def _score_rows(self, excerpt: Excerpt, coded: CodedMixture) -> None:
@@ -315,6 +377,15 @@ class _Evaluation:
         stems = excerpt.stems(0, length)
         for name, samples in zip(("soft", "hard"), soft_and_hard(self.codec, stems), strict=True):
             self._add(name, sdr_windows(stems, samples, self.codec.sample_rate))
+
+    def _listen(self, excerpt: Excerpt) -> None:
+        """Read the harmony in the codes of the accompaniment, and hear the bass decoded alone."""
+        accompaniment = excerpt.whole_accompaniment()
+        gain = np.float32(accompaniment_gain(accompaniment))
+        accompaniment *= gain
+        self.harmony.add(accompaniment, excerpt.facts, excerpt.start_seconds)
+        middle = excerpt.middle(LONGEST_SECONDS)
+        self.bass.add(gain * middle.stem(BASS), middle.facts, middle.start_seconds)
 
     def _add(self, name: str, windows: np.ndarray) -> None:
         self.scores.setdefault(name, []).append(windows)

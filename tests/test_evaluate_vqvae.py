@@ -11,15 +11,19 @@ import pytest
 
 from shared.config import load_config
 from shared.errors import UserError
+from shared.music.song_facts import SongFacts
 from shared.songs.cache import CachedSong, build_cache
 from shared.sound.masking import HOP
-from shared.sources import SOURCES
+from shared.sound.samples import rms
+from shared.sources import BASS, SOURCES
 from stage1_vqvae.ablate import ablate, variants
+from stage1_vqvae.bass_report import BassCollector
 from stage1_vqvae.bss_eval import bss_eval, load_museval
 from stage1_vqvae.codec import VQVAECodec, load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.embedding_report import SourceVectors, VectorCollector, embedding_report
 from stage1_vqvae.evaluate import VQVAEReport, evaluate_vqvae, soft_and_hard, source_codes
+from stage1_vqvae.harmony_probe import HarmonyCollector
 from stage1_vqvae.quantizer import softness
 from stage1_vqvae.sdr_table import PAPER, SdrRow, sdr_table
 from stage1_vqvae.train import train_vqvae
@@ -79,6 +83,88 @@ def test_the_report_holds_all_rows(evaluated: Evaluated) -> None:
         assert word in text
 
 
+def test_the_report_has_the_sections_of_harmony_and_bass(evaluated: Evaluated) -> None:
+    """Nothing is known of the harmony of this song."""
+    report, out = evaluated
+    assert report.harmony.root.songs == 0
+    assert report.bass.songs == 1
+    content = json.loads((out / "report.json").read_text())
+    assert content["harmony"]["root"] == {
+        "linear": None, "two_layers": None, "chance": None, "songs": 0, "frames": 0,
+    }  # fmt: skip
+    (row,) = content["bass"]["rows"]
+    assert row["name"] == "decoder"
+    assert [band["low"] for band in row["sound"]["bands"]] == [30, 120, 400, 1000, 3000]
+    text = (out / "report.md").read_text()
+    assert "The root of the chord is known in 0 songs." in text
+    assert "| decoder | " in text
+    assert text.endswith(" |\n")
+
+
+def test_harmony_is_read_and_the_bass_is_heard_where_the_song_is_measured(
+    run: Path, write_song: WriteSong, tmp_path: Path, no_picture: None
+) -> None:
+    """The chord and the note are those of the middle, and the song without bass has no row."""
+    for name in ("train/a", "valid/b", "test/c", "test/d", "test/e", "test/f"):
+        silent = {"bass": np.zeros((88200, 2), np.float32)} if name == "test/f" else {}
+        folder = write_song(tmp_path / "data" / name, seconds=2.0, **silent)
+        facts = {
+            "chords": [
+                {"start": 0.0, "end": 0.5, "root": 1},
+                {"start": 0.5, "end": 1.5, "root": 2},
+            ],
+            "bass_notes": [{"onset": 0.0, "duration": 0.5, "pitch": 40}],
+        }
+        (folder / "song.json").write_text(json.dumps(facts))
+    report = evaluate_vqvae(tmp_path / "data", run, tmp_path / "out", seconds=1.0)
+    assert report.harmony.root.songs == 4
+    assert report.harmony.root.chance == report.harmony.root.linear == 1  # all have the root 2
+    assert report.harmony.bass.songs == 0
+    assert report.bass.songs == 3
+
+
+def test_a_bass_decoder_gives_a_second_row(
+    run: Path, stem_folder: Path, tmp_path: Path, no_picture: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silence:
+        def decode(self, codes: np.ndarray, notes: None, num_samples: int) -> np.ndarray:
+            assert codes.shape == (2, load_codec(run).num_frames(num_samples))
+            return np.zeros((2, num_samples), np.float32)
+
+    def load(path: Path, codec: VQVAECodec, device: str) -> Silence:
+        assert path == tmp_path / "bass"
+        return Silence()
+
+    monkeypatch.setattr("stage1_vqvae.evaluate.load_bass_decoder", load)
+    bass = tmp_path / "bass"
+    report = evaluate_vqvae(stem_folder, run, tmp_path / "out", seconds=1.0, bass_decoder=bass)
+    assert [row.name for row in report.bass.rows] == ["decoder", "bass decoder"]
+    assert report.bass.rows[1].sound.onset_f1 == 0
+
+
+def test_both_sections_have_the_level_at_which_songs_are_encoded(
+    run: Path, stem_folder: Path, tmp_path: Path, no_picture: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The accompaniment is read as a whole, and of a long bass only the middle is heard."""
+    monkeypatch.setattr("stage1_vqvae.evaluate.LONGEST_SECONDS", 0.5)
+    added: dict[type, tuple[np.ndarray, float]] = {}
+
+    def add(collector: object, audio: np.ndarray, facts: SongFacts, start: float) -> None:
+        added[type(collector)] = audio, start
+
+    monkeypatch.setattr(HarmonyCollector, "add", add)
+    monkeypatch.setattr(BassCollector, "add", add)
+    evaluate_vqvae(stem_folder, run, tmp_path, seconds=1.0)
+    stems = build_cache(stem_folder).split("test")[0].read_all(22050, 44100)
+    accompaniment, start = added[HarmonyCollector]
+    gain = 0.1 / rms(stems.sum(0) - stems[BASS])
+    assert start == 0.5
+    assert accompaniment == pytest.approx(gain * (stems.sum(0) - stems[BASS]), abs=1e-5)
+    bass, start = added[BassCollector]
+    assert start == 0.75
+    assert bass == pytest.approx(gain * stems[BASS][:, 11025:33075], abs=1e-5)
+
+
 def test_floor_and_ceiling_enclose_any_mask(evaluated: Evaluated) -> None:
     """The ideal mask is better than the mixture, and than the mask of an untrained codec."""
     report, _ = evaluated
@@ -133,7 +219,7 @@ def test_memory_does_not_grow_with_the_number_of_songs(
         tracemalloc.stop()
         return most
 
-    build_cache(tmp_path / "data")
+    evaluate_vqvae(tmp_path / "data", run, tmp_path / "out", songs=1)  # imports librosa, for one
     stems_of_a_song = 4 * 2 * 44100 * 4
     assert peak(4) - peak(1) < stems_of_a_song / 4
 
@@ -176,6 +262,12 @@ def test_mistakes(stem_folder: Path, run: Path, tmp_path: Path, write_song: Writ
         evaluate_vqvae(tmp_path / "data", run, tmp_path / "out")
     with pytest.raises(UserError, match="no checkpoint"):
         evaluate_vqvae(stem_folder, tmp_path / "none", tmp_path / "out")
+    with pytest.raises(UserError, match="no checkpoint"):
+        evaluate_vqvae(stem_folder, run, tmp_path / "out", bass_decoder=tmp_path / "none")
+    (write_song(tmp_path / "data/test/c") / "song.json").write_text('{"chords": 1}')
+    with pytest.raises(UserError, match=r"'chords' in .*song\.json is 1, but it must be a list"):
+        evaluate_vqvae(tmp_path / "data", run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_source_codes_of_known_counts(run: Path) -> None:
