@@ -222,6 +222,7 @@ def generate_bass(
       python cli.py generate-bass --song mix.wav --redo 0:30-0:45 --guide drums=2
       python cli.py generate-bass --song mix.wav --midi-in my_line.mid --sound bass.sf2:34
     """
+    from shared.console import err_console
     from shared.times import TimeRange
     from stage1_vqvae.bass_decoder.decode import find_bass_decoder
     from stage1_vqvae.codec import load_codec
@@ -237,6 +238,8 @@ def generate_bass(
     coder = load_codec(codec, device)
     rendering = choose_sound(sound, coder, find_bass_decoder(bass_decoder, coder, device))
     made = generate_bass(song, out, coder, loaded, settings, options, rendering)
+    if made.search is not None:
+        err_console.print(f"{song}: {made.search}")
     for path in made.files.values():
         print(path)
 
@@ -489,9 +492,7 @@ def evaluate_vqvae(
     """
     from stage1_vqvae.evaluate import evaluate_vqvae
 
-    report = evaluate_vqvae(
-        data, codec, out, split, songs, seconds, museval, bass_decoder, device
-    )
+    report = evaluate_vqvae(data, codec, out, split, songs, seconds, museval, bass_decoder, device)
     print(report.as_markdown(), end="")
 
 

@@ -42,13 +42,10 @@ class SlicedAudio(Protocol):
 class BassRemoval:
     """When a mixture counts as having a bass; a codec's JSON holds it under `bass_removal`.
 
-    The value here applies where the JSON has none. It was chosen on 18 songs that the shipped codec
-    was not trained on: the softest bass was at 0.22 of its song, and 13 of the songs without their
-    bass were below 0.18. It is asked of the decoded bass, because the codec decodes softly what it
-    is unsure of, whereas the masked bass always contains some of whatever is low.
+    The value here applies where the JSON has none.
     """
 
-    audible_bass: Fraction = 0.18  # RMS of the decoded bass as a share of the mixture's
+    audible_bass: Fraction = 0.21  # share of the song (stage2_prior/bass_search.py)
 
 
 class VQVAECodec:

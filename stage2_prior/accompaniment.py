@@ -7,9 +7,10 @@ import numpy as np
 from shared.codes.codec import Codec
 from shared.sound.channels import Channels
 from shared.sound.levels import accompaniment_gain
-from shared.sound.samples import Samples, rms
+from shared.sound.samples import Samples
 from shared.sound.separation import CodedMixture, separate_mixture
 from shared.sources import BASS
+from stage2_prior.bass_search import BassSearch, search_bass
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +23,14 @@ class PreparedSong:
         heard: the accompaniment `[2, N]` as it is encoded, with its channels in their usual form
             (shared/sound/channels.py) and at the level of all songs (shared/sound/levels.py).
         gain: what the level of the accompaniment was multiplied by for that.
+        search: what was found when a bass was looked for; None if it was not.
     """
 
     accompaniment: Samples
     bass: Samples | None
     heard: Samples
     gain: float
+    search: BassSearch | None
 
 
 def prepare_song(mixture: Samples, codec: Codec, remove_bass: bool | None) -> PreparedSong:
@@ -37,31 +40,24 @@ def prepare_song(mixture: Samples, codec: Codec, remove_bass: bool | None) -> Pr
         mixture: the song `[2, N]` at the codec's sample rate.
         codec: the codec that separates the sources.
         remove_bass: True takes the bass out however soft it is, False leaves it in, and None takes
-            it out if it is as loud as the codec's `audible_bass` says.
+            it out if there is one (bass_search.py).
     """
     channels = Channels.of(mixture)
-    found = None
-    if remove_bass is not False:
-        found = _find_bass(channels.usual, codec, always=bool(remove_bass))
-    heard = channels.usual if found is None else channels.usual - found
+    search = separated = None
+    if np.any(channels.usual) and remove_bass is not False:
+        separated, search = _find_bass(channels.usual, codec)
+    removed = separated if search and (remove_bass or search.found) else None
+    heard = channels.usual if removed is None else channels.usual - removed
     gain = accompaniment_gain(heard)
-    bass = None if found is None else channels.restore(found)
+    bass = None if removed is None else channels.restore(removed)
     accompaniment = mixture if bass is None else mixture - bass
-    return PreparedSong(accompaniment, bass, heard * np.float32(gain), gain)
+    return PreparedSong(accompaniment, bass, heard * np.float32(gain), gain, search)
 
 
-def _find_bass(mixture: Samples, codec: Codec, always: bool) -> Samples | None:
-    """Estimate the bass of a mixture.
-
-    Returns:
-        The bass `[2, N]`. None for a silent mixture, and, unless `always`, for a bass that is too
-        soft to count.
-    """
-    if not np.any(mixture):
-        return None
-    bass = codec.sources[BASS]
-    if not always:
-        decoded = CodedMixture.encode(mixture, codec).decode([bass])
-        if rms(decoded) <= codec.audible_bass * rms(mixture):
-            return None
-    return separate_mixture(mixture, codec, [bass])[0]
+def _find_bass(mixture: Samples, codec: Codec) -> tuple[Samples, BassSearch]:
+    """Separate the bass `[2, N]` of a mixture, and measure how much of a bass it is."""
+    name = codec.sources[BASS]
+    decoded = CodedMixture.encode(mixture, codec).decode([name])
+    separated = separate_mixture(mixture, codec, [name])[0]
+    search = search_bass(mixture, decoded, separated, codec.sample_rate, codec.audible_bass)
+    return separated, search

@@ -34,6 +34,7 @@ from shared.sound.files import read_audio, write_wav
 from shared.sound.samples import Samples, fit_length, resample, rms, to_stereo, unclipped
 from stage2_prior.accompaniment import PreparedSong, prepare_song
 from stage2_prior.balance import balance_gain
+from stage2_prior.bass_search import BassSearch
 from stage2_prior.bass_sound import BassSound, PlainSound
 from stage2_prior.edits import Edits, GivenBass, given_bass
 from stage2_prior.model import Prior
@@ -73,12 +74,14 @@ class Arrangement:
         notes: the notes of the new line.
         timings: seconds that each step took.
         figures: the content of NAME.json.
+        search: what was found when a bass was looked for in the song; None if it was not.
     """
 
     files: dict[str, Path]
     notes: tuple[Note, ...]
     timings: dict[str, float]
     figures: dict[str, Any]
+    search: BassSearch | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +169,7 @@ def generate_bass(
             "files": {kind: path.name for kind, path in paths.items()},
         }
         write_json(files["json"], figures)
-    return Arrangement(paths, notes, watch.seconds, figures)
+    return Arrangement(paths, notes, watch.seconds, figures, prepared.search)
 
 
 def _read(path: Path, codec: Codec) -> _Song:
@@ -261,6 +264,7 @@ def _sound_figures(
         "seconds": length / song.sample_rate,
         "silent": rms(song.stereo) < SILENCE,
         "bass_removed": prepared.bass is not None,
+        "bass_search": None if prepared.search is None else asdict(prepared.search),
         "encoder_gain": prepared.gain,
         "balance": mix.balance,
         "bass_scale": scales["bass"],

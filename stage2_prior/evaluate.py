@@ -21,6 +21,7 @@ from shared.codes.song_codes import require_fingerprint
 from shared.console import ProgressBar, progress
 from shared.errors import require
 from shared.json_files import write_json
+from stage2_prior.bass_sound import BassSound, PlainSound
 from stage2_prior.clip_measurements import (
     PROMPT_SECONDS,
     JudgedSound,
@@ -32,7 +33,6 @@ from stage2_prior.clip_measurements import (
     guided_figures,
     judge_sounds,
 )
-from stage2_prior.bass_sound import BassSound, PlainSound
 from stage2_prior.clip_sampler import ClipLine, ClipSampler
 from stage2_prior.clips import Clip, MixedClip, load_clips, mixed_clips
 from stage2_prior.likelihood import Likelihood, song_likelihood

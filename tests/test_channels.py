@@ -20,7 +20,7 @@ def changed(kind: str) -> np.ndarray:
     elif kind == "inverted":
         song[1] *= -1
     elif kind == "offset":
-        song += np.float32([[0.2], [-0.1]])
+        song += np.array([[0.2], [-0.1]], np.float32)
     return song
 
 
@@ -47,7 +47,7 @@ def test_silence_and_mono_stay_as_they_are() -> None:
 )
 def test_an_estimate_returns_to_the_form_of_the_song(kind: str, factors: tuple[int, int]) -> None:
     estimate = np.ones((3, 2, 5), np.float32)
-    expected = np.broadcast_to(np.float32(factors)[:, None], (3, 2, 5))
+    expected = np.broadcast_to(np.array(factors, np.float32)[:, None], (3, 2, 5))
     np.testing.assert_array_equal(Channels.of(changed(kind)).restore(estimate), expected)
 
 

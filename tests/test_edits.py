@@ -37,7 +37,8 @@ class CountingCodec(OracleCodec):
 STEMS = two_tones()
 CODEC = CountingCodec(STEMS)
 FRAMES = CODEC.num_frames(STEMS.shape[-1])
-SONG = PreparedSong(STEMS.sum(0) - STEMS[1], STEMS[1], gain=0.5)
+REST_OF_SONG = STEMS.sum(0) - STEMS[1]
+SONG = PreparedSong(REST_OF_SONG, STEMS[1], REST_OF_SONG / 2, 0.5, None)
 REST = NoteVocabulary.REST
 
 
@@ -166,7 +167,7 @@ def test_what_cannot_be_given(tmp_path: Path) -> None:
     for field in ("prompt", "style"):
         with pytest.raises(UserError, match=r"silence\.wav is silent"):
             given(**{field: tmp_path / "silence.wav"})
-    without = PreparedSong(STEMS[3], None, 1.0)
+    without = PreparedSong(STEMS[3], None, STEMS[3], 1.0, None)
     with pytest.raises(UserError, match="no bass of its own"):
         given_bass(Edits(keep=(TimeRange(0, 1),)), without, CODEC)
     with pytest.raises(UserError, match="time range 0:05-0:06"):

@@ -169,6 +169,15 @@ def test_a_song_shorter_than_the_segment_is_padded(cache: StemCache) -> None:
     assert not batch[..., 2 * RATE :].any()
 
 
+@pytest.mark.parametrize("coherent", [0.0, 1.0])
+def test_some_mixtures_hold_one_source(cache: StemCache, coherent: float) -> None:
+    config = replace(PLAIN, segment_seconds=0.1, alone=0.3, coherent=coherent)
+    batch = remixer(cache, config, batch_size=200).batch(0)
+    sounding = (batch["stems"].abs().amax((2, 3)) > 0).sum(1)
+    assert torch.equal(batch["presence"].sum(1).long(), sounding)
+    assert (sounding == 1).float().mean().item() == pytest.approx(0.3, abs=0.1)
+
+
 def test_single_source_selections(cache: StemCache) -> None:
     always = remixer(cache, replace(PLAIN, single_source=1.0)).batch(0)["selection"]
     assert (always.sum(1) == 1).all()

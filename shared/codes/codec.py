@@ -52,11 +52,7 @@ class Codec(Protocol):
 
     @property
     def audible_bass(self) -> float:
-        """The level from which a mixture counts as having a bass.
-
-        It is the RMS of the bass that the codec decodes from the mixture's codes, as a share of the
-        RMS of the mixture.
-        """
+        """The level from which a mixture counts as having a bass, as a share of the mixture's."""
 
     def num_frames(self, num_samples: int) -> int:
         """Return how many frames `encode` makes of so many samples."""

@@ -22,7 +22,7 @@ class Channels:
 
     Attributes:
         usual: the audio `[2, N]` in its usual form.
-        factors: what each channel of an estimate `[..., 2, N]` is multiplied by to fit the original:
+        factors: what each channel of an estimate `[..., 2, N]` is multiplied by to fit the song:
             1, -1 for an inverted channel, and 0 for a dead one.
     """
 
@@ -40,9 +40,9 @@ class Channels:
             factors = (1.0, 0.0) if louder == 0 else (0.0, 1.0)
             return cls(np.stack([usual[louder]] * 2), factors)
         if rms(usual[0] + usual[1]) < INVERTED * rms(usual[0] - usual[1]):
-            return cls(usual * np.float32([[1], [-1]]), (1.0, -1.0))
+            return cls(usual * np.array([[1], [-1]], np.float32), (1.0, -1.0))
         return cls(usual, (1.0, 1.0))
 
     def restore(self, estimates: Samples) -> Samples:
         """Bring estimates `[..., 2, N]` of parts of `usual` back to the form of the original."""
-        return estimates * np.float32(self.factors)[:, None]
+        return estimates * np.array(self.factors, np.float32)[:, None]

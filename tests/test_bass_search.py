@@ -1,0 +1,68 @@
+"""A bass must be decoded, separated and pitched, whatever the level and the fade of the song."""
+
+import numpy as np
+import pytest
+
+from shared.sound.samples import Samples
+from stage2_prior.bass_search import BassSearch, search_bass
+
+RATE = 44100
+TIME = np.arange(4 * RATE) / RATE
+
+
+def stereo(mono: np.ndarray) -> Samples:
+    return np.stack([mono, mono]).astype(np.float32)
+
+
+def line() -> Samples:
+    """Half a second each of E1, A1, E1 and so on, with one overtone."""
+    hertz = np.where((2 * TIME).astype(int) % 2, 55.0, 41.2)
+    phase = 2 * np.pi * np.cumsum(hertz) / RATE
+    return stereo(0.2 * np.sin(phase) + 0.1 * np.sin(2 * phase))
+
+
+def kicks() -> Samples:
+    """Four kick drums a second, which fall from 150 to 50 Hz within 50 ms and die away."""
+    since = TIME % 0.25
+    phase = 2 * np.pi * (50 * since + 100 * 0.015 * (1 - np.exp(-since / 0.015)))
+    return stereo(0.6 * np.exp(-since / 0.03) * np.sin(phase))
+
+
+def search(song: Samples, bass: Samples) -> BassSearch:
+    return search_bass(song, bass, bass, RATE, 0.2)
+
+
+def test_a_line_alone_is_all_bass() -> None:
+    found = search(line(), line())
+    assert found.decoded == found.separated == pytest.approx(1)
+    assert found.pitched > 0.85
+    assert found.found
+
+
+def test_kicks_that_were_taken_for_a_bass_are_not_pitched() -> None:
+    found = search(kicks(), kicks())
+    assert found.separated == pytest.approx(1)
+    assert found.pitched < 0.5 * search(line(), line()).pitched
+
+
+@pytest.mark.parametrize("loudness", [0.001, 1.0])
+def test_neither_loudness_nor_a_fade_matters(loudness: float) -> None:
+    song, bass = line() + 0.5 * kicks(), line()
+    fade = np.float32(loudness) * np.linspace(1, 0, len(TIME), dtype=np.float32)
+    before, after = search(song, bass), search(fade * song, fade * bass)
+    assert after.share == pytest.approx(before.share, rel=0.1)
+
+
+def test_the_weakest_of_the_three_decides() -> None:
+    assert BassSearch(0.3, 0.5, 0.4, 0.2).share == 0.3
+    assert BassSearch(0.5, 0.3, 0.4, 0.2).share == 0.3
+    assert BassSearch(0.5, 0.4, 0.3, 0.2).share == 0.3
+    assert BassSearch(0.3, 0.3, 0.3, 0.2).found
+    assert not BassSearch(0.3, 0.2, 0.3, 0.2).found
+
+
+def test_it_says_what_was_found() -> None:
+    assert str(BassSearch(0.3, 0.5, 0.4, 0.21)) == (
+        "the song has a bass (share 0.30, from 0.21 on it counts)"
+    )
+    assert str(BassSearch(0.1, 0.5, 0.4, 0.21)) == ("the song has no bass (share 0.10, below 0.21)")
