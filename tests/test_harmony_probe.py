@@ -152,7 +152,7 @@ class RootCodec(VQVAECodec):
         shape = (len(SOURCES), self.num_codebooks, frames)
         codes = np.random.default_rng(0).integers(0, self.cardinality, shape).astype(np.uint16)
         at = np.minimum(np.arange(frames) * self.hop, audio.shape[-1] - 1)
-        level = np.round(audio[0, at] * 100).astype(np.uint16)
+        level = np.round(audio[:, :][0, at] * 100).astype(np.uint16)
         codes[self.source, :2] = level // self.cardinality, level % self.cardinality
         return codes
 
