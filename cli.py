@@ -282,6 +282,9 @@ def extract_codes(
         list[float] | None,
         repeated("Write training songs at this multiple of their tempo.", metavar="FACTOR"),
     ] = None,
+    add: Annotated[
+        bool, option("Keep the songs that --out already lists, beside those of --data.", "--add")
+    ] = False,
     device: Device = "auto",
 ) -> None:
     """Write the codes of every song in a folder.
@@ -299,7 +302,7 @@ def extract_codes(
     from stage1_vqvae.extract import extract_codes
 
     variations = [Variation(key, pace) for key in _semitones(transpose) for pace in tempo or [1.0]]
-    done = extract_codes(data, load_codec(codec, device), out, variations)
+    done = extract_codes(data, load_codec(codec, device), out, variations, add)
     print(f"{done.manifest}: {done.written} songs written, {done.current} already there")
 
 
@@ -394,6 +397,9 @@ def make_dataset(
     audio_format: Annotated[
         Literal["wav", "flac"], option("Write the stems in this format.", "--format")
     ] = "wav",
+    shard: Annotated[
+        str, option("Make only part K of N equal parts of the songs.", metavar="K/N")
+    ] = "1/1",
     workers: Annotated[int, option("Render in this many processes.")] = 1,
 ) -> None:
     """Compose and render songs, to train without MUSDB18.
@@ -409,6 +415,7 @@ def make_dataset(
       python cli.py make-dataset --out records --songs 500 --records 0.8 --workers 4
     """
     from shared.band.dataset import make_dataset
+    from shared.shard import Shard
 
     report = make_dataset(
         out,
@@ -425,6 +432,7 @@ def make_dataset(
         chord_songs,
         voice,
         records,
+        Shard.parse(shard),
     )
     for drop in report.dropped:
         print(f"dropped {drop.name}: {drop.reason}", file=sys.stderr)

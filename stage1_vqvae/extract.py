@@ -45,6 +45,7 @@ def extract_codes(
     codec: Codec,
     out: Path,
     variations: Sequence[Variation] = (Variation(),),
+    add: bool = False,
 ) -> Extraction:
     """Encode every song under `data` into `out/SPLIT/NAME.codes.safetensors`.
 
@@ -56,6 +57,7 @@ def extract_codes(
         out: folder for the codes.
         variations: keys and tempi in which each training song is encoded. Songs of the valid and
             test splits are encoded as they are.
+        add: keep the songs that the manifest in `out` lists, whose audio may be gone.
 
     Raises:
         UserError: the data or a song.json cannot be used, or `out` holds the codes of another codec
@@ -79,7 +81,10 @@ def extract_codes(
                 encode_song(song, codec, facts, variation).save(path)
                 written += 1
             bar.advance()
-    manifest = write_manifest(out, CodeFormat.of(codec), [path for _, _, path in work])
+    files = {path for _, _, path in work}
+    if add and (out / MANIFEST).is_file():
+        files |= set(read_manifest(out).files)
+    manifest = write_manifest(out, CodeFormat.of(codec), sorted(files))
     return Extraction(written, len(work) - written, manifest)
 
 

@@ -14,6 +14,7 @@ from shared.band.dataset import MANIFEST, make_dataset
 from shared.band.recording.render import SAMPLE_RATE
 from shared.errors import UserError
 from shared.music.song_facts import read_song_facts
+from shared.shard import Shard
 from shared.sources import SOURCES
 
 ARGUMENTS: dict[str, Any] = {"songs": 3, "seed": 8, "seconds": 8.0, "splits": (0.5, 0.5, 0.0)}
@@ -183,6 +184,21 @@ def test_a_song_does_not_depend_on_the_songs_before_it(dataset: Path, tmp_path: 
 def test_any_number_of_workers_writes_the_same(dataset: Path, tmp_path: Path) -> None:
     make_dataset(tmp_path, **ARGUMENTS, workers=2)
     assert content_of(tmp_path) == content_of(dataset)
+
+
+def test_shards_together_are_the_data_set(dataset: Path, tmp_path: Path) -> None:
+    songs: dict[str, bytes] = {}
+    for number in (1, 2):
+        out = tmp_path / str(number)
+        make_dataset(out, **ARGUMENTS, shard=Shard(number, 2))
+        made = {name: data for name, data in content_of(out).items() if name != "dataset.json"}
+        assert not made.keys() & songs.keys()
+        songs |= made
+    whole = content_of(dataset)
+    del whole["dataset.json"]
+    assert songs == whole
+    with pytest.raises(UserError, match="with another value of shard"):
+        make_dataset(tmp_path / "1", **ARGUMENTS, shard=Shard(2, 2))
 
 
 def test_styles_are_taken_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

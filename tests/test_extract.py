@@ -1,6 +1,7 @@
 """Extraction of codes: three views, notes, what is skipped, what is refused."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,24 @@ def test_skips_what_is_current(data: Path, codec: VQVAECodec, tmp_path: Path) ->
     assert manifest.format == CodeFormat.of(codec)
     names = ("test/three", "train/one", "valid/two")
     assert manifest.files == tuple(out / f"{name}.codes.safetensors" for name in names)
+
+
+def test_songs_whose_audio_is_gone_are_kept_if_asked(
+    data: Path, codec: VQVAECodec, tmp_path: Path
+) -> None:
+    """Data that is rendered in parts, each of which is deleted once it is encoded."""
+    out = tmp_path / "codes"
+    names = ("test/three", "train/one", "valid/two")
+    for name in names:
+        part = tmp_path / name.replace("/", "-")
+        shutil.copytree(data / name, part / name)
+        extract_codes(part, codec, out, add=True)
+        shutil.rmtree(part)
+    assert read_manifest(out).files == tuple(out / f"{name}.codes.safetensors" for name in names)
+    only = tmp_path / "only"
+    shutil.copytree(data / "train", only / "train")
+    extract_codes(only, codec, out)
+    assert read_manifest(out).files == (out / "train/one.codes.safetensors",)
 
 
 def test_an_edited_song_json_is_read_again(data: Path, codec: VQVAECodec, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from shared.band.songbook.progressions import chord_files, read_songbooks
 from shared.console import err_console, progress
 from shared.errors import UserError, require
 from shared.json_files import write_json
+from shared.shard import Shard
 from shared.songs.tracks import SPLITS
 
 MANIFEST = "dataset.json"
@@ -90,6 +91,7 @@ def make_dataset(
     chord_songs: int | None = None,
     voice: float = 0.0,
     records: float = 0.0,
+    shard: Shard = Shard(),
     splits: Sequence[float] = (0.8, 0.1, 0.1),
 ) -> DatasetReport:
     """Write and render songs. Equal arguments give equal bytes.
@@ -113,6 +115,7 @@ def make_dataset(
         chord_songs: how many of these to arrange, chosen at even distances; by default all.
         voice: the share of the songs, from 0 to 1, whose vocals are sung by a voice.
         records: the share of the songs, from 0 to 1, that sound like records (records.py).
+        shard: make only this part of the songs. The parts together are the whole data set.
         splits: shares of train, valid and test. MIDI files of one title are in one split, and so
             are progressions of one title.
 
@@ -130,6 +133,7 @@ def make_dataset(
     jobs = composed_jobs(songs, seed, styles, splits)
     jobs += midi_jobs([path for path in files if path not in same], seed, splits, jobs)
     jobs += chord_jobs(even_choice(songbook.songs, chord_songs), seed, splits, jobs)
+    jobs = shard.share(jobs)
     require(
         bool(jobs),
         "there is no song to make; ask for songs, or give MIDI files or chord progressions",
@@ -148,6 +152,7 @@ def make_dataset(
         "seconds": seconds,
         "audio_format": audio_format,
         "styles": list(styles or ()),
+        "shard": str(shard),
         "splits": list(splits),
         "chords": _named_hashes([file for path in chords for file in chord_files(Path(path))]),
         "chord_songs": chord_songs,
