@@ -41,3 +41,6 @@ class Shard:
     def share(self, items: Sequence[T]) -> list[T]:
         """Return the items of this part: every `count`-th one."""
         return list(items[self.number - 1 :: self.count])
+
+
+WHOLE = Shard()

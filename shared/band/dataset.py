@@ -40,7 +40,7 @@ from shared.band.songbook.progressions import chord_files, read_songbooks
 from shared.console import err_console, progress
 from shared.errors import UserError, require
 from shared.json_files import write_json
-from shared.shard import Shard
+from shared.shard import WHOLE, Shard
 from shared.songs.tracks import SPLITS
 
 MANIFEST = "dataset.json"
@@ -91,7 +91,7 @@ def make_dataset(
     chord_songs: int | None = None,
     voice: float = 0.0,
     records: float = 0.0,
-    shard: Shard = Shard(),
+    shard: Shard = WHOLE,
     splits: Sequence[float] = (0.8, 0.1, 0.1),
 ) -> DatasetReport:
     """Write and render songs. Equal arguments give equal bytes.
