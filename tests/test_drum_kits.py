@@ -10,7 +10,6 @@ import soundfile
 from shared.band.drums.drum_kits import (
     debian_licence,
     drum_role,
-    find_kit,
     installed_kits,
     play_kit,
 )
@@ -150,12 +149,8 @@ def test_installed_kits_state_their_licence_and_play_a_beat() -> None:
     assert np.array_equal(again.audio, played.audio)
 
 
-def test_kits_that_are_not_there_are_no_error_until_one_is_named(tmp_path: Path) -> None:
+def test_no_kits_are_no_error(tmp_path: Path) -> None:
     assert installed_kits(tmp_path / "a", tmp_path / "b") == ()
-    with pytest.raises(
-        UserError, match=r"no drum kit (is installed|'nobody')|there is no drum kit"
-    ):
-        find_kit("nobody")
 
 
 @pytest.mark.parametrize("kind", ["808", "house"])

@@ -99,15 +99,12 @@ def test_without_a_mask_it_is_the_decoders_sound(codec: VQVAECodec) -> None:
     np.testing.assert_allclose(stems.mix, together, rtol=0, atol=1e-6)
 
 
-def test_decoded_sources_have_the_level_of_the_mixture_or_that_of_encoding(
-    codec: VQVAECodec,
-) -> None:
+def test_decoded_sources_have_the_level_of_the_mixture(codec: VQVAECodec) -> None:
     coded = CodedMixture.encode(noise(5_000), codec)
-    own, encoded = coded.decode_each(), coded.decode_each(rescale=False)
-    np.testing.assert_allclose(own * np.float32(coded.gain), encoded, rtol=1e-5)
+    each = coded.decode_each()
     for index, source in enumerate(SOURCES):
-        np.testing.assert_array_equal(own[index], coded.decode([source]))
-        np.testing.assert_array_equal(encoded[index], codec.decode(coded.codes, 5_000, [source]))
+        encoded = codec.decode(coded.codes, 5_000, [source])
+        np.testing.assert_allclose(each[index] * np.float32(coded.gain), encoded, rtol=1e-5)
 
 
 def test_level_does_not_matter(codec: VQVAECodec) -> None:

@@ -53,17 +53,10 @@ class CodedMixture:
         decoded = self.codec.decode(self.codes, self.num_samples, sources)
         return decoded / np.float32(self.gain)
 
-    def decode_each(self, *, rescale: bool = True) -> Samples:
-        """Decode every source by itself to `[S, 2, N]`.
-
-        Args:
-            rescale: return to the mixture's own level. A mask (shared/sound/masking.py) does not
-                need it.
-        """
+    def decode_each(self) -> Samples:
+        """Decode every source by itself to `[S, 2, N]`, at the mixture's own level."""
         names = self.codec.sources
         decoded = np.empty((len(names), 2, self.num_samples), np.float32)
         for index, name in enumerate(names):
-            decoded[index] = self.codec.decode(self.codes, self.num_samples, [name])
-        if rescale:
-            decoded /= np.float32(self.gain)
+            decoded[index] = self.decode([name])
         return decoded

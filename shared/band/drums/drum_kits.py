@@ -20,7 +20,6 @@ from shared.band.drums.drum_soundfont import read_drum_soundfont
 from shared.band.drums.hydrogen import read_hydrogen_kit
 from shared.band.recording.render import SAMPLE_RATE
 from shared.band.scores.score import Part
-from shared.errors import UserError
 from shared.music.notes import Note
 
 _HYDROGEN = Path("/usr/share/hydrogen/data/drumkits")
@@ -141,22 +140,6 @@ def installed_kits(
             licence = debian_licence(_AVL_COPYRIGHT, f"sf2/{path.name}")
             kits.append(DrumKit(path.stem, licence or "unknown", roles))
     return tuple(sorted(kits, key=lambda kit: kit.name.lower()))
-
-
-def find_kit(name: str) -> DrumKit:
-    """Return the installed kit of that name.
-
-    Raises:
-        UserError: there is none.
-    """
-    kits = {kit.name: kit for kit in installed_kits()}
-    if not kits:
-        raise UserError(
-            "no drum kit is installed; install Debian's hydrogen-drumkits or avldrums.lv2-soundfont"
-        )
-    if name not in kits:
-        raise UserError(f"there is no drum kit {name!r}; choose one of {', '.join(kits)}")
-    return kits[name]
 
 
 def drum_role(name: str) -> str:
