@@ -5,9 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.band.recording.render import SAMPLE_RATE, Orchestra
+from shared.band.scores.score import Part
 from shared.codes.codec import CodeFormat
+from shared.music.notes import Note
+from shared.sound.samples import rms
+from shared.sound.spectral_distance import band_distances
 from shared.sources import BASS
 from stage1_vqvae import codec as stage1
+from stage1_vqvae.bass_decoder import decode as bass_decoder
 from stage2_prior import model as stage2
 from stage2_prior.sampling import SamplingSettings, generate
 
@@ -26,6 +32,27 @@ def test_the_shipped_prior_is_of_the_shipped_codec() -> None:
     assert np.isfinite(bass).all()
 
 
-@pytest.mark.parametrize(("weights", "most"), [(stage1.SHIPPED, 25), (stage2.SHIPPED, 20)])
+def test_the_shipped_bass_decoder_is_of_the_shipped_codec() -> None:
+    """It gives a bass the overtones that the codec's own decoder leaves out."""
+    codec = stage1.load_codec()
+    decoder = bass_decoder.find_bass_decoder(None, codec)
+    assert decoder is not None
+    notes = tuple(Note(0.5 * n, 0.45, pitch) for n, pitch in enumerate((40, 45, 43, 38)))
+    with Orchestra() as orchestra:
+        bass = orchestra.play(Part("bass", "bass", 33, False, notes), 0, 2 * SAMPLE_RATE)
+    bass *= np.float32(0.1 / rms(bass))
+    codes, length = codec.encode(bass), bass.shape[-1]
+    full = decoder.decode(codes[BASS], None, length)
+    plain = codec.decode(codes, length, ["bass"])
+    better, worse = (band_distances(sound[0], bass[0], SAMPLE_RATE) for sound in (full, plain))
+    for band in (2, 3):  # 400 to 1,000 and 1,000 to 3,000 Hz
+        assert better[band].distance < worse[band].distance - 3
+        assert abs(better[band].level_error) < abs(worse[band].level_error) - 3
+
+
+@pytest.mark.parametrize(
+    ("weights", "most"),
+    [(stage1.SHIPPED, 25), (stage2.SHIPPED, 20), (bass_decoder.SHIPPED, 10)],
+)
 def test_the_weights_are_small(weights: Path, most: int) -> None:
     assert weights.stat().st_size <= most * MEGABYTE
