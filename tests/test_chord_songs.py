@@ -15,6 +15,7 @@ from shared.band.songbook.chord_notation import read_symbol
 from shared.band.songbook.progressions import ChordSpan, Progression, read_songbooks
 from shared.errors import UserError
 from shared.music.song_facts import read_song_facts
+from shared.shard import Shard
 from tests.test_band_dataset import content_of, stop_after
 
 SPLITS = (0.8, 0.1, 0.1)
@@ -189,8 +190,8 @@ def test_options_reach_the_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("shared.band.dataset.make_dataset", record)
     words = "make-dataset --out x --chords a.jsonl --chords b --chord-songs 3"
-    words += " --voice 0.25 --records 0.5"
+    words += " --voice 0.25 --records 0.5 --shard 2/3"
     result = CliRunner().invoke(cli.app, words.split())
     assert result.stderr == "error: enough\n"
     assert given[:2] == [Path("x"), 100]
-    assert given[-4:] == [[Path("a.jsonl"), Path("b")], 3, 0.25, 0.5]
+    assert given[-5:] == [[Path("a.jsonl"), Path("b")], 3, 0.25, 0.5, Shard(2, 3)]

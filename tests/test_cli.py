@@ -32,6 +32,7 @@ from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.evaluate import evaluate_vqvae
 from stage1_vqvae.model import VQVAE
 from stage2_prior.arrange import ArrangeOptions
+from stage2_prior.bass_sound import SoundFontSound
 from stage2_prior.config import PRESETS as PRIOR_PRESETS
 from stage2_prior.config import PriorConfig
 from stage2_prior.edits import Edits
@@ -150,6 +151,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_continue(
 
     monkeypatch.setattr(function, interrupted)
     monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: None)
+    monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", lambda *_: None)
     monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
     result = CliRunner().invoke(cli.app, arguments.split())
     assert (result.exit_code, result.stderr) == (130, f"stopped: {advice}\n"), result.exception
@@ -192,6 +194,7 @@ def settings_given(
 
     monkeypatch.setattr(function, record)
     monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: None)
+    monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", lambda *_: None)
     monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
     assert CliRunner().invoke(cli.app, arguments.split()).stderr == "error: enough\n"
     (settings,) = given
@@ -256,11 +259,12 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.setattr(function, recorder(function.rpartition(".")[2]))
     monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda path, device: (path, device))
+    monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", lambda *_: None)
     monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
     for arguments in (
         "separate --song x.wav --sources bass,drums --no-mask --codec c --device cpu",
         "generate-bass --song x.wav --keep 0:10-0:20 --keep 30-40 --prompt p --style s "
-        "--leave-bass",
+        "--leave-bass --sound b.sf2:38",
         "codes edit f --out o --mute bass --mute drums --replace vocals=v --splice 1-2 --donor d "
         "--at 3 --shift 0.5 --within 4-5 --sources bass,other",
         "codes decode f --out o --view alone --sources bass",
@@ -274,6 +278,9 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
         remove_bass=False,
         edits=Edits(keep=(TimeRange(10, 20), TimeRange(30, 40)), prompt=Path("p"), style=Path("s")),
     )
+    sound = given["generate_bass"][6]
+    assert isinstance(sound, SoundFontSound)
+    assert (sound.path, sound.program) == (Path("b.sf2"), 38)
     assert given["edit_file"][:3] == (
         Path("f"),
         Path("o"),

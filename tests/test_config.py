@@ -256,7 +256,7 @@ NUMBERS = [(root, number) for root in ROOTS for number in numbers(root)]
 
 def test_all_numeric_settings_were_found() -> None:
     names = {root: {n.name for n in numbers(root)} for root in ROOTS}
-    assert len(names[VQVAEConfig]) == 42
+    assert len(names[VQVAEConfig]) == 45
     assert len(names[PriorConfig]) == 33
     assert {"train.betas", "train.seed", "model.layer_scale"} <= names[VQVAEConfig]
     assert {"train.betas", "model.delays", "data.note_weight"} <= names[PriorConfig]
