@@ -175,7 +175,7 @@ class VQVAECodec:
         summed = np.zeros((len(chosen), 2, (frames + 3) * hop), np.float32)
         weight = np.zeros((frames + 3) * hop, np.float32)
         squared_window = head.window("cpu").square().numpy()
-        reach = self.model.encoder.reach
+        reach = max(1, self.model.encoder.reach)  # a window of the masks reaches one frame further
         for start in range(0, frames, self.chunk_frames):
             stop = min(frames, start + self.chunk_frames)
             low, high = max(0, start - reach), min(frames, stop + reach)

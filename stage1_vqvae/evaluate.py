@@ -9,8 +9,8 @@ every source, and the ceiling masks the mixture by the true magnitudes (the idea
 Two sections look at what the codes are for: what of the accompaniment's harmony can be read from
 them (harmony_probe.py), and how the decoded bass sounds (bass_report.py).
 
-Songs are measured one after another. Of each song only the decoded sources are held as whole
-arrays. Stems, mixture and masked estimates are read or computed in blocks.
+Songs are measured one after another. Of each song only its mixture and one kind of estimates are
+held as whole arrays at a time. Stems are read in blocks.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -83,7 +83,7 @@ def extract_codes(
             bar.advance()
     files = {path for _, _, path in work}
     if add and (out / MANIFEST).is_file():
-        files |= set(read_manifest(out).files)
+        files |= {file for file in read_manifest(out).files if file.is_file()}
     manifest = write_manifest(out, CodeFormat.of(codec), sorted(files))
     return Extraction(written, len(work) - written, manifest)
 

@@ -7,10 +7,12 @@ import numpy as np
 from shared.codes.codec import Codec
 from shared.sound.channels import Channels
 from shared.sound.levels import accompaniment_gain
-from shared.sound.samples import Samples
+from shared.sound.samples import Samples, rms
 from shared.sound.separation import CodedMixture, separate_mixture
 from shared.sources import BASS
 from stage2_prior.bass_search import BassSearch, search_bass
+
+SILENCE = 1e-5  # RMS, -100 dBFS; a softer song has no bass
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,7 @@ def prepare_song(mixture: Samples, codec: Codec, remove_bass: bool | None) -> Pr
     """
     channels = Channels.of(mixture)
     search = separated = None
-    if np.any(channels.usual) and remove_bass is not False:
+    if rms(channels.usual) > SILENCE and remove_bass is not False:
         separated, search = _find_bass(channels.usual, codec)
     removed = separated if search and (remove_bass or search.found) else None
     heard = channels.usual if removed is None else channels.usual - removed

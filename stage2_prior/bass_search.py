@@ -47,7 +47,7 @@ class BassSearch:
     @property
     def found(self) -> bool:
         """Whether the song has a bass."""
-        return self.share > self.threshold
+        return self.share >= self.threshold
 
     def __str__(self) -> str:
         """Say what was found, as a sentence."""

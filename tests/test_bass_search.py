@@ -58,7 +58,8 @@ def test_the_weakest_of_the_three_decides() -> None:
     assert BassSearch(0.5, 0.3, 0.4, 0.2).share == 0.3
     assert BassSearch(0.5, 0.4, 0.3, 0.2).share == 0.3
     assert BassSearch(0.3, 0.3, 0.3, 0.2).found
-    assert not BassSearch(0.3, 0.2, 0.3, 0.2).found
+    assert BassSearch(0.3, 0.2, 0.3, 0.2).found
+    assert not BassSearch(0.3, 0.19, 0.3, 0.2).found
 
 
 def test_it_says_what_was_found() -> None:

@@ -51,6 +51,14 @@ def test_an_estimate_returns_to_the_form_of_the_song(kind: str, factors: tuple[i
     np.testing.assert_array_equal(Channels.of(changed(kind)).restore(estimate), expected)
 
 
+@pytest.mark.parametrize("offset", [0.1, 0.3333])
+def test_an_offset_alone_has_no_bass(offset: float) -> None:
+    song = np.full((2, 44100), offset, np.float32)
+    prepared = prepare_song(song, OracleCodec(two_tones()), remove_bass=None)
+    assert prepared.bass is None
+    assert prepared.search is None
+
+
 @pytest.mark.parametrize("kind", ["usual", "dead", "inverted", "offset"])
 def test_a_bass_is_found_and_taken_out_of_every_form(kind: str) -> None:
     stems = two_tones()
