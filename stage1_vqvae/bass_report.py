@@ -22,13 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.codes.codec import Codec
+from shared.codes.decoding import decode_bass
 from shared.music.bass_metrics import FRAME_RATE, ONSET_TOLERANCE, match_onsets
 from shared.music.notes import Tokens, notes_to_tokens
 from shared.music.pitch import PitchTrack, track_pitch
 from shared.music.song_facts import SongFacts
 from shared.sound.samples import Samples
 from shared.sound.spectral_distance import BANDS, FLOOR_DB, BandDistance, band_distances
-from shared.sources import BASS, SOURCES
+from shared.sources import BASS
 from stage1_vqvae.embedding_report import AUDIBLE, frame_rms
 from stage1_vqvae.sdr_table import decibels
 
@@ -68,9 +69,7 @@ class CodecBassDecoder:
         self, codes: npt.NDArray[np.uint16], notes: Tokens | None, num_samples: int
     ) -> Samples:
         """Decode codes `[H, T]` to audio `[2, num_samples]`."""
-        every = np.zeros((len(SOURCES), *codes.shape), np.uint16)
-        every[BASS] = codes
-        return self._codec.decode(every, num_samples, [SOURCES[BASS]])
+        return decode_bass(self._codec, codes, num_samples)
 
 
 @dataclass(frozen=True)

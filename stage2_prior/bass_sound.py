@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.codes.codec import Codec
+from shared.codes.decoding import decode_bass
 from shared.errors import UserError, require
 from shared.music.notes import Note, tokens_to_notes
 from shared.sound.samples import Samples, fit_length, resample, rms
-from shared.sources import BASS
 from stage2_prior.articulation import articulate
 
 Codes = npt.NDArray[np.uint16]
@@ -173,6 +173,4 @@ def decoded_bass(codes: Codes, num_samples: int, gain: float, codec: Codec) -> S
         gain: what the song was multiplied by before it was encoded; the audio is divided by it.
         codec: the codec that made the codes.
     """
-    every = np.zeros((len(codec.sources), *codes.shape), np.uint16)
-    every[BASS] = codes
-    return codec.decode(every, num_samples, [codec.sources[BASS]]) / np.float32(gain)
+    return decode_bass(codec, codes, num_samples) / np.float32(gain)

@@ -1,14 +1,16 @@
-"""Decode a codes file to a WAV file."""
+"""Decode the codes of a bass alone, and a codes file to a WAV file."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from shared.codes.codec import Codec
 from shared.codes.song_codes import SongCodes, require_codec
 from shared.sound.files import write_wav
-from shared.sound.samples import unclipped
+from shared.sound.samples import Samples, unclipped
+from shared.sources import BASS
 
 
 def decode_file(
@@ -26,3 +28,10 @@ def decode_file(
     require_codec(song, codec)
     decoded = codec.decode(song.view(view), song.num_samples, sources)
     write_wav(out, unclipped(decoded / np.float32(song.gain))[0], song.sample_rate)
+
+
+def decode_bass(codec: Codec, codes: npt.NDArray[np.integer], num_samples: int) -> Samples:
+    """Decode bass codes `[H, T]` by themselves to `[2, num_samples]`, at the codes' level."""
+    every = np.zeros((len(codec.sources), *codes.shape), np.uint16)
+    every[BASS] = codes
+    return codec.decode(every, num_samples, [codec.sources[BASS]])

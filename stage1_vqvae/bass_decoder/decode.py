@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from shared.codes.codec import Codec, CodeFormat
+from shared.codes.decoding import decode_bass
 from shared.config import Range
 from shared.device import resolve_device
 from shared.errors import UserError, require
 from shared.music.notes import NoteVocabulary
 from shared.sound.crossover import join_bands
-from shared.sources import BASS, SOURCES
 from shared.training.checkpoint import load_checkpoint, load_weights
 from stage1_vqvae.bass_decoder.config import BassDecoderConfig
 from stage1_vqvae.bass_decoder.network import UNKNOWN, BassDecoderNetwork, Controls
@@ -89,9 +89,7 @@ class BassDecoder:
             UserError: codes or notes of another shape, or out of range.
         """
         high = self.render(codes, notes, num_samples)[None]
-        rows = np.zeros((len(self.codec.sources), *codes.shape), np.uint16)
-        rows[BASS] = codes
-        low = self.codec.decode(rows, num_samples, [SOURCES[BASS]])
+        low = decode_bass(self.codec, codes, num_samples)
         return join_bands(low, high, self.crossover.hz, self.codec.sample_rate)
 
     @torch.inference_mode()
