@@ -81,6 +81,9 @@ def test_the_midi_file_has_the_songs_notes_at_their_times(dataset: Path) -> None
     expected = facts.bass_notes or ()
     played = sorted(bass.notes, key=lambda note: note.start)
     assert [note.pitch for note in played] == [note.pitch for note in expected]
+    assert [note.velocity for note in played] == [note.velocity for note in expected]
+    assert len({note.velocity for note in expected}) > 3
+    assert bass.program == facts.bass_program
     onsets, ends = [note.onset for note in expected], [note.end for note in expected]
     assert np.allclose([note.start for note in played], onsets, atol=0.003)
     assert np.allclose([note.end for note in played], ends, atol=0.003)

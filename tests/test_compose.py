@@ -403,7 +403,7 @@ def test_song_json_is_plain_and_complete() -> None:
     song = json.loads(json.dumps(score.facts.to_dict()))
     assert list(song) == [
         "tempo", "time_signature", "key", "duration", "style", "beats", "downbeats", "chords",
-        "bass_notes",
+        "bass_notes", "bass_program",
     ]  # fmt: skip
     assert len(song["bass_notes"]) == len(score.bass_notes)
     assert set(song["chords"][0]) == {

@@ -3,6 +3,7 @@
 import json
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -231,6 +232,17 @@ def test_the_lowest_voice_of_a_chord_and_a_legato_line() -> None:
     assert lowest_voice(legato)[0].duration == pytest.approx(0.5)
 
 
+def test_the_program_of_the_bass_is_that_of_most_of_its_notes(tmp_path: Path) -> None:
+    def edit(midi: pretty_midi.PrettyMIDI) -> None:
+        midi.instruments.insert(0, instrument(38, "Bass of the end", [(40, 15.0, 15.4)]))
+
+    score = edited(tmp_path / "song.mid", edit)
+    assert {part.program for part in score.parts if part.source == "bass"} == {33, 38}
+    assert score.facts.bass_program == score.bass_program == 33
+    drums = tuple(part for part in score.parts if part.is_drum)
+    assert replace(score, parts=drums).facts.bass_program is None
+
+
 def test_titles_of_near_duplicates_are_equal() -> None:
     assert song_title(Path("Blue Train (2).mid")) == song_title(Path("blue_train-v3.mid"))
     assert song_title(Path("d_e1m1.mid")) != song_title(Path("d_e1m2.mid"))
@@ -264,6 +276,8 @@ def test_a_folder_with_garbage_is_rendered_as_far_as_it_goes(tmp_path: Path) -> 
     labels = json.loads((out / report.songs[0] / "song.json").read_text())
     assert labels["style"] == "midi"
     assert labels["chords"]
+    assert labels["bass_program"] == 33
+    assert {note["velocity"] for note in labels["bass_notes"]} == {100}
 
 
 def test_a_folder_without_midi_files_is_refused(tmp_path: Path) -> None:

@@ -83,7 +83,11 @@ def test_a_detuned_record_has_its_own_times(
     assert np.allclose(facts.beats, np.array(before.beats) * scale, atol=1e-5)
     assert facts.bass_notes is not None
     assert before.bass_notes is not None
-    assert [n.pitch for n in facts.bass_notes] == [n.pitch for n in before.bass_notes]
+    for field in ("pitch", "velocity"):
+        assert [getattr(n, field) for n in facts.bass_notes] == [
+            getattr(n, field) for n in before.bass_notes
+        ]
+    assert facts.bass_program == before.bass_program is not None
     assert np.allclose(
         [n.onset for n in facts.bass_notes],
         [n.onset * scale for n in before.bass_notes],

@@ -36,9 +36,18 @@ SONG: dict[str, Any] = {
             "mood": "dark",
         },
     ],
-    "bass_notes": [{"onset": 0.6, "duration": 0.3, "pitch": 38, "finger": 2}],
+    "bass_notes": [
+        {"onset": 0.6, "duration": 0.3, "pitch": 38, "finger": 2},
+        {"onset": 0.9, "duration": 0.2, "pitch": 41, "velocity": 70},
+        {"onset": 1.2, "duration": 0.2, "pitch": 41, "velocity": 96},
+        {"onset": 1.5, "duration": 0.2, "pitch": 41, "velocity": None},
+    ],
+    "bass_program": 33,
     "composer": {"name": "somebody"},
 }
+
+
+NOTE = {"onset": 0, "duration": 1, "pitch": 40}
 
 
 def test_every_fact_has_its_type() -> None:
@@ -49,7 +58,13 @@ def test_every_fact_has_its_type() -> None:
     silent, chord = facts.chords
     assert silent == SongChord(0.0, 1.2, symbol="N")
     assert chord == SongChord(1.2, 2.4, 11, "min7", 2, (11, 2, 6, 9), "Bm7/D")
-    assert facts.bass_notes == (Note(0.6, 0.3, 38),)
+    assert facts.bass_notes == (
+        Note(0.6, 0.3, 38, 96),
+        Note(0.9, 0.2, 41, 70),
+        Note(1.2, 0.2, 41, 96),
+        Note(1.5, 0.2, 41, 96),
+    )
+    assert facts.bass_program == 33
 
 
 def test_what_is_written_again_is_what_was_read() -> None:
@@ -70,6 +85,24 @@ def test_no_notes_are_not_unknown_notes() -> None:
     facts = SongFacts.from_dict({"bass_notes": []}, "song.json")
     assert facts.bass_notes == ()
     assert facts.to_dict() == {"bass_notes": []}
+
+
+def test_a_velocity_is_written_where_it_is_not_the_default() -> None:
+    notes = (Note(0, 1, 40, 96), Note(1, 1, 41, 1), Note(2, 1, 42, 127))
+    written = SongFacts(bass_notes=notes, bass_program=0).to_dict()
+    assert [note.get("velocity") for note in written["bass_notes"]] == [None, 1, 127]
+    assert "velocity" not in written["bass_notes"][0]
+    again = SongFacts.from_dict(json.loads(json.dumps(written)), "song.json")
+    assert (again.bass_notes, again.bass_program) == (notes, 0)
+
+
+def test_another_key_and_tempo_keep_velocity_and_program() -> None:
+    facts = vary_facts(SongFacts.from_dict(SONG, "song.json"), Variation(2, 1.25))
+    assert [note.velocity for note in facts.bass_notes or ()] == [96, 70, 96, 96]
+    written = facts.to_dict()
+    velocities = [note.get("velocity", "none") for note in written["bass_notes"]]
+    assert velocities == ["none", 70, 96, None]
+    assert written["bass_program"] == 33
 
 
 def test_facts_are_written_without_a_file_to_write_over() -> None:
@@ -137,6 +170,12 @@ def test_the_tones_of_a_chord(chord: SongChord, lowest: int | None, tones: set[i
         ({"bass_notes": [{"onset": 0, "duration": 1}]}, r"'bass_notes\[0\]' .* has no 'pitch'"),
         ({"bass_notes": [{"onset": 0, "duration": 1, "pitch": 128}]}, r"pitch' .* 0 to 127"),
         ({"bass_notes": [{"onset": 0, "duration": None, "pitch": 40}]}, r"duration' .* is null"),
+        ({"bass_notes": [{**NOTE, "velocity": 0}]}, r"'bass_notes\[0\]\.velocity' .* 1 to 127"),
+        ({"bass_notes": [{**NOTE, "velocity": 128}]}, r"velocity' .* is 128, .* 1 to 127"),
+        ({"bass_notes": [{**NOTE, "velocity": 64.5}]}, r"velocity' .* whole number"),
+        ({"bass_program": -1}, r"'bass_program' .* is -1, .* 0 to 127"),
+        ({"bass_program": 128}, r"'bass_program' .* 0 to 127"),
+        ({"bass_program": "Bass"}, r"'bass_program' .* General MIDI program"),
     ],
 )
 def test_a_wrong_value_is_named_with_file_and_key(change: dict[str, Any], message: str) -> None:

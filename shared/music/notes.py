@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 Tokens = npt.NDArray[np.uint8]
 
+DEFAULT_VELOCITY = 96  # MIDI velocity of a note of which only time and pitch are known
+
 
 @dataclass(frozen=True)
 class Note:
@@ -20,7 +22,7 @@ class Note:
     onset: float
     duration: float
     pitch: int
-    velocity: int = 96
+    velocity: int = DEFAULT_VELOCITY
 
     @property
     def end(self) -> float:

@@ -8,7 +8,7 @@ that are not listed here are allowed, and are kept when the facts are written ag
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from shared.errors import UserError
 from shared.music.chord import QUALITIES, Chord, transpose_key
-from shared.music.notes import Note
+from shared.music.notes import DEFAULT_VELOCITY, Note
 
 MAX_SECONDS = 1e6
 MAX_TEMPO = 2000.0  # beats per minute
@@ -91,7 +91,9 @@ class SongFacts:
         downbeats: times of the first beats of the bars, rising.
         chords: the chords in the order of their beginnings.
         bass_notes: the notes of the bass in the order of their onsets; None where they are not
-            known, empty where it is known that the bass does not play.
+            known, empty where it is known that the bass does not play. A note whose velocity is
+            not known has the one that `Note` has by default.
+        bass_program: the instrument that plays the bass, as a General MIDI program from 0 to 127.
         content: the JSON object that the facts were read from, which may hold more.
     """
 
@@ -104,6 +106,7 @@ class SongFacts:
     downbeats: tuple[float, ...] = ()
     chords: tuple[SongChord, ...] = ()
     bass_notes: tuple[Note, ...] | None = None
+    bass_program: int | None = None
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -132,6 +135,7 @@ class SongFacts:
             downbeats=song.times("downbeats"),
             chords=chords or (),
             bass_notes=notes,
+            bass_program=song.optional("bass_program", _program),
             content=content,
         )
 
@@ -145,19 +149,27 @@ class SongFacts:
             "style": self.style,
             "beats": list(self.beats) or None,
             "downbeats": list(self.downbeats) or None,
-            "chords": self._entries("chords", map(_chord_to_dict, self.chords)) or None,
+            "chords": self._entries("chords", self.chords, _chord_to_dict) or None,
             "bass_notes": None
             if self.bass_notes is None
-            else self._entries("bass_notes", map(_note_to_dict, self.bass_notes)),
+            else self._entries("bass_notes", self.bass_notes, _note_to_dict),
+            "bass_program": self.bass_program,
         }
         return _written_over(self.content, facts)
 
-    def _entries(self, name: str, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Write each entry of a list over the entry of `content` that it was read from."""
+    def _entries(
+        self,
+        name: str,
+        facts: Sequence[T],
+        to_dict: Callable[[T, Mapping[str, Any]], dict[str, Any]],
+    ) -> list[dict[str, Any]]:
+        """Write each fact of a list over the entry of `content` that it was read from."""
         before = self.content.get(name)
         if before is None:
-            return [_written_over({}, entry) for entry in entries]
-        return [_written_over(old, new) for old, new in zip(before, entries, strict=True)]
+            before = [{}] * len(facts)
+        return [
+            _written_over(old, to_dict(fact, old)) for old, fact in zip(before, facts, strict=True)
+        ]
 
 
 def read_song_facts(path: Path) -> SongFacts:
@@ -250,20 +262,25 @@ def _chord(fields: _Fields) -> SongChord:
 
 
 def _note(fields: _Fields) -> Note:
+    velocity = fields.optional("velocity", _velocity)
     return Note(
         onset=fields.required("onset", _time),
         duration=fields.required("duration", _time),
         pitch=fields.required("pitch", _pitch),
+        velocity=DEFAULT_VELOCITY if velocity is None else velocity,
     )
 
 
-def _chord_to_dict(chord: SongChord) -> dict[str, Any]:
+def _chord_to_dict(chord: SongChord, _: Mapping[str, Any]) -> dict[str, Any]:
     tones = chord.pitch_classes
     return {**vars(chord), "pitch_classes": None if tones is None else list(tones)}
 
 
-def _note_to_dict(note: Note) -> dict[str, Any]:
-    return {"onset": note.onset, "duration": note.duration, "pitch": note.pitch}
+def _note_to_dict(note: Note, before: Mapping[str, Any]) -> dict[str, Any]:
+    facts = {"onset": note.onset, "duration": note.duration, "pitch": note.pitch}
+    if note.velocity != DEFAULT_VELOCITY or before.get("velocity") is not None:
+        facts["velocity"] = note.velocity
+    return facts
 
 
 def _written_over(content: Mapping[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
@@ -300,6 +317,18 @@ def _is_whole(value: Any, low: int, high: int) -> bool:
 def _pitch(value: Any) -> int:
     if not _is_whole(value, 0, 127):
         raise _Invalid("a MIDI pitch, a whole number from 0 to 127")
+    return int(value)
+
+
+def _velocity(value: Any) -> int:
+    if not _is_whole(value, 1, 127):
+        raise _Invalid("a MIDI velocity, a whole number from 1 to 127")
+    return int(value)
+
+
+def _program(value: Any) -> int:
+    if not _is_whole(value, 0, 127):
+        raise _Invalid("a General MIDI program, a whole number from 0 to 127")
     return int(value)
 
 

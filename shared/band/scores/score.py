@@ -87,6 +87,13 @@ class Score:
         return tuple(sorted(notes, key=lambda note: note.onset))
 
     @property
+    def bass_program(self) -> int | None:
+        """The program of the bass part that has most of the notes; None without a bass."""
+        parts = [part for part in self.parts if part.source == "bass"]
+        most = max(parts, key=lambda part: len(part.notes), default=None)
+        return None if most is None else most.program
+
+    @property
     def facts(self) -> SongFacts:
         """What `song.json` says of the song, with times rounded to the microsecond.
 
@@ -108,6 +115,7 @@ class Score:
                 replace(note, onset=round(note.onset, 6), duration=round(note.duration, 6))
                 for note in lowest_voice(self.bass_notes)
             ),
+            bass_program=self.bass_program,
         )
 
 
