@@ -12,10 +12,10 @@ from shared.band.composing.style import find_style, styles
 from shared.band.composing.walking import walk_pitches
 from shared.band.scores.score import Score
 from shared.band.songbook.charts import lay_out, progression_bar, section_name
-from shared.band.songbook.chord_notation import ChordName, read_symbol
 from shared.band.songbook.genres import choose_style, suits
 from shared.band.songbook.progressions import METERS, ChordSpan, Progression
 from shared.errors import UserError
+from shared.music.chord_notation import ChordName, read_symbol
 from shared.sources import SOURCES
 
 BLUES = "C7 F7 C7 C7 F7 F7 C7 A7b9 Dm7 G7 C7 G7/F"

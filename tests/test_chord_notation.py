@@ -2,9 +2,9 @@
 
 import pytest
 
-from shared.band.songbook.chord_notation import ChordName, nearest_quality, read_harte, read_symbol
 from shared.errors import UserError
 from shared.music.chord import QUALITIES, Chord
+from shared.music.chord_notation import ChordName, nearest_quality, read_harte, read_symbol
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import cli
 from shared.band.dataset import MANIFEST, make_dataset
 from shared.band.mma import mma_library
 from shared.band.song_jobs import chord_jobs, composed_jobs, even_choice
-from shared.band.songbook.chord_notation import read_symbol
 from shared.band.songbook.progressions import ChordSpan, Progression, read_songbooks
 from shared.errors import UserError
+from shared.music.chord_notation import read_symbol
 from shared.music.song_facts import read_song_facts
 from shared.shard import Shard
 from tests.test_band_dataset import content_of, stop_after

@@ -19,10 +19,10 @@ from shared.band.mma import mma_charts, mma_library
 from shared.band.mma.mma_charts import play_chart_with_mma, spell_chord, write_mma
 from shared.band.mma.mma_library import Family, GrooveFile, family, files_for, library
 from shared.band.scores.score import Score
-from shared.band.songbook.chord_notation import ChordName
 from shared.band.songbook.progressions import ChordSpan, Progression
 from shared.errors import UserError
 from shared.music.chord import QUALITIES
+from shared.music.chord_notation import ChordName
 from tests.test_charts import BLUES, SONG, lay, progression
 
 needs_mma = pytest.mark.skipif(not mma_library.installed(), reason="mma is not installed")

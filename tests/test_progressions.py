@@ -8,7 +8,6 @@ import pytest
 
 from shared.band.composing.harmony import MODES
 from shared.band.songbook.chord_keys import complete_key
-from shared.band.songbook.chord_notation import ChordName
 from shared.band.songbook.progressions import (
     METERS,
     ChordSpan,
@@ -16,6 +15,7 @@ from shared.band.songbook.progressions import (
     read_songbook,
 )
 from shared.errors import UserError
+from shared.music.chord_notation import ChordName
 
 SONG: dict[str, Any] = {
     "id": "x-1", "src": "x", "lic": "CC0-1.0", "th": "abc", "meter": "4/4", "tempo": 90,

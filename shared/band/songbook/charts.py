@@ -17,11 +17,11 @@ from shared.band.composing.harmony import RelativeChord
 from shared.band.composing.material import Setting, choose_compers, choose_setting, write_materials
 from shared.band.composing.style import find_style
 from shared.band.composing.timeline import Span, Timeline
-from shared.band.songbook.chord_notation import ChordName
 from shared.band.songbook.genres import choose_style, play_tempo
 from shared.band.songbook.progressions import Progression
 from shared.errors import UserError
 from shared.music.chord import QUALITIES
+from shared.music.chord_notation import ChordName
 
 GROUP = 8  # bars of a section, where the progression names none
 # What annotators call a section -> the name it goes by here. The first word that occurs counts.

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from shared.band.composing.harmony import MODES
-from shared.band.songbook.chord_notation import ChordName
 from shared.music.chord import QUALITIES
+from shared.music.chord_notation import ChordName
 
 # Krumhansl & Kessler's key profiles (1982), from the tonic up.
 _PROFILES = {

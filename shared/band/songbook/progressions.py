@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from shared.band.songbook.chord_keys import complete_key
-from shared.band.songbook.chord_notation import ChordName, read_harte, read_symbol
 from shared.errors import UserError
+from shared.music.chord_notation import ChordName, read_harte, read_symbol
 
 LEAST_BARS = 8
 # Felt beats of a bar of each meter that the band plays.
