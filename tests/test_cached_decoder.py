@@ -1,0 +1,111 @@
+"""The cached decoder must compute what x-transformers computes."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from stage2_prior.cached_decoder import CachedDecoder
+from stage2_prior.x_transformers_guard import Decoder
+
+TOLERANCE = 1e-4
+DIM, HEADS, BATCH, STEPS = 32, 2, 3, 90
+
+
+def make(**options: Any) -> Decoder:
+    torch.manual_seed(0)
+    settings = {
+        "dim": DIM,
+        "depth": 2,
+        "heads": HEADS,
+        "attn_dim_head": DIM // HEADS,
+        "attn_flash": True,
+        "ff_mult": 2,
+        "rotary_pos_emb": True,
+        "rotary_emb_dim": DIM // HEADS,
+        "verbose": False,
+    }
+    decoder = Decoder(**(settings | options)).eval()
+    with torch.no_grad():  # biases and gains of a trained model are not zero
+        for parameter in decoder.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return decoder.requires_grad_(False)
+
+
+def run(cached: CachedDecoder, x: Tensor, positions: Tensor | None, sizes: list[int]) -> Tensor:
+    """Give the steps of x to the decoder in portions of these sizes."""
+    at = [None] * len(sizes) if positions is None else positions.split(sizes, dim=-1)
+    portions = zip(x.split(sizes, dim=1), at, strict=True)
+    return torch.cat([cached.advance(part, where) for part, where in portions], dim=1)
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Decoder:
+    return make()
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.randn(BATCH, STEPS, DIM, generator=torch.Generator().manual_seed(1))
+
+
+PORTIONS = [[1] * STEPS, [STEPS], [70, *[1] * 20], [1, 40, 1, 1, 30, 17]]
+
+
+@pytest.mark.parametrize("sizes", PORTIONS)
+def test_cached_equals_uncached(decoder: Decoder, x: Tensor, sizes: list[int]) -> None:
+    output = run(CachedDecoder(decoder, BATCH, STEPS), x, None, sizes)
+    assert (output - decoder(x)).abs().max() < TOLERANCE
+
+
+def irregular(*shape: int) -> Tensor:
+    """Positions that rise by uneven steps, some of which are 0 or fractions."""
+    generator = torch.Generator().manual_seed(2)
+    return (torch.randint(0, 20, (*shape, STEPS), generator=generator) / 4).cumsum(-1)
+
+
+@pytest.mark.parametrize("sizes", PORTIONS)
+@pytest.mark.parametrize("positions", [irregular(), irregular(BATCH), irregular().long()])
+def test_any_positions_equal_those_of_x_transformers(
+    decoder: Decoder, x: Tensor, positions: Tensor, sizes: list[int]
+) -> None:
+    output = run(CachedDecoder(decoder, BATCH, STEPS), x, positions, sizes)
+    assert (output - decoder(x, pos=positions)).abs().max() < TOLERANCE
+    assert (output - decoder(x)).abs().max() > 100 * TOLERANCE  # so the positions matter
+
+
+def test_the_sequences_of_a_batch_have_positions_of_their_own(decoder: Decoder, x: Tensor) -> None:
+    positions = irregular(BATCH)
+    together = run(CachedDecoder(decoder, BATCH, STEPS), x, positions, [1] * STEPS)
+    for i in range(BATCH):
+        alone = run(CachedDecoder(decoder, 1, STEPS), x[i : i + 1], positions[i], [1] * STEPS)
+        assert (together[i] - alone[0]).abs().max() < TOLERANCE
+
+
+def test_nothing_is_remembered_after_a_reset(decoder: Decoder, x: Tensor) -> None:
+    cached = CachedDecoder(decoder, BATCH, STEPS)
+    run(cached, x + 1, None, [STEPS])
+    cached.reset()
+    output = run(cached, x[:, :50], None, [20, *[1] * 30])
+    assert (output - decoder(x[:, :50])).abs().max() < TOLERANCE
+
+
+def test_later_changes_of_the_weights_have_no_effect(x: Tensor) -> None:
+    decoder = make()
+    cached, expected = CachedDecoder(decoder, BATCH, STEPS), decoder(x)
+    for parameter in decoder.parameters():
+        parameter.zero_()
+    assert (cached.advance(x) - expected).abs().max() < TOLERANCE
+
+
+def test_more_steps_than_there_is_room_for_are_refused(decoder: Decoder, x: Tensor) -> None:
+    cached = CachedDecoder(decoder, BATCH, STEPS - 1)
+    with pytest.raises(ValueError, match="beyond the 89 steps"):
+        cached.advance(x)
+
+
+@pytest.mark.parametrize("options", [{"sandwich_norm": True}, {"rotary_pos_emb": False}])
+def test_another_kind_of_decoder_is_refused(options: dict[str, bool]) -> None:
+    with pytest.raises(TypeError):
+        CachedDecoder(make(**options), 1, 1)
