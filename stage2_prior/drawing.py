@@ -1,6 +1,7 @@
 """Draw tokens from logits: temperature, top-k, top-p and min-p, then the Gumbel-max trick."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -24,11 +25,33 @@ def draw(
     """
     if temperature == 0:
         return logits.argmax(-1)
+    noise = gumbel_noise(logits.shape, generator).to(logits.dtype)
+    return draw_with(noise, logits, temperature, settings)
+
+
+def draw_with(
+    noise: Tensor, logits: Tensor, temperature: float, settings: SamplingDefaults
+) -> Tensor:
+    """Draw a token from each distribution, as `draw` does, with noise that was drawn before.
+
+    Args:
+        noise: what `gumbel_noise` returns for the shape of the logits.
+        logits: see `draw`.
+        temperature: see `draw`.
+        settings: see `draw`.
+    """
+    if temperature == 0:
+        return logits.argmax(-1)
     logits = truncated(logits / temperature, settings.top_k, settings.top_p, settings.min_p)
-    # The token with the largest sum of logit and Gumbel noise is a draw from the softmax. The
-    # logarithm of an exponential variable is Gumbel noise with its sign changed.
-    noise = torch.empty_like(logits).exponential_(generator=generator).log_()
-    return (logits - noise).argmax(-1)
+    # The token with the largest sum of logit and Gumbel noise is a draw from the softmax.
+    return (logits + noise).argmax(-1)
+
+
+def gumbel_noise(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Draw Gumbel noise of a shape, on the device of the generator."""
+    # The logarithm of an exponential variable is Gumbel noise with its sign changed.
+    noise = torch.empty(tuple(shape), device=generator.device)
+    return noise.exponential_(generator=generator).log_().neg_()
 
 
 def truncated(logits: Tensor, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Tensor:

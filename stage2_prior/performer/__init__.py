@@ -1,0 +1,1 @@
+"""The performer: it writes the codes of a bass that plays given notes."""
