@@ -26,6 +26,11 @@ _PROBE = bytes(1 << 16)  # What does not fit any more on a full disk.
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FULL_IN_TEXT = re.compile(r"No space left|os error 28\b")  # libraries in other languages
 
+
+class NoSpaceError(UserError):
+    """The disk is full. What goes on after other mistakes of the user cannot go on after this."""
+
+
 _final_paths: dict[Path, Path] = {}  # of the temporary paths of this process
 _swept: set[Path] = set()
 
@@ -37,8 +42,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     A `path` that is itself such a temporary path is yielded as it is.
 
     Raises:
-        UserError: the folder cannot be made or written to, `path` is a folder, or there is no space
-            left.
+        UserError: the folder cannot be made or written to, or `path` is a folder.
+        NoSpaceError: the disk is full.
     """
     if path in _final_paths:
         yield path
@@ -48,10 +53,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with full_disk_said(path.parent):
             yield temporary
             temporary.chmod(0o644)  # mkstemp makes private files
-            _flush(temporary)
+            flush(temporary)
             temporary.replace(path)
         with suppress(OSError):  # not every system can do it for a folder
-            _flush(path.parent)
+            flush(path.parent)
     finally:
         del _final_paths[temporary]
         os.close(handle)  # this frees the lock
@@ -65,8 +70,8 @@ def files_together(paths: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
     Paths that cannot be written are refused before the body runs.
 
     Raises:
-        UserError: a folder cannot be made or written to, a path is a folder, or there is no space
-            left.
+        UserError: a folder cannot be made or written to, or a path is a folder.
+        NoSpaceError: the disk is full.
     """
     with ExitStack() as stack:
         yield {name: stack.enter_context(atomic_path(path)) for name, path in paths.items()}
@@ -85,18 +90,40 @@ def full_disk_said(folder: Path) -> Iterator[None]:
     after any error that does not name it, a small file is written to find out.
 
     Raises:
-        UserError: the disk is full.
+        NoSpaceError: the disk is full.
     """
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        if _says_full(error) or _is_full(folder):
-            raise UserError(
+        if says_full(error) or _is_full(folder):
+            raise NoSpaceError(
                 f"no space left in {folder}: free some space, or choose another place"
             ) from error
         raise
+
+
+def flush(path: Path) -> None:
+    """Wait until what was written to a file or folder is on the disk.
+
+    Otherwise a file may have its name but not its content after a power failure.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot do it
+            raise
+    finally:
+        os.close(handle)
+
+
+def says_full(error: Exception) -> bool:
+    """Return whether an error names a full disk as its cause."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _FULL
+    return _FULL_IN_TEXT.search(str(error)) is not None
 
 
 def _make_temporary(path: Path) -> tuple[int, Path]:
@@ -138,24 +165,6 @@ def _sweep(folder: Path) -> None:
                     path.unlink()
             finally:
                 os.close(handle)
-
-
-def _flush(path: Path) -> None:
-    """Wait until what was written is on the disk, so that no power failure can undo a rename."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot do it
-            raise
-    finally:
-        os.close(handle)
-
-
-def _says_full(error: Exception) -> bool:
-    if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in _FULL
-    return _FULL_IN_TEXT.search(str(error)) is not None
 
 
 def _is_full(folder: Path) -> bool:

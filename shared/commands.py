@@ -9,21 +9,41 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from shared.atomic import says_full
 from shared.errors import UserError
 
 F = TypeVar("F")
 
 
 class Commands(TyperGroup):
-    """A group of commands that prints a user's mistake as one sentence, with exit code 2."""
+    """A group of commands that prints a user's mistake as one sentence, with exit code 2.
+
+    A full disk and a missing permission are such mistakes wherever they are met.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+        except (UserError, OSError) as error:
+            sentence = _sentence(error)
+            if sentence is None:
+                raise
+            print(f"error: {sentence}", file=sys.stderr)
             raise typer.Exit(2) from error
+
+
+def _sentence(error: UserError | OSError) -> str | None:
+    """Say in a sentence what the user can solve; None for a defect of the program."""
+    if isinstance(error, UserError):
+        return str(error)
+    place = "" if error.filename is None else f" {error.filename}"
+    if isinstance(error, PermissionError):
+        return f"there is no permission to read or write{place or ' a file'}: change it"
+    if says_full(error):
+        where = f" for{place}" if place else ""
+        return f"no space left on the disk{where}: free some space, or choose another place"
+    return None
 
 
 class Command(TyperCommand):

@@ -1,5 +1,7 @@
 """Data sets of the synthetic band: what a song folder holds, and runs that are interrupted."""
 
+import errno
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -258,8 +260,37 @@ def test_a_song_that_cannot_be_written_is_dropped_with_the_reason(
     monkeypatch.setattr(soundfile, "write", fail)
     report = make_dataset(tmp_path, songs=1, seed=0, seconds=8.0, splits=(1.0, 0.0, 0.0))
     assert report.songs == ()
-    assert "cannot write" in report.dropped[0].reason
+    reason = report.dropped[0].reason
+    assert reason == f"cannot write {tmp_path}/train/band-00000 (Format not recognised)"
     assert not list(tmp_path.glob("*/*"))
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "calls"), [(soundfile, "write", 7), (tempfile, "mkdtemp", 1)]
+)
+def test_a_full_disk_stops_the_run_and_keeps_the_songs_before(
+    dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: Any,
+    name: str,
+    calls: int,
+) -> None:
+    real, done = getattr(module, name), []
+
+    def fail(*arguments: Any, **settings: Any) -> Any:
+        done.extend([name] * ("band-0000" in f"{arguments} {settings}"))  # not the soundfonts
+        if len(done) > calls:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*arguments, **settings)
+
+    monkeypatch.setattr(module, name, fail)
+    with pytest.raises(UserError, match=rf"^no space left in {tmp_path}: free some space"):
+        make_dataset(tmp_path, **ARGUMENTS)
+    written = content_of(tmp_path)
+    first = {file: content for file, content in content_of(dataset).items() if "00000" in file}
+    assert written.keys() == {*first, MANIFEST}
+    assert {file: written[file] for file in first} == first
 
 
 def test_flac_files_hold_the_same_samples(dataset: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 import yaml
 
+from shared.atomic import files_together
 from shared.errors import UserError
 from shared.sound.files import STEM_STREAMS, read_audio, read_stem, write_wav
 from shared.sound.headers import share_of_stated_size
@@ -111,6 +112,25 @@ def test_write_wav_names_an_unwritable_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot write"):
         write_wav(tmp_path / "file" / "out.wav", np.zeros((2, 10), np.float32), RATE)
+
+
+def test_a_file_that_cannot_be_written_has_its_final_name_in_the_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise soundfile.LibsndfileError(2, "Error opening '/a/temporary/name': ")
+
+    monkeypatch.setattr(soundfile, "write", fail)
+    samples = np.zeros((2, 10), np.float32)
+    with (
+        pytest.raises(UserError) as caught,
+        files_together({"bass": tmp_path / "song.bass.wav"}) as files,
+    ):
+        write_wav(files["bass"], samples, RATE)
+    assert str(caught.value) == (
+        f"cannot write {tmp_path}/song.bass.wav (System error); choose another place"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def write_bad(path: Path, what: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from shared.atomic import NoSpaceError, flush, full_disk_said
 from shared.band.composing.arrangement import play_chart
 from shared.band.composing.compose import compose_chart
 from shared.band.mma.mma_charts import play_chart_with_mma
@@ -25,6 +28,7 @@ from shared.band.singing.singers import SungScore, sing_vocals
 from shared.band.song_jobs import SongJob
 from shared.band.songbook.charts import lay_out
 from shared.errors import UserError
+from shared.sound.files import cause_of
 from shared.sources import SOURCES
 
 UNFINISHED = ".unfinished"  # folder for songs that are being written
@@ -58,13 +62,19 @@ class SongSettings:
 
 
 def make_song(job: SongJob, settings: SongSettings, orchestra: Orchestra) -> str | None:
-    """Make one song. Returns the reason why it cannot be made, or None."""
+    """Make one song. Returns the reason why it cannot be made, or None.
+
+    Raises:
+        NoSpaceError: the disk is full.
+    """
     orchestra.renew()
     sequence = np.random.SeedSequence(job.seed)
     try:
         song = _sing(job, settings, _score(job, settings, sequence))
         record = _record(job, settings, song, orchestra, np.random.default_rng(sequence))
         _write(song, record, job, settings)
+    except NoSpaceError:
+        raise
     except UserError as error:
         return str(error)
     return None
@@ -119,18 +129,29 @@ def _write(song: SungScore, record: Record, job: SongJob, settings: SongSettings
     stems = record.stems
     audio = {**dict(zip(SOURCES, stems.samples, strict=True)), "mixture": stems.mixture}
     target = settings.folder(job)
-    temporary = Path(tempfile.mkdtemp(prefix=f"{job.name}-", dir=settings.out / UNFINISHED))
     try:
-        for name, samples in audio.items():
-            path = temporary / f"{name}.{settings.audio_format}"
-            soundfile.write(path, samples, SAMPLE_RATE, "PCM_16")
-        facts = json.dumps(_facts(song, record, job), indent=1)
-        (temporary / "song.json").write_text(facts + "\n", encoding="utf-8")
-        write_score_midi(temporary / "song.mid", record.score)
-        temporary.chmod(0o755)
-        target.parent.mkdir(exist_ok=True)
-        temporary.rename(target)
+        with _unfinished_folder(job, settings) as temporary, full_disk_said(settings.out):
+            for name, samples in audio.items():
+                path = temporary / f"{name}.{settings.audio_format}"
+                soundfile.write(path, samples, SAMPLE_RATE, "PCM_16")
+            facts = json.dumps(_facts(song, record, job), indent=1)
+            (temporary / "song.json").write_text(facts + "\n", encoding="utf-8")
+            write_score_midi(temporary / "song.mid", record.score)
+            for path in temporary.iterdir():
+                flush(path)
+            temporary.chmod(0o755)
+            target.parent.mkdir(exist_ok=True)
+            temporary.rename(target)
     except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(f"cannot write {target} ({error})") from error
+        raise UserError(f"cannot write {target} ({cause_of(error)})") from error
+
+
+@contextmanager
+def _unfinished_folder(job: SongJob, settings: SongSettings) -> Iterator[Path]:
+    """Make a folder in which a song is written; what is left of it in the end is removed."""
+    with full_disk_said(settings.out):
+        temporary = tempfile.mkdtemp(prefix=f"{job.name}-", dir=settings.out / UNFINISHED)
+    try:
+        yield Path(temporary)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -14,7 +14,7 @@ import av
 import numpy as np
 import soundfile
 
-from shared.atomic import atomic_path
+from shared.atomic import atomic_path, final_path
 from shared.errors import UserError
 from shared.sound.headers import ends_within_ogg_page, mp3_states_length, share_of_stated_size
 from shared.sound.samples import Samples, to_int16
@@ -98,7 +98,7 @@ def write_wav(
     again.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: the file cannot be written, or the disk is full.
     """
     path = Path(path)
     # libsndfile rounds down to 16 bits, to_int16 to the nearest value.
@@ -107,7 +107,15 @@ def write_wav(
         with atomic_path(path) as temporary:
             soundfile.write(temporary, frames, sample_rate, subtype=subtype, format="WAV")
     except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(f"cannot write {path} ({error}); choose another place") from error
+        raise UserError(
+            f"cannot write {final_path(path)} ({cause_of(error)}); choose another place"
+        ) from error
+
+
+def cause_of(error: OSError | soundfile.LibsndfileError) -> str:
+    """Say why a file could not be read or written, without the name that it had then."""
+    cause = error.strerror if isinstance(error, OSError) else error.error_string
+    return str(cause or error).rstrip(".")
 
 
 def _readable(path: Path | str) -> Path:
