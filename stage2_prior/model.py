@@ -10,7 +10,6 @@ logits and of logits that depend on both. As distributions the two are multiplie
 encoder has its effect whatever the history of the line is.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +27,7 @@ from stage2_prior.balance import BalanceRange
 from stage2_prior.config import ModelConfig
 from stage2_prior.delay_pattern import DelayPattern
 from stage2_prior.sampling_defaults import SamplingDefaults
+from stage2_prior.summed_embedding import SummedEmbedding
 from stage2_prior.x_transformers_guard import Decoder, Encoder
 
 SHIPPED = Path(__file__).parent / "weights" / "compact.safetensors"
@@ -63,29 +63,6 @@ class PriorLogits(NamedTuple):
     note: Tensor
     codes: Tensor
     encoder: EncoderLogits
-
-
-class SummedEmbedding(nn.Embedding):
-    """One embedding table for each stream. The vectors of all streams are summed."""
-
-    offsets: Tensor
-
-    def __init__(self, sizes: Sequence[int], dim: int) -> None:
-        """Make the tables.
-
-        Args:
-            sizes: the number of tokens of each of the K streams.
-            dim: the length D of a vector.
-        """
-        super().__init__(sum(sizes), dim)
-        nn.init.normal_(self.weight, std=len(sizes) ** -0.5)
-        offsets = torch.tensor([0, *sizes[:-1]]).cumsum(0)
-        self.register_buffer("offsets", offsets, persistent=False)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Embed tokens `[..., K]` as vectors `[..., D]`."""
-        rows = (tokens + self.offsets).flatten(0, -2)
-        return F.embedding_bag(rows, self.weight, mode="sum").unflatten(0, tokens.shape[:-1])
 
 
 class Prior(nn.Module):

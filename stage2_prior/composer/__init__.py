@@ -1,0 +1,1 @@
+"""The composer: it writes the notes of the bass on the beats and bars of a song."""

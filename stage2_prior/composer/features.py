@@ -1,0 +1,126 @@
+"""What the composer knows of a song: the listener's probabilities, on the grid of its bars.
+
+The probabilities are of pitches, roots and chord tones, so that a song in another key has the same
+numbers at other places. The composer therefore learns every song in twelve keys, although the
+codes of the song exist in one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from shared.music.bar_grid import BarGrid
+from shared.music.notes import NoteVocabulary
+from stage2_prior.composer.grid_notes import PITCHES
+from stage2_prior.listener.network import Heard, Listener
+
+# The columns of the features: each pitch of the bass, the root of the chord, the tones of the
+# chord, an onset of the bass, and a rest of the bass.
+PITCH = slice(0, PITCHES)
+ROOT = slice(PITCHES, PITCHES + 12)
+TONES = slice(PITCHES + 12, PITCHES + 24)
+ONSET = PITCHES + 24
+REST = PITCHES + 25
+FEATURES = PITCHES + 26
+
+READ_SECONDS = 0.14  # harmony is averaged from a position until this much later
+ONSET_SECONDS = 0.035  # an onset belongs to a position that it is at most this far from
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Hearing:
+    """What the listener hears in a song, for each of its T frames.
+
+    Attributes:
+        features: probabilities `[T, FEATURES]`.
+        beats: probabilities of a beat and of a downbeat `[T, 2]`.
+        frame_rate: frames per second.
+    """
+
+    features: Floats
+    beats: Floats
+    frame_rate: float
+
+    def on_grid(self, grid: BarGrid) -> Floats:
+        """Read the features at the positions of a grid `[P, FEATURES]`.
+
+        Positions outside the song have zeros.
+        """
+        times = grid.time_of(np.arange(grid.positions))
+        frames = len(self.features)
+        sums = np.concatenate((np.zeros((1, FEATURES)), self.features.cumsum(0, dtype=np.float64)))
+        first = np.round(times * self.frame_rate).astype(int)
+        last = first + max(1, round(READ_SECONDS * self.frame_rate))
+        low, high = first.clip(0, frames), last.clip(0, frames)
+        read = (sums[high] - sums[low]) / np.maximum(high - low, 1)[:, None]
+        reach = round(ONSET_SECONDS * self.frame_rate)
+        nearby = first[:, None] + np.arange(-reach, reach + 1)
+        onsets = self.features[nearby.clip(0, frames - 1), ONSET]
+        read[:, ONSET] = np.where((nearby >= 0) & (nearby < frames), onsets, 0).max(1)
+        read[(first < 0) | (first >= frames)] = 0
+        return read.astype(np.float32)
+
+
+@torch.inference_mode()
+def listen(
+    listener: Listener,
+    accompaniment: npt.NDArray[np.integer],
+    hidden: npt.NDArray[np.bool_] | None = None,
+) -> Hearing:
+    """Let the listener hear a whole song.
+
+    Songs that are longer than its window are heard in windows that overlap by half. Each frame is
+    taken from the window in which it is nearest to the middle.
+
+    Args:
+        listener: a listener in eval mode.
+        accompaniment: codes `[S, H, T]`.
+        hidden: which codes to hide `[S, H, T]`; none by default.
+    """
+    codes = torch.from_numpy(accompaniment.astype(np.int64))
+    if hidden is not None:
+        codes[torch.from_numpy(hidden)] = listener.dropped
+    device = next(listener.parameters()).device
+    frames, length = codes.shape[-1], listener.window
+    starts = sorted({*range(0, max(1, frames - length), length // 2), max(0, frames - length)})
+    heard = [listener(codes[None, ..., start : start + length].to(device)) for start in starts]
+    parts = [(probabilities(each), each.beats[0].sigmoid().cpu().numpy()) for each in heard]
+    middles = np.array(starts) + min(length, frames) / 2
+    owner = np.abs(np.arange(frames)[:, None] - middles).argmin(1)
+    features = np.empty((frames, FEATURES), np.float32)
+    beats = np.empty((frames, 2), np.float32)
+    for index, start in enumerate(starts):
+        mine = np.flatnonzero(owner == index)
+        features[mine], beats[mine] = (part[mine - start] for part in parts[index])
+    return Hearing(features, beats, listener.format.frame_rate)
+
+
+def probabilities(heard: Heard) -> Floats:
+    """Turn the logits of one window into features `[F, FEATURES]`."""
+    note = heard.note[0].softmax(-1).cpu().numpy()
+    features = np.empty((len(note), FEATURES), np.float32)
+    sounding = note[:, 1:].reshape(len(note), PITCHES, 2)
+    features[:, PITCH] = sounding.sum(2)
+    features[:, ROOT] = heard.root[0].softmax(-1).cpu().numpy()
+    features[:, TONES] = heard.tones[0].sigmoid().cpu().numpy()
+    features[:, ONSET] = sounding[..., NoteVocabulary.IS_ONSET[1:3].argmax()].sum(1)
+    features[:, REST] = note[:, NoteVocabulary.REST]
+    return features
+
+
+def transpose(features: Floats, semitones: int) -> Floats:
+    """Move features `[..., FEATURES]` into another key. Pitches that leave the range are lost."""
+    moved = features.copy()
+    pitch = np.zeros_like(features[..., PITCH])
+    if semitones >= 0:
+        pitch[..., semitones:] = features[..., PITCH][..., : PITCHES - semitones]
+    else:
+        pitch[..., :semitones] = features[..., PITCH][..., -semitones:]
+    moved[..., PITCH] = pitch
+    moved[..., ROOT] = np.roll(features[..., ROOT], semitones, -1)
+    moved[..., TONES] = np.roll(features[..., TONES], semitones, -1)
+    return moved

@@ -1,0 +1,126 @@
+"""A bass line as notes on the grid of beats and bars.
+
+A note has an onset, which is a position of the grid (shared/music/bar_grid.py), a length in
+positions, a pitch and a loudness. Onsets lie on the sixteenths, the eighth triplets or the
+sixteenth triplets of a beat, never between them, and a note lasts at least a sixteenth triplet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.music.bar_grid import STEPS, BarGrid
+from shared.music.notes import Note, NoteVocabulary
+
+LOWEST, HIGHEST = NoteVocabulary.LOW, NoteVocabulary.HIGH
+PITCHES = HIGHEST - LOWEST + 1
+
+# The lengths that a note may have, in positions. Longer notes are as long as the last.
+_SHORTER = (*range(2, 13), 14, 16, 18, 20, 21, 24, 27, 30, 33, 36, 42, 45, 48)
+LENGTHS = np.array([*_SHORTER, 60, 72, 84, 96, 120, 144, 168, 192])
+# Where in a beat a note may begin. When a played onset is moved there, each place counts as further
+# away than it is by so many positions: simple places are preferred.
+_PLACES = np.array([0, 2, 3, 4, 6, 8, 9, 10, 12])
+_RELUCTANCE = np.array([0, 0.6, 0, 0.25, 0, 0.25, 0, 0.6, 0])
+MAY_BEGIN = np.isin(np.arange(STEPS), _PLACES)
+
+LOUDNESSES = 8
+UNKNOWN_LOUDNESS = -1
+_MEDIAN_LOUDNESS, _MEDIAN_VELOCITY, _VELOCITY_STEP = 4, 96, 10
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class GridNotes:
+    """The notes of a line, in the order of their onsets and without overlap.
+
+    Attributes:
+        onset: positions `[N]`, each later than the one before.
+        length: in positions `[N]`.
+        pitch: MIDI numbers `[N]`, from LOWEST to HIGHEST.
+        loudness: classes `[N]` from 0 (softest) to LOUDNESSES - 1, or UNKNOWN_LOUDNESS.
+    """
+
+    onset: Integers
+    length: Integers
+    pitch: Integers
+    loudness: Integers
+
+    def __len__(self) -> int:
+        """Return the number of notes N."""
+        return len(self.onset)
+
+    @property
+    def end(self) -> Integers:
+        """The positions at which the notes end `[N]`."""
+        return self.onset + self.length
+
+    @classmethod
+    def quantise(cls, notes: Sequence[Note], grid: BarGrid) -> GridNotes:
+        """Move played notes onto the grid.
+
+        Of notes that would begin at the same position only the longest is kept. A note ends where
+        the next one begins, or before.
+        """
+        kept: dict[int, tuple[float, int, Note]] = {}
+        for note in notes:
+            start, stop = grid.position_of([note.onset, note.end])
+            onset = _nearest_place(float(start))
+            # A note that begins early keeps its end.
+            length = max(int(LENGTHS[0]), round(float(stop)) - onset)
+            if 0 <= onset < grid.positions and note.duration > kept.get(onset, (0.0,))[0]:
+                kept[onset] = (note.duration, length, note)
+        onsets = np.array(sorted(kept), np.int64)
+        chosen = [kept[int(onset)] for onset in onsets]
+        room = np.diff(onsets, append=[onsets[-1:].sum() + LENGTHS[-1]]) if len(onsets) else onsets
+        lengths = np.minimum([length for _, length, _ in chosen], room).astype(np.int64)
+        velocities = np.array([note.velocity for _, _, note in chosen])
+        pitches = [NoteVocabulary.fold(note.pitch) for _, _, note in chosen]
+        return cls(onsets, lengths, np.array(pitches, np.int64), _loudness(velocities))
+
+    def played(self, grid: BarGrid) -> list[Note]:
+        """Return the notes in seconds."""
+        starts, stops = grid.time_of(self.onset), grid.time_of(self.end)
+        steps = np.where(self.loudness < 0, 0, self.loudness - _MEDIAN_LOUDNESS)
+        velocities = np.clip(_MEDIAN_VELOCITY + _VELOCITY_STEP * steps, 1, 127)
+        return [
+            Note(float(start), float(stop - start), int(pitch), int(velocity))
+            for start, stop, pitch, velocity in zip(
+                starts, stops, self.pitch, velocities, strict=True
+            )
+        ]
+
+    def between(self, first: int, stop: int) -> GridNotes:
+        """Return the notes that begin at the positions from `first` until before `stop`."""
+        inside = (self.onset >= first) & (self.onset < stop)
+        return self.select(inside)
+
+    def select(self, chosen: npt.NDArray[np.bool_]) -> GridNotes:
+        """Return the notes where `chosen` `[N]` is true."""
+        return GridNotes(
+            self.onset[chosen], self.length[chosen], self.pitch[chosen], self.loudness[chosen]
+        )
+
+
+def length_class(lengths: npt.ArrayLike) -> Integers:
+    """Return for each length the number of the nearest one of LENGTHS that is not longer."""
+    return np.asarray(np.searchsorted(LENGTHS, np.asarray(lengths), side="right") - 1).clip(0)
+
+
+def _nearest_place(position: float) -> int:
+    beat = int(np.floor(position / STEPS))
+    distance = np.abs(position - STEPS * beat - _PLACES) + _RELUCTANCE
+    return STEPS * beat + int(_PLACES[distance.argmin()])
+
+
+def _loudness(velocities: npt.NDArray[np.int64]) -> Integers:
+    """Return classes relative to the median of a line; unknown where all are equal."""
+    if len(velocities) == 0 or velocities.min() == velocities.max():
+        return np.full(len(velocities), UNKNOWN_LOUDNESS, np.int64)
+    steps = np.round((velocities - np.median(velocities)) / _VELOCITY_STEP)
+    return np.clip(_MEDIAN_LOUDNESS + steps, 0, LOUDNESSES - 1).astype(np.int64)

@@ -1,0 +1,222 @@
+"""Lines become steps and back, sampling agrees with training, and rules hold by construction."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from shared.errors import UserError
+from shared.music.bar_grid import STEPS, BarGrid
+from shared.music.notes import Note
+from stage2_prior.composer.features import FEATURES, PITCH, ROOT, TONES, transpose
+from stage2_prior.composer.grid_notes import (
+    LENGTHS,
+    LOWEST,
+    MAY_BEGIN,
+    PITCHES,
+    GridNotes,
+    length_class,
+)
+from stage2_prior.composer.network import HORIZON, NOTHING, Composer, ComposerConfig
+from stage2_prior.composer.sampling import ComposedLine, Rules, compose
+from stage2_prior.composer.sequences import (
+    ComposedSong,
+    ComposingSequences,
+    VaryingConfig,
+    collate,
+    soften,
+    window,
+)
+from stage2_prior.composer.steps import LineSteps
+from stage2_prior.sampling_defaults import SamplingDefaults
+
+CONFIG = ComposerConfig(dim=32, heads=2, depth=2, reader_depth=1, choice_dim=8, bars=4)
+GRID = BarGrid(0.5 * np.arange(17), np.arange(0, 17, 4))
+PLAIN = SamplingDefaults(note_temperature=1.0, min_p=0.0, guidance=1.0)
+
+
+def composer(seed: int = 0) -> Composer:
+    torch.manual_seed(seed)
+    return Composer(CONFIG).eval()
+
+
+def heard(positions: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((positions, FEATURES)).astype(np.float32)
+
+
+def line(*notes: tuple[int, int, int, int]) -> GridNotes:
+    table = np.array(notes, np.int64).reshape(-1, 4)
+    return GridNotes(*table.T)
+
+
+def written(count: int = 3, rules: Rules | None = None, **settings: float) -> list[ComposedLine]:
+    rules = rules or Rules.of_range(GRID.positions)
+    chosen = replace(PLAIN, **settings)
+    return compose(composer(), heard(GRID.positions), GRID, rules, chosen, count, seed=1)
+
+
+def test_notes_move_to_the_nearest_simple_place_and_back_to_the_times_of_the_grid() -> None:
+    played = [Note(0.01, 0.2, 40, 80), Note(0.33, 0.1, 43, 100), Note(0.755, 0.3, 38, 90)]
+    notes = GridNotes.quantise(played, GRID)
+    assert notes.onset.tolist() == [0, 8, 18]  # a beat, a triplet, an eighth
+    assert notes.length.tolist() == [5, 2, 7]
+    assert notes.loudness.tolist() == [3, 5, 4]
+    np.testing.assert_allclose([n.onset for n in notes.played(GRID)], [0, 1 / 3, 0.75])
+
+
+def test_notes_do_not_overlap_and_one_position_has_one_note() -> None:
+    played = [Note(0.0, 1.0, 40), Note(0.02, 0.1, 50), Note(0.5, 0.4, 41)]
+    notes = GridNotes.quantise(played, GRID)
+    assert notes.onset.tolist() == [0, 12]
+    assert notes.pitch.tolist() == [40, 41]
+    assert notes.end[0] == 12
+
+
+def test_steps_follow_the_line_and_say_where_nothing_follows() -> None:
+    steps = LineSteps.of(line((6, 6, LOWEST, 2), (150, 12, LOWEST + 5, -1)), 192)
+    assert steps.cursor.tolist() == [0, 12, 60, 108, 162]
+    assert steps.gap.tolist() == [6, NOTHING, NOTHING, 42, NOTHING]
+    assert steps.pitch.tolist() == [0, -1, -1, 5, -1]
+    assert steps.past_pitch.tolist() == [PITCHES, 0, PITCHES, PITCHES, 5]
+    assert steps.past_gap.tolist() == [HORIZON, 6, HORIZON, HORIZON, 42]
+
+
+def test_every_length_is_the_longest_that_fits() -> None:
+    assert LENGTHS[length_class([2, 13, 500])].tolist() == [2, 12, 192]
+
+
+def test_a_transposed_song_has_the_same_features_elsewhere() -> None:
+    features = np.zeros((1, FEATURES), np.float32)
+    features[0, [PITCH.start + 10, ROOT.start + 11, TONES.start + 3]] = 1
+    moved = transpose(features, 2)
+    assert np.flatnonzero(moved[0]).tolist() == [PITCH.start + 12, ROOT.start + 1, TONES.start + 5]
+    np.testing.assert_array_equal(transpose(moved, -2), features)
+
+
+def test_softened_probabilities_stay_probabilities_and_keep_their_order() -> None:
+    features = heard(5)
+    features[:, ROOT] /= features[:, ROOT].sum(1, keepdims=True)
+    softer = soften(features, 0.5)
+    np.testing.assert_allclose(softer[:, ROOT].sum(1), 1, atol=1e-4)
+    assert (softer[:, ROOT].argmax(1) == features[:, ROOT].argmax(1)).all()
+    assert (softer[:, ROOT].max(1) < features[:, ROOT].max(1)).all()
+    assert not soften(np.zeros((2, FEATURES), np.float32), 0.5).any()
+
+
+def song(track: str = "a", notes: GridNotes | None = None) -> ComposedSong:
+    notes = notes or line((0, 12, 40, 1), (24, 6, 43, -1), (36, 60, 45, 3))
+    return ComposedSong.of(track, "train", heard(GRID.positions)[None], GRID, notes)
+
+
+def test_a_batch_depends_on_nothing_but_seed_step_and_item() -> None:
+    sequences = ComposingSequences([song("a"), song("b")], 2, VaryingConfig(hide_song=0.5))
+    whole = sequences.batch(3, 7, range(4))
+    again = sequences.batch(3, 7, range(2, 4))
+    for name in ("hidden", "positions"):
+        torch.testing.assert_close(whole[name][2:], again[name])
+    steps = again["cursor"].shape[1]
+    torch.testing.assert_close(whole["cursor"][2:, :steps], again["cursor"])
+
+
+def test_a_window_in_another_key_has_its_line_in_that_key() -> None:
+    there = window(song(), 0, 96, semitones=3)
+    here = window(song(), 0, 96)
+    sounding = here["pitch"] >= 0
+    np.testing.assert_array_equal(there["pitch"][sounding], here["pitch"][sounding] + 3)
+
+
+def test_padding_costs_nothing() -> None:
+    model = composer()
+    short, long = song(), song(notes=line(*((12 * i, 12, 40, 2) for i in range(16))))
+    with torch.no_grad():
+        alone = model({**collate([window(short, 0, 192)]), "hidden": torch.tensor([False])})
+        both = collate([window(short, 0, 192), window(long, 0, 192)])
+        beside = model({**both, "hidden": torch.tensor([False, True])})
+    steps = alone["pitch"].shape[1]
+    for name in alone:
+        torch.testing.assert_close(beside[name][0, :steps], alone[name][0], atol=1e-4, rtol=1e-4)
+        assert not beside[name][0, steps:].any()
+
+
+def test_sampling_gives_a_line_the_probability_that_training_gives_it() -> None:
+    """The sampled line, read as in training, costs what sampling said."""
+    rules = Rules.of_range(GRID.positions, LOWEST, LOWEST + PITCHES - 1)
+    model = composer()
+    for made in written(rules=rules):
+        read = ComposedSong.of("x", "valid", heard(GRID.positions)[None], GRID, made.notes)
+        read = replace(read, features=read.features.astype(np.float32))
+        batch = collate([window(read, 0, GRID.positions)])
+        for hidden, expected in ((False, made.log_prob), (True, made.log_prob_alone)):
+            with torch.no_grad():
+                nats = model({**batch, "hidden": torch.tensor([hidden])})
+            onset_and_pitch = float(nats["onset"].sum() + nats["pitch"].sum())
+            # Sampling leaves out lengths beyond the end of the song, so that lengths cost more in
+            # training, and never less.
+            length = float(nats["length"].sum())
+            assert onset_and_pitch <= -expected + 1e-2
+            assert -expected <= onset_and_pitch + length + 1e-2
+
+
+def test_a_line_keeps_to_the_grid_the_range_and_the_end() -> None:
+    for made in written(5, Rules.of_range(GRID.positions, 40, 47)):
+        notes = made.notes
+        assert len(notes) > 0
+        assert MAY_BEGIN[notes.onset % STEPS].all()
+        assert (notes.length >= LENGTHS[0]).all()
+        assert (notes.onset[1:] >= notes.end[:-1]).all()
+        assert ((notes.pitch >= 40) & (notes.pitch <= 47)).all()
+        assert notes.end[-1] <= GRID.positions + LENGTHS[0]
+
+
+def test_a_seed_repeats_a_line_and_the_best_comes_first() -> None:
+    first, second = written(4), written(4)
+    np.testing.assert_array_equal(first[0].notes.onset, second[0].notes.onset)
+    fits = [each.fit for each in first]
+    assert fits == sorted(fits, reverse=True)
+
+
+def test_given_notes_are_kept_and_the_rest_of_the_closed_part_is_silent() -> None:
+    given = line((12, 6, 35, 4), (60, 24, 38, -1))
+    open_ = np.ones(GRID.positions, np.bool_)
+    open_[:96] = False
+    for made in written(3, Rules.of_range(GRID.positions).with_given(given, open_)):
+        kept = made.notes.between(0, 96)
+        assert kept.onset.tolist() == [12, 60]
+        assert kept.length.tolist() == [6, 24]
+        assert kept.pitch.tolist() == [35, 38]
+        assert len(made.notes) > 2
+
+
+def test_chords_are_opened_by_their_bass_and_allow_only_their_tones() -> None:
+    starts = np.zeros(GRID.positions, np.bool_)
+    starts[[0, 96]] = True
+    classes = np.zeros((GRID.positions, 12), np.bool_)
+    classes[:96, [0, 4, 7]] = True
+    classes[96:, [9, 0]] = True
+    classes[0], classes[96] = np.arange(12) == 0, np.arange(12) == 9
+    rules = Rules.of_range(GRID.positions).with_classes(classes, starts)
+    for made in written(6, rules):
+        first, second = made.notes.between(0, 96), made.notes.between(96, 192)
+        assert first.pitch[0] % 12 == 0
+        assert second.pitch[0] % 12 == 9
+        assert set((first.pitch % 12).tolist()) <= {0, 4, 7}
+        assert set((second.pitch % 12).tolist()) <= {9, 0}
+        assert (first.end <= 96).all()
+
+
+def test_a_range_without_the_tones_of_a_chord_is_refused() -> None:
+    starts = np.zeros(GRID.positions, np.bool_)
+    classes = np.tile(np.arange(12) == 1, (GRID.positions, 1))
+    with pytest.raises(UserError, match="no pitch of a chord"):
+        Rules.of_range(GRID.positions, 40, 42).with_classes(classes, starts)
+    with pytest.raises(UserError, match="the range of the line"):
+        Rules.of_range(GRID.positions, 50, 40)
+
+
+def test_leaning_decides_where_the_network_does_not() -> None:
+    rules = Rules.of_range(GRID.positions)
+    leaning = np.full((GRID.positions, PITCHES), -50, np.float32)
+    leaning[:, 41 - LOWEST] = 0
+    for made in written(2, replace(rules, leaning=leaning)):
+        assert set(made.notes.pitch.tolist()) == {41}
