@@ -1,29 +1,84 @@
 """Chords that the user asks for, and the notes that they allow.
 
-Chords are given as symbols such as `Am F C G`, which are repeated until the end of the song. Each
-lasts two, four or eight beats, which librosa tracks. Of all lengths and positions, the one that
-fits the chroma of the song best is taken. Or chords are given exactly, as a file with lines of a
-time and a symbol. Each of its chords lasts until the next one:
+Chords are given as a progression or as a file. A progression has one chord a bar, and begins anew
+until the song ends:
+
+    Am F C G            four bars
+    Cm | Ab Eb | Bb     `|` separates bars; the chords of a bar share it evenly
+    Cm | % | Ab . . Bb  `%` or `.` repeats: alone in a bar, the bar before it; after another
+                        chord, that chord, which then lasts longer
+    Am | N | F/A        `N` or `NC`: no chord, all notes are allowed
+
+It begins at the first downbeat of the song and is never shifted. A chord file has lines of a time
+and a symbol. Each of its chords lasts until the next one:
 
     0:00    Am
     0:02.5  F/A
-    5.0     N        no chord: all notes are allowed
+    5.0     N
 """
 
 import itertools
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import UserError
-from shared.music.chord import Chord, parse_chord
+from shared.errors import UserError, require
+from shared.music.bar_grid import STEPS, BarGrid
+from shared.music.chord import Chord
+from shared.music.chord_notation import ChordName, read_symbol
+from shared.music.chord_posterior import LATE_START, positions_within
 from shared.music.notes import NoteVocabulary
 from shared.times import parse_time
 
-BEATS_A_CHORD = (4, 2, 8)  # of lengths that fit equally well, the first is taken
-NO_CHORD = "N"
+REPEATS = ("%", ".")
+CHORDS_A_BEAT = 2  # at most
+_FILE = re.compile(r".*\w\.\w{2,}", re.DOTALL)  # a name with an ending, which no progression has
+_LISTED = 8  # bars, when a placement is described
+
+# A bar of a progression: its chords, each with how many equal parts of the bar it lasts. None is
+# no chord.
+_Bar = tuple[tuple[ChordName | None, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ChordLimits:
+    """What chords allow a bass line to play at each of the P positions of a grid.
+
+    Attributes:
+        pitch_classes: the pitch classes that a note that begins here may have `[P, 12]`.
+        must_begin: whether a note must begin here, because a chord does `[P]`.
+    """
+
+    pitch_classes: npt.NDArray[np.bool_]
+    must_begin: npt.NDArray[np.bool_]
+
+
+def read_chords(text: str, grid: BarGrid, duration: float) -> tuple[Chord, ...]:
+    """Read what the user writes for chords: a progression, or the name of a chord file.
+
+    Args:
+        text: the progression or the file's name.
+        grid: the beats and bars of the song.
+        duration: the length of the song in seconds.
+
+    Raises:
+        UserError: see `place_chords` and `read_chord_file`.
+    """
+    if names_file(text):
+        return read_chord_file(Path(text), duration)
+    return place_chords(text, grid, duration)
+
+
+def names_file(text: str) -> bool:
+    """Return whether a text is the name of a chord file and not a progression."""
+    try:
+        return _FILE.fullmatch(text) is not None or Path(text).is_file()
+    except (OSError, ValueError):  # a text that is too long for a file's name
+        return False
 
 
 def read_chord_file(path: Path, duration: float) -> tuple[Chord, ...]:
@@ -40,9 +95,9 @@ def read_chord_file(path: Path, duration: float) -> tuple[Chord, ...]:
     events = _read_events(path)
     ends = [*(start for start, _ in events[1:]), duration]
     chords = tuple(
-        Chord(start, min(end, duration), *chord)
-        for (start, chord), end in zip(events, ends, strict=True)
-        if chord is not None and start < duration
+        Chord(start, min(end, duration), name.root, name.quality, name.bass)
+        for (start, name), end in zip(events, ends, strict=True)
+        if name is not None and start < duration
     )
     if not chords:
         raise UserError(
@@ -51,13 +106,13 @@ def read_chord_file(path: Path, duration: float) -> tuple[Chord, ...]:
     return chords
 
 
-def _read_events(path: Path) -> list[tuple[float, tuple[int, str, int] | None]]:
-    """Read the times and the parsed symbols of a chord file; None where no chord sounds."""
+def _read_events(path: Path) -> list[tuple[float, ChordName | None]]:
+    """Read the times and the chords of a chord file; None where no chord sounds."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the chord file {path} ({error}): give a text file") from error
-    events: list[tuple[float, tuple[int, str, int] | None]] = []
+    events: list[tuple[float, ChordName | None]] = []
     for number, line in enumerate(lines, 1):
         fields = line.split()
         if not fields or fields[0].startswith("#"):
@@ -67,7 +122,7 @@ def _read_events(path: Path) -> list[tuple[float, tuple[int, str, int] | None]]:
             raise UserError(f"{where} is not a time and a chord: write it as '0:02.5 Am'")
         try:
             time = parse_time(fields[0])
-            chord = None if fields[1] == NO_CHORD else parse_chord(fields[1])
+            chord = read_symbol(fields[1])
         except UserError as error:
             raise UserError(f"in {where}, {error}") from error
         if events and time <= events[-1][0]:
@@ -76,47 +131,129 @@ def _read_events(path: Path) -> list[tuple[float, tuple[int, str, int] | None]]:
     return events
 
 
-def place_chords(
-    symbols: Sequence[str], accompaniment: npt.NDArray[np.float32], sample_rate: int
-) -> tuple[Chord, ...]:
-    """Repeat a sequence of chords over a song, at the length and position that fit it best.
+def place_chords(text: str, grid: BarGrid, duration: float) -> tuple[Chord, ...]:
+    """Repeat a progression from the first downbeat of a song to its end.
+
+    Each chord that is written, and each first chord of a bar, is a chord of its own, also where it
+    equals the one before it: a bass plays its root anew.
 
     Args:
-        symbols: the chord symbols.
-        accompaniment: the song without its bass `[2, N]`.
-        sample_rate: samples per second.
+        text: the progression.
+        grid: the beats and bars of the song.
+        duration: the length of the song in seconds.
 
     Raises:
-        UserError: a symbol is not known, there is none, or no beats were found in the song.
+        UserError: the progression has no chords, a chord is not known, too many are in a bar, or
+            no bar begins within the song.
     """
-    if not symbols:
-        raise UserError('there are no chords: write some, as in "Am F C G"')
-    known = [parse_chord(symbol) for symbol in symbols]
-    beats, chroma = _beats_and_chroma(accompaniment, sample_rate)
-    duration = accompaniment.shape[-1] / sample_rate
-    if len(beats) < 2 * min(BEATS_A_CHORD):
-        raise UserError(
-            "no beats were found in the song to place the chords on: give a chord file instead, "
-            "with lines such as '0:02.5 Am'"
+    bars = read_progression(text, CHORDS_A_BEAT * grid.beats_per_bar)
+    edges = STEPS * np.append(grid.bar_starts, grid.bar_starts[-1] + grid.beats_per_bar)
+    song_begins, song_ends = grid.position_of([0.0, duration]).tolist()
+    within = [
+        (start, end)
+        for start, end in itertools.pairwise(edges.tolist())
+        if song_begins - LATE_START <= start < song_ends
+    ]
+    require(bool(within), f"no bar begins in the {duration:.1f} s of the song: it is too short")
+    chords: list[Chord] = []
+    for number, (start, end) in enumerate(within):
+        bar = bars[number % len(bars)]
+        parts = sum(length for _, length in bar)
+        done = 0
+        for name, length in bar:
+            span = start + np.round((end - start) * np.array([done, done + length]) / parts)
+            begin, finish = np.clip(grid.time_of(span), 0.0, duration).tolist()
+            done += length
+            if name is not None and begin < finish:
+                chords.append(Chord(begin, finish, name.root, name.quality, name.bass))
+    return tuple(chords)
+
+
+def read_progression(text: str, most_a_bar: int) -> tuple[_Bar, ...]:
+    """Read a progression as bars.
+
+    Args:
+        text: the progression.
+        most_a_bar: the largest number of chords in a bar.
+
+    Raises:
+        UserError: there are no chords, a chord is not known, or too many are in a bar.
+    """
+    if "|" in text:
+        written = [part.split() for part in re.split(r"\|+", text.strip().strip("|"))]
+    else:
+        written = [[symbol] for symbol in text.split()]
+    require(any(written), 'there are no chords: write some, as in "Am F C G" or "Am | F C | G"')
+    bars: list[_Bar] = []
+    for number, symbols in enumerate(written, 1):
+        where = f"in bar {number} of the chords, "
+        require(bool(symbols), f"bar {number} of the chords is empty: write % to repeat a bar")
+        require(
+            len(symbols) <= most_a_bar,
+            f"{where}there are {len(symbols)} chords, but at most {most_a_bar} fit: "
+            "separate bars with |",
         )
-    templates = np.stack([_template(*chord) for chord in known])
-    fit = templates @ chroma  # [chords, beats]
-    index = np.arange(len(beats))
-
-    def chord_at(length: int, phase: int) -> npt.NDArray[np.int64]:
-        return (index - phase) // length % len(known)
-
-    placings = [(length, phase) for length in BEATS_A_CHORD for phase in range(length * len(known))]
-    best = max(placings, key=lambda placing: round(fit[chord_at(*placing), index].mean(), 3))
-    per_beat = chord_at(*best)
-    # A chord that is repeated starts anew each time, so that its root is played each time.
-    starts = np.flatnonzero((index == 0) | ((index - best[1]) % best[0] == 0))
-    edges = [0.0, *beats[starts[1:]].tolist(), duration]
-    return tuple(
-        Chord(start, end, *known[per_beat[beat]])
-        for start, end, beat in zip(edges[:-1], edges[1:], starts.tolist(), strict=True)
-        if start < end
+        require(
+            symbols[0] not in REPEATS or bool(bars),
+            f"{where}there is nothing before '{symbols[0]}' to repeat: begin with a chord",
+        )
+        if len(symbols) == 1 and symbols[0] in REPEATS:
+            bars.append(bars[-1])
+            continue
+        bar: list[tuple[ChordName | None, int]] = []
+        for symbol in symbols:
+            if symbol in REPEATS and bar:
+                bar[-1] = (bar[-1][0], bar[-1][1] + 1)
+            elif symbol in REPEATS:
+                bar.append((bars[-1][-1][0], 1))
+            else:
+                try:
+                    bar.append((read_symbol(symbol), 1))
+                except UserError as error:
+                    raise UserError(f"{where}{error}") from error
+        bars.append(tuple(bar))
+    require(
+        any(name is not None for bar in bars for name, _ in bar),
+        "there are only rests among the chords: name at least one chord",
     )
+    return tuple(bars)
+
+
+def describe_placement(chords: Sequence[Chord], grid: BarGrid) -> str:
+    """Say where chords are, one line for each symbol: `Cm from 0.42 s: bars 1, 5, 9`."""
+    bars: dict[str, list[int]] = {}
+    begins: dict[str, float] = {}
+    for chord in chords:
+        begins.setdefault(chord.symbol, chord.start)
+        bar = int(grid.bar_of(positions_within(chord, grid).start)) + 1
+        numbers = bars.setdefault(chord.symbol, [])
+        if bar not in numbers:
+            numbers.append(bar)
+    lines = []
+    for symbol, numbers in bars.items():
+        texts = [str(number) for number in numbers]
+        if len(texts) > _LISTED:
+            texts = [*texts[: _LISTED - 2], "...", texts[-1]]
+        plural = "s" if len(numbers) > 1 else ""
+        lines.append(f"{symbol} from {begins[symbol]:.2f} s: bar{plural} {', '.join(texts)}")
+    return "\n".join(lines)
+
+
+def limits_on_grid(chords: Sequence[Chord], grid: BarGrid) -> ChordLimits:
+    """Return what chords allow at the positions of a grid.
+
+    Where a chord begins, its bass note must begin, in any octave. At its other positions, its tones
+    are allowed. Where there is no chord, every pitch class is.
+    """
+    allowed = np.ones((grid.positions, 12), np.bool_)
+    must_begin = np.zeros(grid.positions, np.bool_)
+    for chord in chords:
+        within = positions_within(chord, grid)
+        if within.start < within.stop:
+            allowed[within] = np.isin(np.arange(12), chord.pitch_classes)
+            allowed[within.start] = np.arange(12) == chord.bass
+            must_begin[within.start] = True
+    return ChordLimits(allowed, must_begin)
 
 
 def allowed_notes(
@@ -135,26 +272,3 @@ def allowed_notes(
         allowed[start:end] = is_rest | np.isin(pitch_classes, chord.pitch_classes)
         allowed[start : start + 1] = is_onset & (pitch_classes == chord.bass)
     return allowed
-
-
-def _beats_and_chroma(
-    accompaniment: npt.NDArray[np.float32], sample_rate: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Track the beats; return their times in seconds `[B]`, and the chroma after each `[12, B]`."""
-    import librosa
-
-    mono = librosa.resample(accompaniment.mean(0), orig_sr=sample_rate, target_sr=22050)
-    if not np.any(mono):
-        return np.empty(0), np.empty((12, 0))
-    _, frames = librosa.beat.beat_track(y=mono, sr=22050, hop_length=512)
-    chroma = librosa.feature.chroma_stft(y=mono, sr=22050, n_fft=4096, hop_length=512)
-    edges = [*frames.tolist(), chroma.shape[1]]
-    per_beat = [chroma[:, a : max(a + 1, b)].mean(1) for a, b in itertools.pairwise(edges)]
-    return librosa.frames_to_time(frames, sr=22050, hop_length=512), np.array(per_beat).T
-
-
-def _template(root: int, quality: str, bass: int) -> npt.NDArray[np.float64]:
-    """Return the chroma of a chord `[12]`. Its sum is 0, so that many tones are no advantage."""
-    template = np.zeros(12)
-    template[list(Chord(0, 1, root, quality, bass).pitch_classes)] = 1
-    return (template - template.mean()) / template.sum()

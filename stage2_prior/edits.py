@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from shared.codes.codec import Codec
 from shared.errors import UserError, require
+from shared.music.bar_grid import BarGrid
 from shared.music.chord import Chord
 from shared.music.midi import read_midi
 from shared.music.note_tracking import track_bass_notes
@@ -18,8 +19,10 @@ from shared.sound.samples import Samples, resample, rms, to_stereo
 from shared.sources import BASS
 from shared.times import TimeRange, frames_within
 from stage2_prior.accompaniment import PreparedSong
-from stage2_prior.chord_line import allowed_notes, place_chords, read_chord_file
+from stage2_prior.chord_line import allowed_notes, names_file, place_chords, read_chord_file
 from stage2_prior.sampling import FREE
+
+BEAT_RATE = 22050  # at which beats are tracked
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Edits:
         keep: time ranges in which the song's own bass stays.
         redo: time ranges outside of which the song's own bass stays.
         midi: a MIDI file whose notes the line has.
-        chords: chord symbols such as "Am F C G", or the path of a chord file (chord_line.py).
+        chords: a progression such as "Am F C G", or the path of a chord file (chord_line.py).
 
     Raises:
         UserError: two of the edits exclude each other.
@@ -151,9 +154,27 @@ def bass_tokens(samples: Samples, codec: Codec) -> npt.NDArray[np.int64]:
 
 def _read_chords(chords: str, song: PreparedSong, sample_rate: int) -> tuple[Chord, ...]:
     duration = song.accompaniment.shape[-1] / sample_rate
-    if Path(chords).suffix or Path(chords).is_file():  # no symbol has a dot
+    if names_file(chords):
         return read_chord_file(Path(chords), duration)
-    return place_chords(chords.replace("|", " ").split(), song.accompaniment, sample_rate)
+    return place_chords(chords, _bars_of_four(song.accompaniment, sample_rate), duration)
+
+
+def _bars_of_four(accompaniment: Samples, sample_rate: int) -> BarGrid:
+    """Track the beats of a song, and group them in bars of four from the first one on.
+
+    Raises:
+        UserError: no beats were found.
+    """
+    import librosa
+
+    mono = resample(accompaniment.mean(axis=0, keepdims=True), sample_rate, BEAT_RATE)[0]
+    beats = librosa.beat.beat_track(y=mono, sr=BEAT_RATE, units="time")[1] if np.any(mono) else ()
+    require(
+        len(beats) >= 2,
+        "no beats were found in the song to place the chords on: give a chord file instead, with "
+        "lines such as '0:02.5 Am'",
+    )
+    return BarGrid.of([float(beat) for beat in beats], [], len(mono) / BEAT_RATE)
 
 
 def _read_recording(path: Path, sample_rate: int) -> Samples:

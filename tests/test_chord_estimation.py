@@ -1,10 +1,9 @@
-"""The chords and the key that are estimated from notes."""
+"""The chords that are estimated from notes."""
 
 import numpy as np
-import pytest
 
 from shared.music.chord import QUALITIES, Chord
-from shared.music.chord_estimation import estimate_chords, estimate_key
+from shared.music.chord_estimation import estimate_chords
 from shared.music.notes import Note
 
 BEATS = np.arange(17) * 0.5
@@ -64,21 +63,3 @@ def test_a_passing_note_does_not_change_the_chord() -> None:
 def test_without_notes_there_is_still_a_chord() -> None:
     (chord,) = estimate_chords([], [], BEATS, DOWNBEATS, 8.5)
     assert (chord.start, chord.end) == (0.0, 8.5)
-
-
-@pytest.mark.parametrize(
-    ("tonic", "steps", "key"),
-    [
-        (9, (0, 2, 3, 5, 7, 8, 10), "A minor"),
-        (0, (0, 2, 4, 5, 7, 9, 11), "C major"),
-        (3, (0, 2, 4, 5, 7, 9, 11), "Eb major"),
-    ],
-)
-def test_the_key(tonic: int, steps: tuple[int, ...], key: str) -> None:
-    scale = [Note(i, 1.0, 60 + (tonic + step) % 12) for i, step in enumerate(steps)]
-    triad = [Note(8, 4.0, 60 + (tonic + steps[i]) % 12) for i in (0, 2, 4)]
-    assert estimate_key([*scale, *triad]) == key
-
-
-def test_no_notes_are_in_c_major() -> None:
-    assert estimate_key([]) == "C major"

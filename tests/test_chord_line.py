@@ -4,11 +4,27 @@ import numpy as np
 import pytest
 
 from shared.errors import UserError
+from shared.music.bar_grid import STEPS, BarGrid
 from shared.music.chord import Chord
 from shared.music.notes import NoteVocabulary
-from stage2_prior.chord_line import allowed_notes, place_chords, read_chord_file
+from stage2_prior.chord_line import (
+    allowed_notes,
+    describe_placement,
+    limits_on_grid,
+    names_file,
+    place_chords,
+    read_chord_file,
+    read_chords,
+)
 
-RATE = 22050
+# 120 beats a minute; the first downbeat is at 0.42 s, and the song has five and a half bars after.
+GRID = BarGrid.of((0.42 + 0.5 * np.arange(23)).tolist(), [0.42, 2.42], 11.42)
+DURATION = 11.42
+
+
+def placed(text: str, grid: BarGrid = GRID, duration: float = DURATION) -> list[tuple[str, float]]:
+    """The symbols and the beginnings of the chords."""
+    return [(chord.symbol, round(chord.start, 6)) for chord in place_chords(text, grid, duration)]
 
 
 def test_a_chord_file(tmp_path: Path) -> None:
@@ -53,50 +69,126 @@ def test_only_the_chords_tones_are_left() -> None:
     assert set(vocabulary.pitches(later[1:]) % 12) == {9, 0, 4}
 
 
-def test_a_sequence_finds_its_place_in_the_song() -> None:
-    """Am and F in turn, two seconds each at 120 beats a minute, from 1 s on F."""
-    time = np.arange(17 * RATE) / RATE
-    chord = np.where((time + 1) // 2 % 2 == 0, 0, 1)
-    tones = {0: (57, 60, 64), 1: (53, 57, 60)}
-    hertz = {index: [440 * 2 ** ((p - 69) / 12) for p in tones[index]] for index in tones}
-    audio = sum(
-        (chord == index) * np.sin(2 * np.pi * f * time) for index in tones for f in hertz[index]
+def test_a_progression_has_a_chord_a_bar_and_begins_anew_until_the_song_ends() -> None:
+    chords = place_chords("Cm Ab Eb Bb", GRID, DURATION)
+    assert [chord.symbol for chord in chords] == ["Cm", "Ab", "Eb", "Bb", "Cm", "Ab"]
+    np.testing.assert_allclose([chord.start for chord in chords], 0.42 + 2 * np.arange(6))
+    np.testing.assert_allclose(
+        [chord.end for chord in chords], [*(2.42 + 2 * np.arange(5)), DURATION]
     )
-    audio = 0.1 * audio * np.exp(-4 * (time % 0.5))
-    placed = place_chords(["Am", "F"], np.stack([audio, audio]).astype(np.float32), RATE)
-    changes = [chord.start for chord in placed if 1.5 < chord.start < 15]
-    np.testing.assert_allclose(changes, np.arange(3, 15, 2), atol=0.15)
-    assert [c.root for c in placed if 1.5 < c.start < 15] == [9, 5, 9, 5, 9, 5]
-    assert placed[0].start == 0
-    assert placed[-1].end == 17
 
 
-def test_a_chord_that_is_repeated_starts_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    beats = 0.25 + 0.5 * np.arange(32)
-    chroma = np.zeros((12, 32))
-    chroma[[9, 0, 4]] = 1
-    monkeypatch.setattr("stage2_prior.chord_line._beats_and_chroma", lambda *_: (beats, chroma))
-    placed = place_chords(["Am"], np.zeros((2, 17 * RATE), np.float32), RATE)
-    assert [chord.start for chord in placed] == [0.0, *beats[4::4]]
-    assert [chord.end for chord in placed] == [*beats[4::4], 17.0]
-    assert {(chord.root, chord.quality, chord.bass) for chord in placed} == {(9, "min", 9)}
-
-
-def test_the_length_and_position_of_chords_are_those_that_fit_best(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("beats_a_bar", [2, 3, 4, 5])
+@pytest.mark.parametrize("downbeat", [0.0, 0.3, 1.9])
+@pytest.mark.parametrize("progression", ["C", "C N", "C F/A Bb", "C Dm7 N G F Am Bb"])
+def test_bar_n_has_chord_n_whatever_the_metre_and_the_first_downbeat(
+    progression: str, downbeat: float, beats_a_bar: int
 ) -> None:
-    """C for two beats, G for two, from the second beat on."""
-    beats, chroma = 0.5 * np.arange(33), np.zeros((12, 33))
-    for beat in range(33):
-        chroma[[0, 4, 7] if (beat - 1) // 2 % 2 == 0 else [7, 11, 2], beat] = 1
-    monkeypatch.setattr("stage2_prior.chord_line._beats_and_chroma", lambda *_: (beats, chroma))
-    placed = place_chords(["C", "G"], np.zeros((2, 17 * RATE), np.float32), RATE)
-    assert [chord.root for chord in placed[:4]] == [7, 0, 7, 0]
-    assert [chord.start for chord in placed[:4]] == [0.0, 0.5, 1.5, 2.5]
+    beats = downbeat + 0.5 * np.arange(-4, 30)
+    grid = BarGrid(beats, np.arange(4, 34, beats_a_bar))
+    symbols = progression.split()
+    expected = [
+        (symbols[bar % len(symbols)], round(float(time), 6))
+        for bar, time in enumerate(grid.downbeats)
+        if time < 12.0
+    ]
+    assert placed(progression, grid, 12.0) == [each for each in expected if each[0] != "N"]
 
 
-def test_chords_need_beats() -> None:
-    with pytest.raises(UserError, match="no beat"):
-        place_chords(["Am"], np.zeros((2, RATE), np.float32), RATE)
-    with pytest.raises(UserError, match="there are no chords"):
-        place_chords([], np.zeros((2, RATE), np.float32), RATE)
+@pytest.mark.parametrize(
+    ("text", "bars"),
+    [
+        ("Cm | Ab Eb | Bb", ["Cm", "Ab 2 Eb", "Bb", "Cm", "Ab 2 Eb", "Bb"]),
+        ("| Am | F C |", ["Am", "F 2 C"] * 3),
+        ("Am || F C G", ["Am", "F 1.333333 C 2.666667 G"] * 3),
+        ("Am Am F", ["Am", "Am", "F"] * 2),
+        ("Am % F .", ["Am", "Am", "F", "F"] * 2),
+        ("F C | % | G", ["F 2 C", "F 2 C", "G"] * 2),
+        ("Am . . F | .", ["Am 3 F"] * 6),
+        ("Am F | % C", ["Am 2 F", "F 2 C"] * 3),
+        ("Am | N | N.C. F | NC", ["Am", "", "2 F", "", "Am", ""]),
+    ],
+)
+def test_the_bars_of_a_progression(text: str, bars: list[str]) -> None:
+    """A number is the beat on which the next chord begins; without one it begins the bar."""
+    expected = []
+    for bar, content in enumerate(bars):
+        words = content.split()
+        for before, word in zip(["", *words], words, strict=False):
+            beat = float(before) if before[:1].isdigit() else 0.0
+            start = 0.42 + 2 * bar + 0.5 * beat
+            if not word[0].isdigit() and start < DURATION:
+                expected.append((word, pytest.approx(start)))
+    assert placed(text) == expected
+
+
+def test_a_song_that_begins_just_after_a_downbeat_has_this_bar() -> None:
+    late = BarGrid(-0.1 + 0.5 * np.arange(30), np.array([0, 4, 8, 12]))
+    assert placed("C F", late)[:2] == [("C", 0.0), ("F", 1.9)]
+    limits = limits_on_grid(place_chords("C F", late, DURATION), late)
+    assert limits.must_begin[[0, 4 * STEPS]].all()
+    much_later = BarGrid(-0.3 + 0.5 * np.arange(30), np.array([0, 4, 8, 12]))
+    assert placed("C F", much_later)[:2] == [("C", 1.7), ("F", 3.7)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "there are no chords"),
+        (" | ", "there are no chords"),
+        ("N N", "only rests"),
+        ("% Am", "nothing before '%'"),
+        ("Am | . F | | C", "bar 3 of the chords is empty"),
+        ("Am | H", "in bar 2 of the chords, 'H' is not a chord"),
+        ("Am | C C C C C C C C C", "in bar 2 of the chords, there are 9 chords"),
+    ],
+)
+def test_what_is_no_progression(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        place_chords(text, GRID, DURATION)
+
+
+def test_a_song_without_a_whole_bar_has_no_place_for_chords() -> None:
+    with pytest.raises(UserError, match="no bar begins"):
+        place_chords("Am", GRID, 0.3)
+
+
+def test_the_placement_is_described() -> None:
+    chords = place_chords("Cm | Ab Eb | Cm | Bb", GRID, DURATION)
+    assert describe_placement(chords, GRID).splitlines() == [
+        "Cm from 0.42 s: bars 1, 3, 5",
+        "Ab from 2.42 s: bars 2, 6",
+        "Eb from 3.42 s: bar 2",
+        "Bb from 6.42 s: bar 4",
+    ]
+    many = BarGrid.of((0.5 * np.arange(80)).tolist(), [0.0], 40.0)
+    assert describe_placement(place_chords("C", many, 40.0), many) == (
+        "C from 0.00 s: bars 1, 2, 3, 4, 5, 6, ..., 20"
+    )
+
+
+def test_every_chord_opens_on_its_bass_and_then_has_its_tones() -> None:
+    chords = place_chords("C/E | N | Am G", GRID, DURATION)
+    limits = limits_on_grid(chords, GRID)
+    first = STEPS * int(GRID.bar_starts[0])
+    bar = 4 * STEPS
+    assert limits.pitch_classes.shape == (GRID.positions, 12)
+    assert limits.pitch_classes[:first].all()
+    begins = first + np.array([0, 2 * bar, 2 * bar + bar // 2])
+    for begin, bass in zip(begins, (4, 9, 7), strict=True):
+        assert np.flatnonzero(limits.pitch_classes[begin]).tolist() == [bass]
+    assert np.flatnonzero(limits.must_begin)[:3].tolist() == begins.tolist()
+    assert np.flatnonzero(limits.pitch_classes[first + 1]).tolist() == [0, 4, 7]
+    assert np.flatnonzero(limits.pitch_classes[first + bar - 1]).tolist() == [0, 4, 7]
+    assert limits.pitch_classes[first + bar : first + 2 * bar].all()
+
+
+def test_chords_are_a_progression_or_the_name_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "chords.txt"
+    path.write_text("1 Am\n")
+    assert read_chords(str(path), GRID, DURATION) == (Chord(1.0, DURATION, 9, "min", 9),)
+    assert read_chords("Am", GRID, DURATION) == place_chords("Am", GRID, DURATION)
+    with pytest.raises(UserError, match="cannot read the chord file"):
+        read_chords("none.txt", GRID, DURATION)
+    for text in ("Am . . F", "Am | N.C. | F", "Bb/D .", "C " * 500):
+        assert not names_file(text)

@@ -146,20 +146,22 @@ def test_the_songs_own_bass_has_precedence_then_the_prompt_then_notes(tmp_path: 
     assert (bass.tokens[1, last:] == FREE).all()
 
 
-def test_chord_symbols_may_be_written_with_bars(monkeypatch: pytest.MonkeyPatch) -> None:
-    placed: list[list[str]] = []
-
-    def place(symbols: list[str], audio: npt.NDArray[np.float32], rate: int) -> tuple[Chord, ...]:
-        placed.append(symbols)
-        assert audio is SONG.accompaniment
-        assert rate == RATE
-        return (Chord(0.5, 1.0, 9, "min", 9),)
-
-    monkeypatch.setattr("stage2_prior.edits.place_chords", place)
-    bass = given(chords="| Am | F C |")
-    assert placed == [["Am", "F", "C"]]
-    expected = allowed_notes([Chord(0.5, 1.0, 9, "min", 9)], FRAMES, CODEC.frame_rate)
+def test_a_progression_begins_on_the_first_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    beats = 0.2 + 0.25 * np.arange(7)
+    monkeypatch.setattr("librosa.beat.beat_track", lambda **_: (240.0, beats))
+    bass = given(chords="Am | F C")
+    expected = allowed_notes(
+        [Chord(0.2, 1.2, 9, "min", 9), Chord(1.2, 1.7, 5, "maj", 5), Chord(1.7, 2.0, 0, "maj", 0)],
+        FRAMES,
+        CODEC.frame_rate,
+    )
     assert np.array_equal(bass.allowed_notes, expected)
+
+
+def test_a_progression_needs_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("librosa.beat.beat_track", lambda **_: (0.0, np.empty(0)))
+    with pytest.raises(UserError, match="no beats were found"):
+        given(chords="Am")
 
 
 def test_what_cannot_be_given(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Chords and keys: qualities, tones and symbols.
+"""Chords and keys: qualities, tones and names. `chord_notation.py` reads chord symbols.
 
 Pitch classes are integers from 0 (C) to 11 (B).
 """
@@ -41,13 +41,7 @@ QUALITIES: dict[str, tuple[tuple[int, ...], str]] = {
 
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _ACCIDENTALS = {"": 0, "#": 1, "b": -1, "♯": 1, "♭": -1}
-_SYMBOL = re.compile(r"([A-G])([#b♯♭]?)([^/]*)(?:/([A-G])([#b♯♭]?))?")
 _KEY = re.compile(r"([A-G])([#b♯♭]?)((?:[\s:]*[A-Za-z]+)?)\s*")
-# Suffixes that parse_chord understands: those of QUALITIES, and other common spellings.
-_SUFFIXES = {suffix: quality for quality, (_, suffix) in QUALITIES.items()} | {
-    "maj": "maj", "M": "maj", "min": "min", "-": "min", "o": "dim", "+": "aug", "sus": "sus4",
-    "M7": "maj7", "min7": "min7", "-7": "min7", "o7": "dim7", "ø": "hdim7", "min6": "min6",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,24 +77,6 @@ class Chord:
             return name
         sharp = root in ("D", "E", "F#", "A", "B")
         return f"{name}/{(SHARP_NAMES if sharp else NOTE_NAMES)[self.bass]}"
-
-
-def parse_chord(symbol: str) -> tuple[int, str, int]:
-    """Read a chord symbol such as `Am`, `F#m7` or `Bb/D`.
-
-    Returns:
-        The root's pitch class, the quality (a key of QUALITIES) and the bass note's pitch class.
-
-    Raises:
-        UserError: the symbol is not a chord, or its quality is not one of QUALITIES.
-    """
-    match = _SYMBOL.fullmatch(symbol)
-    quality = _SUFFIXES.get(match[3]) if match else None
-    if match is None or quality is None:
-        known = " ".join(f"C{suffix}" for _, suffix in QUALITIES.values())
-        raise UserError(f"'{symbol}' is not a chord that is known here: write one like {known}")
-    root = _pitch_class(match[1], match[2])
-    return root, quality, _pitch_class(match[4], match[5]) if match[4] else root
 
 
 def transpose_key(key: str, semitones: int) -> str:

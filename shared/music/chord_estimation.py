@@ -1,4 +1,4 @@
-"""The chords and the key of a song, estimated from its notes.
+"""The chords of a song, estimated from its notes.
 
 For each beat, chord templates are compared with how long each pitch class sounds, and with the
 bass, which usually plays the root. Dynamic programming finds the best sequence of chords, in which
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shared.music.chord import NOTE_NAMES, QUALITIES, Chord
+from shared.music.chord import QUALITIES, Chord
 from shared.music.notes import Note
 
 _CANDIDATES = ("maj", "min", "power", "dom7", "min7", "maj7", "sus4", "dim")
@@ -22,23 +22,7 @@ _CHANGE_COST = 0.25
 _DOWNBEAT_CHANGE_COST = 0.08
 _MISSING_COST = 0.12
 _ROOT_IN_BASS = 0.35
-# Krumhansl & Kessler's key profiles (1982).
-_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
-
-
-def estimate_key(notes: Sequence[Note]) -> str:
-    """Estimate the key, such as "A minor", by correlation with Krumhansl and Kessler's profiles."""
-    weights = np.zeros(12)
-    for note in notes:
-        weights[note.pitch % 12] += note.duration
-    scores = {
-        f"{NOTE_NAMES[tonic]} {mode}": np.corrcoef(np.roll(profile, tonic), weights)[0, 1]
-        for mode, profile in (("major", _MAJOR), ("minor", _MINOR))
-        for tonic in range(12)
-        if weights.std() > 0
-    }
-    return max(scores, key=lambda key: scores[key]) if scores else "C major"
+_NEAR = 0.05  # s; nearer times are the same
 
 
 def estimate_chords(
@@ -57,18 +41,14 @@ def estimate_chords(
         downbeats: times in seconds `[D]`.
         duration: of the song, in seconds.
     """
-    edges = np.unique(np.concatenate([[0.0], beats[(beats > 0.05) & (beats < duration)]]))
-    edges = np.append(edges, duration)
+    edges = beat_edges(beats, duration)
     harmony, bass = _profile(notes, edges), _profile(bass_notes, edges)
     states = [(root, quality) for quality in _CANDIDATES for root in range(12)]
     scores = np.stack([_fit(harmony, bass, *state) for state in states], axis=1)
-    on_downbeat = np.array(
-        [len(downbeats) > 0 and np.abs(downbeats - edge).min() < 0.05 for edge in edges[:-1]]
-    )
-    path = _best_path(scores, np.where(on_downbeat, _DOWNBEAT_CHANGE_COST, _CHANGE_COST))
+    on_downbeat = near_any(edges[:-1], downbeats)
+    path = best_path(scores, np.where(on_downbeat, _DOWNBEAT_CHANGE_COST, _CHANGE_COST))
     chords = []
-    starts = [0, *(np.flatnonzero(np.diff(path)) + 1)]
-    for first, last in zip(starts, [*starts[1:], len(path)], strict=True):
+    for first, last in runs(path):
         root, quality = states[path[first]]
         tones = {(root + step) % 12 for step in QUALITIES[quality][0]}
         lowest = int(bass[first:last].sum(axis=0).argmax())
@@ -111,7 +91,24 @@ def _fit(harmony: np.ndarray, bass: np.ndarray, root: int, quality: str) -> np.n
     return np.where(sounding, fit + _PRIOR.get(quality, 0.0), 0.0)
 
 
-def _best_path(scores: np.ndarray, change_costs: np.ndarray) -> np.ndarray:
+def beat_edges(beats: np.ndarray, duration: float) -> np.ndarray:
+    """Return the edges of the beats of a song `[beats + 1]`, from 0 to its end, in seconds."""
+    inside = beats[(beats > _NEAR) & (beats < duration)]
+    return np.append(np.unique(np.append(0.0, inside)), duration)
+
+
+def near_any(times: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return whether each time `[N]` is the same as any of the others, but for rounding."""
+    return (np.abs(times[:, None] - others) < _NEAR).any(axis=1)
+
+
+def runs(path: np.ndarray) -> list[tuple[int, int]]:
+    """Return the first index of each stretch of equal states, and the one after its last."""
+    starts = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist()]
+    return list(zip(starts, [*starts[1:], len(path)], strict=True))
+
+
+def best_path(scores: np.ndarray, change_costs: np.ndarray) -> np.ndarray:
     """Return the states `[beats]` with the greatest sum of `scores` minus the costs of changes."""
     best, back = scores[0], []
     for score, cost in zip(scores[1:], change_costs[1:], strict=True):

@@ -121,7 +121,7 @@ def read_symbol(text: str) -> ChordName | None:
     plain = plain.replace("6/9", "6(9)").replace("69", "6(9)")
     match = _SYMBOL.fullmatch(plain)
     if match is None:
-        raise UserError(f"{text!r} is not a chord symbol, such as Cm7, F#7b9 or Bb/D")
+        raise UserError(f"{text!r} is not a chord: write one like Cm7, F#7b9 or Bb/D")
     root = _pitch_class(match[1], match[2])
     quality = nearest_quality(_semitones(*degree) for degree in _read_kind(match[3], text))
     bass = _pitch_class(match[4][0], match[4][1:]) if match[4] else root
@@ -197,7 +197,9 @@ def _altered(degrees: list[tuple[str, int]], extras: str, text: str) -> list[tup
     rest = re.sub(r"[#b]*\d+", " ", extras)
     numbers = _DEGREE.findall(extras)
     if rest.strip() or any(not 1 <= int(number) <= 14 for _, number in numbers):
-        raise UserError(f"{text!r} is of a kind of chord that is not known here")
+        raise UserError(
+            f"{text!r} is a chord of a kind that is not known here: write one like Cm7 or F#7b9"
+        )
     for accidental, number in numbers:
         degree = int(number)
         if accidental and degree != 3:

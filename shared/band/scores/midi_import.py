@@ -17,7 +17,8 @@ import pretty_midi
 
 from shared.band.scores.score import Part, PitchBend, Score
 from shared.errors import UserError
-from shared.music.chord_estimation import estimate_chords, estimate_key
+from shared.music.chord_estimation import estimate_chords
+from shared.music.key_estimation import estimate_key
 from shared.music.midi import is_bass, parse_midi
 from shared.music.notes import Note
 from shared.music.song_facts import SongFacts
