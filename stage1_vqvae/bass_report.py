@@ -16,12 +16,13 @@ are therefore of magnitudes, pitches and attacks:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from shared.codes.codec import Codec
+from shared.codes.bass_decoder import BassDecoder, Notes
+from shared.codes.codec import Codec, Codes
 from shared.codes.decoding import decode_bass
 from shared.music.bass_metrics import FRAME_RATE, ONSET_TOLERANCE, match_onsets
 from shared.music.notes import Tokens, notes_to_tokens
@@ -43,33 +44,20 @@ LOWEST_HISS_DB = -120.0
 FRAME_HOP = 1024  # samples, half of a frame in which quiet and loud are told apart
 
 
-class AnyBassDecoder(Protocol):
-    """Turns the codes of a bass into sound."""
-
-    def decode(
-        self, codes: npt.NDArray[np.uint16], notes: Tokens | None, num_samples: int
-    ) -> Samples:
-        """Decode codes `[H, T]` to audio `[2, num_samples]`, at the level that was encoded.
-
-        Args:
-            codes: of the bass.
-            notes: note tokens `[T]`; None where the notes are not known.
-            num_samples: the length of the audio.
-        """
-
-
 class CodecBassDecoder:
-    """The codec's own decoder, which needs no notes."""
+    """Implements `shared.codes.bass_decoder.BassDecoder` with the codec, which needs no notes."""
 
     def __init__(self, codec: Codec) -> None:
         """Wrap a codec."""
         self._codec = codec
 
-    def decode(
-        self, codes: npt.NDArray[np.uint16], notes: Tokens | None, num_samples: int
-    ) -> Samples:
+    def decode(self, codes: Codes, notes: Notes | None, num_samples: int) -> Samples:
         """Decode codes `[H, T]` to audio `[2, num_samples]`."""
         return decode_bass(self._codec, codes, num_samples)
+
+    def description(self) -> dict[str, Any]:
+        """Return nothing, because the codec's checkpoint determines the sound."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -157,7 +145,7 @@ class BassReport:
 class BassCollector:
     """Decodes and measures the bass of songs that are added one after another."""
 
-    def __init__(self, codec: Codec, decoders: Mapping[str, AnyBassDecoder]) -> None:
+    def __init__(self, codec: Codec, decoders: Mapping[str, BassDecoder]) -> None:
         """Prepare to compare decoders, by name, of the codes of one codec."""
         self._codec = codec
         self._decoders = decoders

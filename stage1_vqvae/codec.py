@@ -148,7 +148,12 @@ class VQVAECodec:
             kept = spectrum[:, :, start - low : stop + 1 - low]
             yield self.model.decoder.synthesise(kept, last - first)[0].cpu().numpy()
 
-    def separate(self, mixture: np.ndarray, sources: Sequence[str] | None = None) -> np.ndarray:
+    def separate(
+        self,
+        mixture: np.ndarray,
+        sources: Sequence[str] | None = None,
+        codes: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Estimate sources of a mixture `[2, N]` by masking it, `[len(sources), 2, N]`.
 
         The masks are those of the mask head. Without a mask head they are made of the magnitudes of
@@ -156,17 +161,24 @@ class VQVAECodec:
 
         Args:
             mixture: at the level that `accompaniment_gain` gives it.
-            sources: the names of the sources to return; None returns all of them.
+            sources: the names of the sources, in the order in which their estimates are returned.
+                None returns all of them in the codec's order.
+            codes: those of the mixture, if they are known; only masks without a head need them.
 
         Raises:
             UserError: an unknown source.
         """
-        chosen = [index for index, on in enumerate(self._selection(sources)[0]) if on]
-        if self.model.mask_head is None:
-            codes, length = self.encode(mixture), mixture.shape[-1]
-            decoded = np.stack([self.decode(codes, length, [name]) for name in self.sources])
-            return mask_song(mixture, decoded, chosen)
-        return self._mask(self.model.mask_head, mixture, chosen)
+        names = self._names(sources)
+        chosen = [self.sources.index(name) for name in names]
+        if self.model.mask_head is not None:
+            return self._mask(self.model.mask_head, mixture, chosen)
+        codes = self.encode(mixture) if codes is None else codes
+        return mask_song(mixture, self._decode_each(codes, mixture.shape[-1]), chosen)
+
+    def _decode_each(self, codes: np.ndarray, num_samples: int) -> Iterator[np.ndarray]:
+        """Decode every source by itself, block after block `[sources, 2, n]`."""
+        each = [self.decode_blocks(codes, num_samples, [name]) for name in self.sources]
+        return map(np.stack, zip(*each, strict=True))
 
     @torch.inference_mode()
     def _mask(self, head: MaskHead, mixture: np.ndarray, chosen: Sequence[int]) -> np.ndarray:
@@ -194,11 +206,16 @@ class VQVAECodec:
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def _selection(self, sources: Sequence[str] | None) -> Tensor:
+    def _names(self, sources: Sequence[str] | None) -> Sequence[str]:
+        """Return the names, those of all sources for None; raise UserError for an unknown one."""
         names = self.sources if sources is None else sources
         unknown = sorted(set(names) - set(self.sources))
         if unknown:
             raise UserError(f"there is no source '{unknown[0]}': choose from {', '.join(SOURCES)}")
+        return names
+
+    def _selection(self, sources: Sequence[str] | None) -> Tensor:
+        names = self._names(sources)
         chosen = [float(source in names) for source in self.sources]
         return torch.tensor([chosen], device=self._device)
 

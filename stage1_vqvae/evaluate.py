@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from shared.atomic import files_together
+from shared.codes.bass_decoder import BassDecoder
 from shared.console import progress
 from shared.errors import UserError
 from shared.json_files import write_json
@@ -33,12 +34,11 @@ from shared.songs.tracks import Split
 from shared.sound.levels import accompaniment_gain
 from shared.sound.masking import BLOCK, EstimateBlock, mask_blocks
 from shared.sound.samples import Samples
-from shared.sound.separation import CodedMixture, separate_mixture
+from shared.sound.separation import CodedMixture
 from shared.sources import BASS, SOURCES
 from stage1_vqvae.bass_decoder.decode import load_bass_decoder
 from stage1_vqvae.bass_report import (
     LONGEST_SECONDS,
-    AnyBassDecoder,
     BassCollector,
     BassReport,
     CodecBassDecoder,
@@ -197,7 +197,7 @@ def evaluate_vqvae(
             museval is not installed, or a place that cannot be written.
     """
     codec = load_codec(codec_path, device)
-    decoders: dict[str, AnyBassDecoder] = {"decoder": CodecBassDecoder(codec)}
+    decoders: dict[str, BassDecoder] = {"decoder": CodecBassDecoder(codec)}
     if bass_decoder is not None:
         decoders["bass decoder"] = load_bass_decoder(bass_decoder, codec, device)
     metrics = load_museval() if museval else None
@@ -302,7 +302,7 @@ class _Evaluation:
         self,
         codec: VQVAECodec,
         museval: ModuleType | None,
-        bass_decoders: Mapping[str, AnyBassDecoder],
+        bass_decoders: Mapping[str, BassDecoder],
         num_songs: int,
     ) -> None:
         self.codec = codec
@@ -349,8 +349,7 @@ class _Evaluation:
             return excerpt.mixture(start, stop), excerpt.stems(start, stop)
 
         self._score_estimates(excerpt, "decoded", coded.decode_each())
-        masked = separate_mixture(excerpt.whole_mixture(), self.codec)
-        self._score_estimates(excerpt, "masked", masked)
+        self._score_estimates(excerpt, "masked", coded.separate(self.codec.sources))
         self._score(excerpt, "floor", _blocks_of_mixture(excerpt))
         self._score(excerpt, "ceiling", mask_blocks(read_stems, excerpt.num_samples))
 
@@ -429,19 +428,19 @@ def soft_and_hard(codec: VQVAECodec, stems: Samples) -> tuple[Samples, Samples]:
         Two arrays `[sources, 2, N]`: decoded from the vectors that the quantiser makes at the end
         of training, and decoded from codes.
     """
-    mixture = stems.sum(0)
-    coded = CodedMixture.encode(mixture, codec)
+    coded = CodedMixture.encode(stems.sum(0), codec)
     hard, state = coded.decode_each(), _final_state(codec)
     if state.hard:
         return hard, hard
     model, device = codec.model, next(codec.model.parameters()).device
-    audio = torch.from_numpy(mixture * np.float32(coded.gain))[None].to(device)
+    gain = np.float32(coded.gain)
+    audio = torch.from_numpy(coded.channels.usual * gain)[None].to(device)
     vectors = model.quantizer(model.logits(pad_to_frames(audio, codec.hop)), state)
     spectra = model.decoder(
         vectors.expand(len(SOURCES), -1, -1, -1), torch.eye(len(SOURCES), device=device)
     )
-    soft: Samples = model.decoder.synthesise(spectra, mixture.shape[-1]).cpu().numpy()
-    return soft / np.float32(coded.gain), hard
+    soft: Samples = model.decoder.synthesise(spectra, coded.num_samples).cpu().numpy()
+    return coded.channels.restore(soft / gain), hard
 
 
 def _final_state(codec: VQVAECodec) -> Softness:

@@ -111,6 +111,6 @@ def mask_loss(head: MaskHead, masks: Tensor, stems: Tensor) -> Tensor:
         signal = parts.square().sum((2, 3, 4, 5))
     masks = masks[..., ::2, :]
     error = (masks * (masks * power - 2 * common)).sum((2, 3, 4)) + signal
-    # A window has a mean square of 3/8. Two channels were summed, but of each spectrum only one half.
+    # A window has a mean square of 3/8. Two channels were summed, but half of each spectrum.
     samples = masks.shape[-2] * 4 * head.hop * 0.375
     return log_ratio(error / samples, signal / samples)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shared.sources import SOURCES
-from stage1_vqvae.config import ModelConfig
+from stage1_vqvae.config import LossConfig, ModelConfig
 from stage1_vqvae.convnext import StackSizes
 from stage1_vqvae.decoder import Decoder
 from stage1_vqvae.encoder import Encoder
@@ -127,19 +127,22 @@ class VQVAE(nn.Module):
         return self.decoder(self.quantizer.lookup(codes), selection)
 
 
-def head_losses(model: VQVAE, output: Reconstruction, stems: Tensor) -> dict[str, Tensor]:
-    """Compute the loss of each head that the model has, by name.
+def head_losses(
+    model: VQVAE, output: Reconstruction, stems: Tensor, config: LossConfig
+) -> dict[str, Tensor]:
+    """Compute the loss of each head whose loss has a weight, by name.
 
     Args:
         model: the model that made the output.
         output: of the sum of the stems.
         stems: audio `[B, sources, 2, N]`.
+        config: the weights.
     """
     losses: dict[str, Tensor] = {}
     padded = pad_to_frames(stems, model.hop)
-    if model.mask_head is not None and output.masks is not None:
+    if config.mask and model.mask_head is not None and output.masks is not None:
         losses["mask"] = mask_loss(model.mask_head, output.masks, padded)
-    if model.pitch_head is not None and output.pitches is not None:
+    if config.pitch and model.pitch_head is not None and output.pitches is not None:
         losses["pitch"] = unexplained_share(output.pitches, model.pitch_head.target(padded))
     return losses
 

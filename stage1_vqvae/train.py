@@ -45,6 +45,13 @@ class VQVAETask(Task):
         self.config = config
         torch.manual_seed(config.train.seed)
         self.model: VQVAE = VQVAE(config.model)
+        # With several processes, a weight that is trained must take part in the loss.
+        for head, weight in (
+            (self.model.mask_head, config.loss.mask),
+            (self.model.pitch_head, config.loss.pitch),
+        ):
+            if head is not None and not weight:
+                head.requires_grad_(False)
         self.remixer = Remixer(
             train,
             config.remix,
@@ -67,8 +74,9 @@ class VQVAETask(Task):
         output = model(stems.sum(1), selection, state)
         selected = torch.einsum("bscn,bs->bcn", stems, selection)
         complement = stems.sum(1) - selected
-        heads = head_losses(self.model, output, stems)
-        return vqvae_loss(output, selected, complement, batch["presence"], self.config.loss, heads)
+        weights = self.config.loss
+        heads = head_losses(self.model, output, stems, weights)
+        return vqvae_loss(output, selected, complement, batch["presence"], weights, heads)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Measure median SDR and use of the codebooks, by source, on songs not trained on."""

@@ -8,7 +8,7 @@ from shared.codes.codec import Codec
 from shared.sound.channels import Channels
 from shared.sound.levels import accompaniment_gain
 from shared.sound.samples import Samples, rms
-from shared.sound.separation import CodedMixture, separate_mixture
+from shared.sound.separation import CodedMixture
 from shared.sources import BASS
 from stage2_prior.bass_search import BassSearch, search_bass
 
@@ -26,6 +26,8 @@ class PreparedSong:
             (shared/sound/channels.py) and at the level of all songs (shared/sound/levels.py).
         gain: what the level of the accompaniment was multiplied by for that.
         search: what was found when a bass was looked for; None if it was not.
+        heard_bass: the bass that was taken out, in the form and at the level of `heard` `[2, N]`;
+            None where nothing was taken out.
     """
 
     accompaniment: Samples
@@ -33,6 +35,7 @@ class PreparedSong:
     heard: Samples
     gain: float
     search: BassSearch | None
+    heard_bass: Samples | None
 
 
 def prepare_song(mixture: Samples, codec: Codec, remove_bass: bool | None) -> PreparedSong:
@@ -51,15 +54,17 @@ def prepare_song(mixture: Samples, codec: Codec, remove_bass: bool | None) -> Pr
     removed = separated if search and (remove_bass or search.found) else None
     heard = channels.usual if removed is None else channels.usual - removed
     gain = accompaniment_gain(heard)
-    bass = None if removed is None else channels.restore(removed)
-    accompaniment = mixture if bass is None else mixture - bass
-    return PreparedSong(accompaniment, bass, heard * np.float32(gain), gain, search)
+    scale = np.float32(gain)
+    if removed is None:
+        return PreparedSong(mixture, None, heard * scale, gain, search, None)
+    bass = channels.restore(removed)
+    return PreparedSong(mixture - bass, bass, heard * scale, gain, search, removed * scale)
 
 
 def _find_bass(mixture: Samples, codec: Codec) -> tuple[Samples, BassSearch]:
     """Separate the bass `[2, N]` of a mixture, and measure how much of a bass it is."""
     name = codec.sources[BASS]
-    decoded = CodedMixture.encode(mixture, codec).decode([name])
-    separated = separate_mixture(mixture, codec, [name])[0]
+    coded = CodedMixture.encode(mixture, codec)
+    decoded, separated = coded.decode([name]), coded.separate([name])[0]
     search = search_bass(mixture, decoded, separated, codec.sample_rate, codec.audible_bass)
     return separated, search

@@ -122,11 +122,11 @@ def given_bass(edits: Edits, song: PreparedSong, codec: Codec) -> GivenBass:
         tokens[:, : prompt.shape[1]] = prompt
     kept = edits.kept_frames(num_frames, frame_rate)
     if kept.any():
-        if song.bass is None:
+        if song.heard_bass is None:
             raise UserError(
                 "the song has no bass of its own to keep: leave out the ranges to keep or redo"
             )
-        own = bass_tokens(song.bass * np.float32(song.gain), codec)
+        own = bass_tokens(song.heard_bass, codec)
         tokens[:, kept] = own[:, kept]
     if edits.style is None:
         return GivenBass(tokens, allowed, lead=0)

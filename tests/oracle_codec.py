@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from shared.codes.codec import Codes
 from shared.codes.song_codes import SongCodes
-from shared.sound.samples import rms
+from shared.sound.samples import Samples, rms
 from shared.sources import BASS, SOURCES
 
 RATE = 44100
@@ -27,36 +27,33 @@ class OracleCodec:
     sample_rate, hop, num_codebooks, cardinality = RATE, 1024, 1, 2
     frame_rate, sources, fingerprint = RATE / 1024, SOURCES, "oracle"
 
-    def __init__(self, stems: npt.NDArray[np.float32], audible_bass: float = 0.18) -> None:
+    def __init__(self, stems: Samples, audible_bass: float = 0.18) -> None:
         self.stems, self.audible_bass = stems, audible_bass
         self.encoded, self.scale = stems.sum(0), 1.0
 
     def num_frames(self, num_samples: int) -> int:
         return 1 + num_samples // self.hop
 
-    def encode(self, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    def encode(self, audio: Samples) -> Codes:
         self.encoded = audio
         self.scale = rms(audio) / rms(self.stems.sum(0))
         return np.zeros((len(SOURCES), 1, self.num_frames(audio.shape[-1])), np.uint16)
 
     def decode(
-        self,
-        codes: npt.NDArray[np.uint16],
-        num_samples: int,
-        sources: Sequence[str] | None = None,
-    ) -> npt.NDArray[np.float32]:
+        self, codes: Codes, num_samples: int, sources: Sequence[str] | None = None
+    ) -> Samples:
         rows = [SOURCES.index(source) for source in sources or SOURCES]
         return (self.scale * self.stems[rows].sum(0)).astype(np.float32)
 
     def separate(
-        self, mixture: npt.NDArray[np.float32], sources: Sequence[str] | None = None
-    ) -> npt.NDArray[np.float32]:
+        self, mixture: Samples, sources: Sequence[str] | None = None, codes: Codes | None = None
+    ) -> Samples:
         rows = [SOURCES.index(source) for source in sources or SOURCES]
         scale = np.float32(rms(mixture) / rms(self.stems.sum(0)))
         return scale * self.stems[rows]
 
 
-def two_tones(bass: float = 0.2, other: float = 0.1) -> npt.NDArray[np.float32]:
+def two_tones(bass: float = 0.2, other: float = 0.1) -> Samples:
     """Stems `[S, 2, N]` of 2 s: a low tone for the bass, a high one for everything else."""
     time = np.arange(SECONDS * RATE) / RATE
     stems = np.zeros((len(SOURCES), 2, len(time)), np.float32)

@@ -1,5 +1,6 @@
 """The bass decoder: its shapes, its sound in pieces and as a whole, and what it refuses."""
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,15 @@ from shared.config import load_config
 from shared.errors import UserError
 from shared.music.notes import NoteVocabulary
 from shared.sound.crossover import join_bands
-from shared.training.checkpoint import save_checkpoint
+from shared.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from stage1_vqvae.bass_decoder import decode
 from stage1_vqvae.bass_decoder.config import PRESETS, BassDecoderConfig
-from stage1_vqvae.bass_decoder.decode import BassDecoder, Crossover, load_bass_decoder
+from stage1_vqvae.bass_decoder.decode import (
+    BassDecoder,
+    Crossover,
+    find_bass_decoder,
+    load_bass_decoder,
+)
 from stage1_vqvae.bass_decoder.network import UNKNOWN, BassDecoderNetwork, exp_sigmoid
 from tests.toy_bass import FORMAT, HOP, RATE, TINY, ToneCodec, lively_network, tone
 
@@ -69,8 +76,10 @@ def test_the_sound_in_chunks_is_the_sound_of_the_whole(chunk: int, known: bool) 
     codes, notes = song()
     given = notes if known else None
     network = lively_network()
-    whole = BassDecoder(network, ToneCodec()).render(codes, given, LENGTH)
-    pieces = BassDecoder(network, ToneCodec(), chunk_frames=chunk).render(codes, given, LENGTH)
+    whole = BassDecoder(network, ToneCodec(), "toy").render(codes, given, LENGTH)
+    pieces = BassDecoder(network, ToneCodec(), "toy", chunk_frames=chunk).render(
+        codes, given, LENGTH
+    )
     assert whole.shape == (LENGTH,)
     assert np.abs(whole).max() > 0.1
     np.testing.assert_allclose(pieces, whole, atol=1e-4)
@@ -78,7 +87,7 @@ def test_the_sound_in_chunks_is_the_sound_of_the_whole(chunk: int, known: bool) 
 
 def test_the_lows_are_the_codecs_and_the_highs_the_networks() -> None:
     codes, notes = song()
-    decoder = BassDecoder(lively_network(), ToneCodec(), Crossover(200.0))
+    decoder = BassDecoder(lively_network(), ToneCodec(), "toy", Crossover(200.0))
     sound = decoder.decode(codes, notes, LENGTH)
     assert sound.shape == (2, LENGTH)
     assert sound.dtype == np.float32
@@ -88,7 +97,7 @@ def test_the_lows_are_the_codecs_and_the_highs_the_networks() -> None:
 
 
 def test_a_second_decoding_is_the_same() -> None:
-    decoder = BassDecoder(lively_network(), ToneCodec())
+    decoder = BassDecoder(lively_network(), ToneCodec(), "toy")
     np.testing.assert_array_equal(decoder.decode(*song(), LENGTH), decoder.decode(*song(), LENGTH))
 
 
@@ -99,14 +108,14 @@ def test_the_pitch_is_that_of_the_notes() -> None:
     torch.nn.init.constant_(network.noise_head.bias, -100)
     torch.nn.init.zeros_(network.noise_head.weight)
     notes = np.full(FRAMES, NoteVocabulary.sustain(45), np.uint8)
-    sound = BassDecoder(network, ToneCodec()).render(song()[0], notes, LENGTH)
+    sound = BassDecoder(network, ToneCodec(), "toy").render(song()[0], notes, LENGTH)
     levels = np.abs(np.fft.rfft(sound[:RATE]))[:2000]
     assert set(np.argsort(levels)[-16:]) == {110 * k for k in range(1, 17)}
 
 
 def test_unknown_notes_are_those_of_the_note_head() -> None:
     codes, notes = song()
-    decoder = BassDecoder(lively_network(), ToneCodec())
+    decoder = BassDecoder(lively_network(), ToneCodec(), "toy")
     found = decoder.find_notes(codes)
     inputs = torch.from_numpy(codes.astype(np.int64)).T[None]
     assert found.tolist() == decoder.network.note_logits(inputs)[0].argmax(-1).tolist()
@@ -136,7 +145,7 @@ def test_wrong_codes_and_notes_are_refused(
     codes: np.ndarray, notes: np.ndarray | None, sentence: str
 ) -> None:
     with pytest.raises(UserError, match=sentence):
-        BassDecoder(lively_network(), ToneCodec()).decode(codes, notes, LENGTH)
+        BassDecoder(lively_network(), ToneCodec(), "toy").decode(codes, notes, LENGTH)
 
 
 def save(path: Path, **changes: Any) -> Path:
@@ -154,7 +163,7 @@ def save(path: Path, **changes: Any) -> Path:
 def test_a_checkpoint_is_loaded(tmp_path: Path) -> None:
     loaded = load_bass_decoder(save(tmp_path / "bass.safetensors"), ToneCodec())
     assert loaded.crossover == Crossover(250.0)
-    expected = BassDecoder(lively_network(), ToneCodec(), Crossover(250.0))
+    expected = BassDecoder(lively_network(), ToneCodec(), "toy", Crossover(250.0))
     codes, notes = song()
     np.testing.assert_array_equal(
         loaded.decode(codes, notes, LENGTH), expected.decode(codes, notes, LENGTH)
@@ -177,6 +186,54 @@ def test_unusable_checkpoints_are_refused(
     path = save(tmp_path / "bass.safetensors", **changes)
     with pytest.raises(UserError, match=sentence):
         load_bass_decoder(path, ToneCodec())
+
+
+def test_a_decoder_whose_nodes_do_not_divide_a_frame_is_refused(tmp_path: Path) -> None:
+    sizes = replace(TINY, upsampling=5)
+    meta = {"stage": "bass-decoder", "config": asdict(BassDecoderConfig(model=sizes))}
+    meta["codes"] = asdict(FORMAT)
+    path = tmp_path / "bass.safetensors"
+    save_checkpoint(path, BassDecoderNetwork(sizes, FORMAT).state_dict(), meta)
+    with pytest.raises(UserError, match="must divide the 1024 samples of a frame, which 5 does"):
+        load_bass_decoder(path, ToneCodec())
+
+
+def test_a_crossover_above_the_codecs_sound_is_refused() -> None:
+    codec = ToneCodec()
+    codec.sample_rate = 8000
+    with pytest.raises(UserError, match=r"no crossover at 5000 Hz, .* up to 4000 Hz"):
+        BassDecoder(lively_network(), codec, "toy", Crossover(5000.0))
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Ship a toy decoder; the list grows by each checkpoint that is read."""
+    read: list[Path] = []
+
+    def load(path: Path, stage: str) -> Checkpoint:
+        read.append(path)
+        return load_checkpoint(path, stage)
+
+    monkeypatch.setattr(decode, "SHIPPED", save(tmp_path / "shipped.safetensors"))
+    monkeypatch.setattr(decode, "load_checkpoint", load)
+    return read
+
+
+def test_the_shipped_decoder_is_read_once_and_says_what_it_is(shipped: list[Path]) -> None:
+    found = find_bass_decoder(None, ToneCodec())
+    assert found is not None
+    assert shipped == [decode.SHIPPED]
+    meta = json.loads(decode.SHIPPED.with_suffix(".json").read_text())
+    assert found.description() == {
+        "bass_decoder": meta["fingerprint"],
+        "crossover_hz": 250.0,
+    }
+
+
+def test_the_shipped_decoder_does_not_decode_other_codes(shipped: list[Path]) -> None:
+    codec = ToneCodec()
+    codec.fingerprint = "other"
+    assert find_bass_decoder(None, codec) is None
 
 
 def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -65,10 +65,12 @@ def test_the_phase_goes_on_from_piece_to_piece() -> None:
 def test_gradients_reach_the_amplitudes_and_not_the_pitch() -> None:
     amplitudes, frequencies = curves(5, 4)
     amplitudes.requires_grad_()
+    frequencies.requires_grad_()
     sound = harmonic_sum(amplitudes, frequencies, node_phases(frequencies, HOP), HOP)
     sound.square().sum().backward()
     assert amplitudes.grad is not None
     assert (amplitudes.grad[0] != 0).all()
+    assert frequencies.grad is None
 
 
 def test_rests_hold_the_pitch_before_them() -> None:

@@ -1,12 +1,17 @@
 """The figures of decoders whose sound is known beside the true bass."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from shared.codes.bass_decoder import Notes
+from shared.codes.codec import Codes
 from shared.config import load_config
-from shared.music.notes import Note, NoteVocabulary, Tokens
+from shared.music.notes import Note, NoteVocabulary
 from shared.music.song_facts import SongFacts
+from shared.sound.samples import Samples
 from shared.sources import BASS, SOURCES
 from stage1_vqvae.bass_report import (
     BassCollector,
@@ -131,12 +136,15 @@ class FixedDecoder:
 
     def __init__(self, sound: np.ndarray) -> None:
         self.sound = sound
-        self.notes: list[Tokens | None] = []
+        self.notes: list[Notes | None] = []
 
-    def decode(self, codes: np.ndarray, notes: Tokens | None, num_samples: int) -> np.ndarray:
+    def decode(self, codes: Codes, notes: Notes | None, num_samples: int) -> Samples:
         assert codes.ndim == 2
         self.notes.append(notes)
         return self.sound[:, :num_samples]
+
+    def description(self) -> dict[str, Any]:
+        return {}
 
 
 @pytest.fixture

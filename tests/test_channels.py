@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shared.sound.channels import Channels
-from shared.sound.separation import separate_mixture
+from shared.sound.separation import CodedMixture, separate_mixture
 from shared.sources import BASS
 from stage2_prior.accompaniment import prepare_song
 from tests.oracle_codec import OracleCodec, two_tones
@@ -76,3 +76,25 @@ def test_a_bass_is_found_and_taken_out_of_every_form(kind: str) -> None:
     assert np.corrcoef(left, right)[0, 1] > 0.8
     assert np.abs(prepared.heard.mean(1)).max() < 1e-3
     assert prepared.bass.shape == stems[BASS].shape
+    # The bass beside it has the same form, also where the song has a dead or an inverted channel.
+    assert prepared.heard_bass is not None
+    left, right = prepared.heard_bass
+    assert np.corrcoef(left, right)[0, 1] > 0.99
+    level = np.float32(prepared.gain)
+    np.testing.assert_allclose(
+        Channels.of(song).restore(prepared.heard_bass), level * prepared.bass, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind", ["usual", "dead", "inverted", "offset"])
+def test_decoded_sources_have_the_form_of_the_song(kind: str) -> None:
+    song = changed(kind)
+    codec = OracleCodec(two_tones())
+    coded = CodedMixture.encode(song, codec)
+    usual = Channels.of(song).usual
+    np.testing.assert_allclose(codec.encoded, usual * np.float32(coded.gain), atol=1e-6)
+    bass = codec.decode(coded.codes, coded.num_samples, ["bass"]) / np.float32(coded.gain)
+    np.testing.assert_allclose(coded.decode(["bass"]), Channels.of(song).restore(bass), atol=1e-6)
+    np.testing.assert_array_equal(
+        coded.separate(["other"]), separate_mixture(song, codec, ["other"])
+    )

@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from shared.codes.codec import Codec
 from shared.config import load_config
 from shared.errors import UserError
 from shared.sources import BASS, SOURCES
 from shared.training.checkpoint import save_checkpoint
-from stage1_vqvae.codec import SHIPPED, BassRemoval, VQVAECodec, load_codec
+from stage1_vqvae.codec import SHIPPED, BassRemoval, SlicedAudio, VQVAECodec, load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage1_vqvae.quantizer import Softness
+from stage2_prior.accompaniment import prepare_song
+from tests.oracle_codec import OracleCodec
 
 CHUNK = 12  # frames
 HOP = 64
@@ -71,6 +74,25 @@ def test_chunked_equals_whole(whole: VQVAECodec, chunked: VQVAECodec, num_sample
     assert audio.dtype == np.float32
     assert np.abs(audio).max() > 0
     np.testing.assert_allclose(chunked.decode(codes, num_samples), audio, rtol=0, atol=1e-5)
+
+
+class CountingCodec(VQVAECodec):
+    """Counts how often it encodes."""
+
+    encoded = 0
+
+    def encode(self, audio: SlicedAudio) -> np.ndarray:
+        self.encoded += 1
+        return super().encode(audio)
+
+
+def test_a_bass_is_looked_for_in_codes_that_are_made_once(
+    model: VQVAE, config: VQVAEConfig
+) -> None:
+    codec = CountingCodec(model, config, "counting")
+    prepared = prepare_song(song(5000), codec, remove_bass=True)
+    assert prepared.bass is not None
+    assert codec.encoded == 1
 
 
 class SlicesOnly:
@@ -140,6 +162,25 @@ def test_a_source_left_out_does_not_change_the_sound(whole: VQVAECodec) -> None:
     changed[BASS] = 0
     rest = [source for source in SOURCES if source != "bass"]
     np.testing.assert_array_equal(whole.decode(codes, 777, rest), whole.decode(changed, 777, rest))
+
+
+def test_estimates_come_in_the_order_in_which_sources_are_named(whole: VQVAECodec) -> None:
+    codecs: tuple[Codec, ...] = (whole, OracleCodec(np.stack([song(5000)] * 4).cumsum(0)))
+    for codec in codecs:
+        every = codec.separate(song(5000))
+        assert every.shape == (4, 2, 5000)
+        assert np.abs(every[0] - every[2]).max() > 1e-3
+        named = codec.separate(song(5000), ["drums", "vocals"])
+        np.testing.assert_array_equal(named, every[[2, 0]])
+
+
+def test_known_codes_are_not_made_again(
+    model: VQVAE, config: VQVAEConfig, whole: VQVAECodec
+) -> None:
+    codec = CountingCodec(model, config, "counting")
+    estimate = codec.separate(song(5000), ["bass"], whole.encode(song(5000)))
+    np.testing.assert_array_equal(estimate, whole.separate(song(5000), ["bass"]))
+    assert codec.encoded == 0
 
 
 @pytest.mark.parametrize(

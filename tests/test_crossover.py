@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from shared.errors import UserError
 from shared.sound import crossover
 from shared.sound.crossover import join_bands
 
@@ -37,6 +38,12 @@ def test_one_channel_of_highs_serves_both() -> None:
     for channel in (0, 1):
         expected = join_bands(low[channel : channel + 1], tone(2000), 300, RATE)
         np.testing.assert_allclose(joined[channel], expected[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("hertz", [0.0, -1.0, 22050.0, 30000.0])
+def test_a_crossover_outside_the_sound_is_refused(hertz: float) -> None:
+    with pytest.raises(UserError, match=f"no crossover at {hertz:g} Hz, .* up to 22050 Hz: set"):
+        join_bands(tone(100), tone(200), hertz, RATE)
 
 
 @pytest.mark.parametrize("length", [1, 1000, 5000])

@@ -1,5 +1,6 @@
 """What a user gives becomes tokens that sampling keeps."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ STEMS = two_tones()
 CODEC = CountingCodec(STEMS)
 FRAMES = CODEC.num_frames(STEMS.shape[-1])
 REST_OF_SONG = STEMS.sum(0) - STEMS[1]
-SONG = PreparedSong(REST_OF_SONG, STEMS[1], REST_OF_SONG / 2, 0.5, None)
+SONG = PreparedSong(REST_OF_SONG, STEMS[1], REST_OF_SONG / 2, 0.5, None, STEMS[1] / 2)
 REST = NoteVocabulary.REST
 
 
@@ -146,6 +147,14 @@ def test_the_songs_own_bass_has_precedence_then_the_prompt_then_notes(tmp_path: 
     assert (bass.tokens[1, last:] == FREE).all()
 
 
+def test_a_kept_bass_is_encoded_as_the_song_is_heard() -> None:
+    """A dead channel of the song is not a dead channel of the codes."""
+    dead = np.array([[0], [1]], np.float32)
+    song = replace(SONG, accompaniment=dead * REST_OF_SONG, bass=dead * STEMS[1])
+    kept = given_bass(Edits(keep=(TimeRange(0, 2),)), song, CODEC)
+    assert np.array_equal(kept.tokens[:, :-2], bass_tokens(STEMS[1] / 2, CODEC)[:, :-2])
+
+
 def test_a_progression_begins_on_the_first_beat(monkeypatch: pytest.MonkeyPatch) -> None:
     beats = 0.2 + 0.25 * np.arange(7)
     monkeypatch.setattr("librosa.beat.beat_track", lambda **_: (240.0, beats))
@@ -169,7 +178,7 @@ def test_what_cannot_be_given(tmp_path: Path) -> None:
     for field in ("prompt", "style"):
         with pytest.raises(UserError, match=r"silence\.wav is silent"):
             given(**{field: tmp_path / "silence.wav"})
-    without = PreparedSong(STEMS[3], None, STEMS[3], 1.0, None)
+    without = PreparedSong(STEMS[3], None, STEMS[3], 1.0, None, None)
     with pytest.raises(UserError, match="no bass of its own"):
         given_bass(Edits(keep=(TimeRange(0, 1),)), without, CODEC)
     with pytest.raises(UserError, match="time range 0:05-0:06"):

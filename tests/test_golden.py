@@ -51,7 +51,7 @@ def test_the_decoded_and_masked_sdr_of_the_shipped_codec(
 ) -> None:
     mixture = stems.sum(0)
     decoded = CodedMixture.encode(mixture, codec).decode_each()
-    masked = mask_song(mixture, decoded)
+    masked = mask_song(mixture, [decoded], range(4))
     for estimates, expected in ((decoded, DECODED_SDR), (masked, MASKED_SDR)):
         sdr = median_sdr(sdr_windows(stems, estimates, codec.sample_rate)).tolist()
         measured = dict(zip(SOURCES, sdr, strict=True))

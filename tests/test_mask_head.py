@@ -13,7 +13,7 @@ from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.log_ratio import log_ratio
 from stage1_vqvae.mask_head import MaskHead, mask_loss
 from stage1_vqvae.model import VQVAE
-from stage1_vqvae.spectral import num_frames, pad_to_frames
+from stage1_vqvae.spectral import pad_to_frames
 
 RATE, HOP, WIDTH = 44100, 256, 8
 
@@ -108,6 +108,7 @@ def test_chunks_and_single_sources_equal_the_whole(codec: VQVAECodec) -> None:
     codec.chunk_frames = 7
     np.testing.assert_allclose(codec.separate(mixture), whole, atol=1e-6)
     np.testing.assert_allclose(codec.separate(mixture, ["bass"]), whole[[BASS]], atol=1e-6)
+    np.testing.assert_allclose(codec.separate(mixture, ["drums", "bass"]), whole[[2, 1]], atol=1e-6)
 
 
 def test_codes_do_not_depend_on_chunks_with_a_long_window(codec: VQVAECodec) -> None:

@@ -99,6 +99,20 @@ def test_without_a_mask_it_is_the_decoders_sound(codec: VQVAECodec) -> None:
     np.testing.assert_allclose(stems.mix, together, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("mask", [True, False])
+def test_an_inverted_channel_is_inverted_in_the_stems(codec: VQVAECodec, mask: bool) -> None:
+    song = np.tile(noise(10_000, 1), (2, 1)) * np.array([[1], [0.9]], np.float32)
+    flip = np.array([[1], [-1]], np.float32)
+    usual, inverted = (
+        separate_samples(samples, 44100, codec, ["bass", "other"], mask)
+        for samples in (song, flip * song)
+    )
+    for name, stem in usual.stems.items():
+        np.testing.assert_allclose(inverted.stems[name], flip * stem, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(inverted.mix, flip * usual.mix, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(inverted.residual, flip * usual.residual, rtol=0, atol=1e-6)
+
+
 def test_decoded_sources_have_the_level_of_the_mixture(codec: VQVAECodec) -> None:
     coded = CodedMixture.encode(noise(5_000), codec)
     each = coded.decode_each()

@@ -22,7 +22,6 @@ def tone(hertz: float, seconds: float = 1.0) -> Samples:
 def test_a_sound_is_at_no_distance_from_itself() -> None:
     bands = band_distances(noise(0), noise(0), RATE)
     assert bands == tuple(BandDistance(low, high, 0.0, 0.0) for low, high in BANDS)
-    assert [band.name for band in bands][:2] == ["30-120", "120-400"]
 
 
 def test_half_the_amplitude_is_6_db_in_every_band() -> None:
@@ -48,17 +47,17 @@ def test_two_noises_are_as_far_apart_as_theory_says() -> None:
 
 def test_only_the_band_with_a_change_is_affected() -> None:
     made = noise(0) + tone(1500)
-    distances = {band.name: band for band in band_distances(made, noise(0), RATE)}
-    assert distances["1000-3000"].level_error > 20
-    for name in ("30-120", "120-400", "3000-8000"):
-        assert abs(distances[name].level_error) < 0.1, name
+    bands = {band.low: band for band in band_distances(made, noise(0), RATE)}
+    assert bands[1000].level_error > 20
+    for low in (30, 120, 3000):
+        assert abs(bands[low].level_error) < 0.1, low
 
 
 def test_magnitudes_are_floored_80_db_below_the_loudest_bin() -> None:
     silent = np.zeros(RATE, np.float32)
-    by_name = {band.name: band for band in band_distances(silent, tone(200), RATE)}
-    assert by_name["3000-8000"].distance < 1  # the target too is below the floor there
-    assert -80 < by_name["120-400"].level_error < -50
+    bands = {band.low: band for band in band_distances(silent, tone(200), RATE)}
+    assert bands[3000].distance < 1  # the target too is below the floor there
+    assert -80 < bands[120].level_error < -50
 
 
 def test_quiet_frames_of_the_target_are_left_out() -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from shared.codes.codec import CodeFormat
+from shared.codes.codec import CodeFormat, Codes
 from shared.music.notes import NoteVocabulary
 from shared.songs.cache import StemCache, build_cache
+from shared.sound.samples import Samples
 from shared.sources import SOURCES
 from stage1_vqvae.bass_decoder.config import NetworkConfig
 from stage1_vqvae.bass_decoder.network import BassDecoderNetwork
@@ -31,22 +32,19 @@ class ToneCodec:
     def num_frames(self, num_samples: int) -> int:
         return -(-num_samples // HOP) + 1
 
-    def encode(self, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    def encode(self, audio: Samples) -> Codes:
         raise NotImplementedError
 
     def decode(
-        self,
-        codes: npt.NDArray[np.uint16],
-        num_samples: int,
-        sources: Sequence[str] | None = None,
-    ) -> npt.NDArray[np.float32]:
+        self, codes: Codes, num_samples: int, sources: Sequence[str] | None = None
+    ) -> Samples:
         assert sources == ["bass"]
         assert codes.shape == (4, 2, self.num_frames(num_samples))
         return np.tile(0.01 * tone(55.0, num_samples), (2, 1))
 
     def separate(
-        self, mixture: npt.NDArray[np.float32], sources: Sequence[str] | None = None
-    ) -> npt.NDArray[np.float32]:
+        self, mixture: Samples, sources: Sequence[str] | None = None, codes: Codes | None = None
+    ) -> Samples:
         raise NotImplementedError
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from shared.codes.codec import Codes
+from shared.sound.samples import Samples
 from shared.sources import SOURCES
 
 SILENT_CODE = 7
@@ -22,25 +23,22 @@ class ToyCodec:
         """Count the frames as the shipped codec does: the last one is at or after the end."""
         return -(-num_samples // self.hop) + 1
 
-    def encode(self, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    def encode(self, audio: Samples) -> Codes:
         """Encode silence, which is all that the tests encode."""
         assert not audio.any()
         shape = (len(self.sources), self.num_codebooks, self.num_frames(audio.shape[1]))
         return np.full(shape, SILENT_CODE, np.uint16)
 
     def decode(
-        self,
-        codes: npt.NDArray[np.uint16],
-        num_samples: int,
-        sources: Sequence[str] | None = None,
-    ) -> npt.NDArray[np.float32]:
+        self, codes: Codes, num_samples: int, sources: Sequence[str] | None = None
+    ) -> Samples:
         """Each sample is the sum of its frame's codes, of the first codebooks, divided by 32."""
         rows = [self.sources.index(source) for source in sources or self.sources]
         frames = codes[rows, 0].sum(0) / np.float32(32)
         return np.tile(np.repeat(frames, self.hop)[:num_samples], (2, 1)).astype(np.float32)
 
     def separate(
-        self, mixture: npt.NDArray[np.float32], sources: Sequence[str] | None = None
-    ) -> npt.NDArray[np.float32]:
+        self, mixture: Samples, sources: Sequence[str] | None = None, codes: Codes | None = None
+    ) -> Samples:
         """Give every source the same share."""
         return np.stack([mixture / len(self.sources)] * len(sources or self.sources))

@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 from shared.config import Range
 from shared.errors import UserError
+from shared.sound.samples import Samples
+
+Codes = npt.NDArray[np.uint16]
 
 
 class Codec(Protocol):
@@ -57,27 +60,34 @@ class Codec(Protocol):
     def num_frames(self, num_samples: int) -> int:
         """Return how many frames `encode` makes of so many samples."""
 
-    def encode(self, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    def encode(self, audio: Samples) -> Codes:
         """Turn audio `[2, N]` into codes `[S, H, num_frames(N)]` with one row for each source."""
 
     def decode(
-        self,
-        codes: npt.NDArray[np.uint16],
-        num_samples: int,
-        sources: Sequence[str] | None = None,
-    ) -> npt.NDArray[np.float32]:
+        self, codes: Codes, num_samples: int, sources: Sequence[str] | None = None
+    ) -> Samples:
         """Turn codes `[S, H, T]` into audio `[2, num_samples]` of the named sources (None: all).
 
         The vectors of the sources that are not named are replaced by zeros.
         """
 
     def separate(
-        self, mixture: npt.NDArray[np.float32], sources: Sequence[str] | None = None
-    ) -> npt.NDArray[np.float32]:
-        """Estimate the named sources (None: all) of a mixture `[2, N]`, as `[S, 2, N]`.
+        self,
+        mixture: Samples,
+        sources: Sequence[str] | None = None,
+        codes: Codes | None = None,
+    ) -> Samples:
+        """Estimate sources of a mixture by masking it, as `[len(sources), 2, N]`.
 
         The estimates of all sources sum to the mixture, except where no source is found. Their
         phases are the mixture's, which codes cannot hold.
+
+        Args:
+            mixture: `[2, N]`.
+            sources: the names of the sources, in the order in which their estimates are returned.
+                None returns all of them in the codec's order.
+            codes: what `encode` makes of the mixture, if that is already known. A codec that makes
+                its masks of codes need not encode again.
         """
 
 

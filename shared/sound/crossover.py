@@ -3,10 +3,20 @@
 import numpy as np
 from scipy.signal import firwin, oaconvolve
 
+from shared.errors import require
 from shared.sound.samples import Samples
 
 TAPS = 2049  # an odd number; at 44.1 kHz the transition is some 70 Hz wide
 BLOCK = 2**18  # samples that are filtered at once, so that memory stays flat
+
+
+def require_crossover(crossover_hz: float, sample_rate: int) -> None:
+    """Raise UserError if sounds of this sample rate have no highs above the crossover."""
+    require(
+        0 < crossover_hz < sample_rate / 2,
+        f"there is no crossover at {crossover_hz:g} Hz, because sound of {sample_rate} Hz has "
+        f"frequencies up to {sample_rate / 2:g} Hz: set a lower one",
+    )
 
 
 def join_bands(low: Samples, high: Samples, crossover_hz: float, sample_rate: int) -> Samples:
@@ -22,7 +32,11 @@ def join_bands(low: Samples, high: Samples, crossover_hz: float, sample_rate: in
 
     Returns:
         float32 `[C, N]`.
+
+    Raises:
+        UserError: the frequency is not within the sound.
     """
+    require_crossover(crossover_hz, sample_rate)
     taps = firwin(TAPS, crossover_hz, fs=sample_rate).astype(np.float32)[None]
     joined = np.empty_like(low, np.float32)
     reach, length = TAPS // 2, low.shape[-1]

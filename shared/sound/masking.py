@@ -6,7 +6,7 @@ mask_s = |D_s| / sum_r |D_r|. The masks of a bin sum to 1, so the estimates sum 
 wherever any source was decoded at all. In bins where nothing was decoded, every estimate is zero.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,34 +39,60 @@ class EstimateBlock:
         return self.start + self.estimates.shape[-1]
 
 
-def mask_song(mixture: Audio, decoded: Audio, kept: Sequence[int] | None = None) -> Audio:
-    """Mask a mixture `[C, N]` by its decoded sources `[S, C, N]`.
+def mask_song(mixture: Audio, decoded: Iterable[Audio], kept: Sequence[int]) -> Audio:
+    """Mask a mixture `[C, N]` by its decoded sources.
 
     The result does not depend on the level of the decoded sources. Beside its arguments and its
     result, this needs some 100 MB, however long the song is.
 
     Args:
         mixture: float32 samples.
-        decoded: all sources of the mixture, because each of them takes part in the mask.
-        kept: the indices of the sources to return. None returns all of them.
+        decoded: all sources of the mixture, because each of them takes part in the mask; block
+            after block `[S, C, n]`.
+        kept: the indices of the sources to return.
 
     Returns:
         The estimates of the kept sources, `[len(kept), C, N]`.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the blocks together do not have the length of the mixture.
     """
-    if decoded.ndim != 3 or decoded.shape[1:] != mixture.shape:
-        raise ValueError(f"decoded {decoded.shape} does not fit the mixture {mixture.shape}")
-    chosen = list(range(len(decoded)) if kept is None else kept)
-    estimates = np.empty((len(chosen), *mixture.shape), np.float32)
+    estimates = np.empty((len(kept), *mixture.shape), np.float32)
+    sources = _Blocks(decoded)
 
     def read(start: int, stop: int) -> tuple[Audio, Audio]:
-        return mixture[:, start:stop], decoded[:, :, start:stop]
+        return mixture[:, start:stop], sources.read(start, stop)
 
     for block in mask_blocks(read, mixture.shape[1]):
-        estimates[:, :, block.start : block.stop] = block.estimates[chosen]
+        estimates[:, :, block.start : block.stop] = block.estimates[list(kept)]
+    sources.require_end(mixture.shape[1])
     return estimates
+
+
+class _Blocks:
+    """Reads rising ranges, each of which overlaps the one before or adjoins it, from blocks."""
+
+    def __init__(self, blocks: Iterable[Audio]) -> None:
+        self._blocks = iter(blocks)
+        self._start = 0
+        self._held: Audio | None = None
+
+    def read(self, start: int, stop: int) -> Audio:
+        """Return `[S, C, stop - start]`, and forget what is before it."""
+        held = None if self._held is None else self._held[..., start - self._start :]
+        while held is None or held.shape[-1] < stop - start:
+            block = next(self._blocks, None)
+            if block is None:
+                raise ValueError(f"the decoded sources end before sample {stop} of the mixture")
+            held = block if held is None else np.concatenate((held, block), axis=-1)
+        self._start, self._held = start, held
+        return held[..., : stop - start]
+
+    def require_end(self, stop: int) -> None:
+        """Raise ValueError if there is anything from the sample `stop` on."""
+        reached = 0 if self._held is None else self._start + self._held.shape[-1]
+        if reached > stop or next(self._blocks, None) is not None:
+            raise ValueError(f"the decoded sources go on beyond the mixture's {stop} samples")
 
 
 def mask_blocks(

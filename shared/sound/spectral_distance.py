@@ -36,11 +36,6 @@ class BandDistance:
     distance: float
     level_error: float
 
-    @property
-    def name(self) -> str:
-        """Name the band, such as "120-400"."""
-        return f"{self.low}-{self.high}"
-
 
 def band_distances(
     estimate: Samples, target: Samples, sample_rate: int

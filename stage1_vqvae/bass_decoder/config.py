@@ -32,6 +32,19 @@ class NetworkConfig:
         """Raise UserError for a kernel without a middle."""
         require(self.kernel % 2 == 1, f"'model.kernel' must be odd, not {self.kernel}")
 
+    def node_hop(self, hop: int) -> int:
+        """Return the samples between the nodes of a synthesiser, for a codec with this hop.
+
+        Raises:
+            UserError: a frame cannot be divided so.
+        """
+        require(
+            hop % self.upsampling == 0,
+            f"'model.upsampling' must divide the {hop} samples of a frame, which {self.upsampling} "
+            "does not",
+        )
+        return hop // self.upsampling
+
 
 @dataclass(frozen=True)
 class LossConfig:

@@ -6,21 +6,23 @@ decoder supplies the sound above the crossover.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from shared.codes.codec import Codec, CodeFormat
+from shared.codes.bass_decoder import Notes
+from shared.codes.codec import Codec, CodeFormat, Codes
 from shared.codes.decoding import decode_bass
 from shared.config import Range
 from shared.device import resolve_device
 from shared.errors import UserError, require
 from shared.music.notes import NoteVocabulary
-from shared.sound.crossover import join_bands
-from shared.training.checkpoint import load_checkpoint, load_weights
+from shared.sound.crossover import join_bands, require_crossover
+from shared.sound.samples import Samples
+from shared.training.checkpoint import Checkpoint, load_checkpoint, load_weights
 from stage1_vqvae.bass_decoder.config import BassDecoderConfig
 from stage1_vqvae.bass_decoder.network import UNKNOWN, BassDecoderNetwork, Controls
 from stage1_vqvae.bass_decoder.synthesis import (
@@ -45,12 +47,13 @@ class Crossover:
 
 
 class BassDecoder:
-    """Decodes bass codes of one codec."""
+    """Implements `shared.codes.bass_decoder.BassDecoder` with a trained network."""
 
     def __init__(
         self,
         network: BassDecoderNetwork,
         codec: Codec,
+        fingerprint: str,
         crossover: Crossover = Crossover(),
         chunk_frames: int = 512,
     ) -> None:
@@ -59,24 +62,30 @@ class BassDecoder:
         Args:
             network: the trained network. It is switched to evaluation mode.
             codec: what made the codes, and decodes the lows.
+            fingerprint: the name of the network's checkpoint.
             crossover: where the two decoders are joined.
             chunk_frames: how many frames are decoded at once.
+
+        Raises:
+            UserError: the codec's sound ends below the crossover, or its frames cannot be divided
+                among the network's nodes.
         """
+        require_crossover(crossover.hz, codec.sample_rate)
         self.network = network.eval()
         self.codec = codec
+        self.fingerprint = fingerprint
         self.crossover = crossover
         self.chunk_frames = chunk_frames
         self._upsampling = network.config.upsampling
-        self._node_hop = codec.hop // self._upsampling
+        self._node_hop = network.config.node_hop(codec.hop)
         filters = band_filters(network.config.noise_bands, codec.sample_rate, self._node_hop)
         self._filters = filters.to(self._device)
 
-    def decode(
-        self,
-        codes: npt.NDArray[np.integer],
-        notes: npt.NDArray[np.integer] | None,
-        num_samples: int,
-    ) -> npt.NDArray[np.float32]:
+    def description(self) -> dict[str, Any]:
+        """Return the name of the checkpoint and where its sound is joined with the codec's."""
+        return {"bass_decoder": self.fingerprint, "crossover_hz": self.crossover.hz}
+
+    def decode(self, codes: Codes, notes: Notes | None, num_samples: int) -> Samples:
         """Decode bass codes `[H, T]` into audio float32 `[2, num_samples]` at the codes' level.
 
         Args:
@@ -94,10 +103,7 @@ class BassDecoder:
 
     @torch.inference_mode()
     def render(
-        self,
-        codes: npt.NDArray[np.integer],
-        notes: npt.NDArray[np.integer] | None,
-        num_samples: int,
+        self, codes: Codes, notes: Notes | None, num_samples: int
     ) -> npt.NDArray[np.float32]:
         """Decode as `decode` does, but without the codec: float32 `[num_samples]`, one channel."""
         self._check(codes, notes, num_samples)
@@ -123,7 +129,7 @@ class BassDecoder:
             audio[first:last] = piece[: last - first].cpu().numpy()
         return audio
 
-    def find_notes(self, codes: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
+    def find_notes(self, codes: Codes) -> npt.NDArray[np.uint8]:
         """Find the note tokens `[T]` in bass codes `[H, T]`."""
         inputs = torch.from_numpy(codes.astype(np.int64)).T[None].to(self._device)
         return self._tokens(inputs, None)[0].cpu().numpy().astype(np.uint8)
@@ -139,7 +145,7 @@ class BassDecoder:
         return (harmonic_sum(controls.harmonics[:, nodes], frequencies, phases, hop) + noise)[0]
 
     @torch.inference_mode()
-    def _tokens(self, inputs: Tensor, notes: npt.NDArray[np.integer] | None) -> Tensor:
+    def _tokens(self, inputs: Tensor, notes: Notes | None) -> Tensor:
         """Return the tokens `[1, T]` that are given, and those of the note head for the others."""
         frames, reach = inputs.shape[1], self.network.note_reach
         given = np.full(frames, UNKNOWN) if notes is None else notes.astype(np.int64)
@@ -154,7 +160,7 @@ class BassDecoder:
             part[:] = torch.where(part == UNKNOWN, found[:, start - low : stop - low], part)
         return tokens
 
-    def _check(self, codes: npt.NDArray, notes: npt.NDArray | None, num_samples: int) -> None:
+    def _check(self, codes: Codes, notes: Notes | None, num_samples: int) -> None:
         frames = self.codec.num_frames(num_samples)
         expected = (self.codec.num_codebooks, frames)
         if codes.shape != expected:
@@ -184,21 +190,17 @@ def load_bass_decoder(path: Path, codec: Codec, device: str = "cpu") -> BassDeco
 
     Raises:
         UserError: there is no such checkpoint, it is of another stage or of another codec, or it is
-            damaged.
+            damaged or does not fit the codec.
     """
     checkpoint = load_checkpoint(path, STAGE)
-    config = checkpoint.read("config", BassDecoderConfig)
     format = checkpoint.read("codes", CodeFormat)
-    crossover = checkpoint.read("crossover", Crossover, optional=True)
     require(
         format == CodeFormat.of(codec),
         f"the bass decoder {checkpoint.path} reads the codes of the codec checkpoint "
         f"{format.fingerprint}, but the codec in use is {codec.fingerprint}: load that checkpoint, "
         "or train a bass decoder for this one",
     )
-    network = BassDecoderNetwork(config.model, format)
-    load_weights(network, checkpoint)
-    return BassDecoder(network.to(resolve_device(device)), codec, crossover)
+    return _wrap(checkpoint, codec, device)
 
 
 def find_bass_decoder(path: Path | None, codec: Codec, device: str = "cpu") -> BassDecoder | None:
@@ -214,5 +216,17 @@ def find_bass_decoder(path: Path | None, codec: Codec, device: str = "cpu") -> B
         return load_bass_decoder(path, codec, device)
     if not SHIPPED.is_file():
         return None
-    made_for = load_checkpoint(SHIPPED, STAGE).read("codes", CodeFormat)
-    return load_bass_decoder(SHIPPED, codec, device) if made_for == CodeFormat.of(codec) else None
+    checkpoint = load_checkpoint(SHIPPED, STAGE)
+    fits = checkpoint.read("codes", CodeFormat) == CodeFormat.of(codec)
+    return _wrap(checkpoint, codec, device) if fits else None
+
+
+def _wrap(checkpoint: Checkpoint, codec: Codec, device: str) -> BassDecoder:
+    """Make a bass decoder of the checkpoint, which is of this codec."""
+    config = checkpoint.read("config", BassDecoderConfig)
+    crossover = checkpoint.read("crossover", Crossover, optional=True)
+    network = BassDecoderNetwork(config.model, CodeFormat.of(codec))
+    load_weights(network, checkpoint)
+    return BassDecoder(
+        network.to(resolve_device(device)), codec, checkpoint.meta["fingerprint"], crossover
+    )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from shared.codes.codec import CodeFormat
 from shared.codes.manifest import read_manifest
-from shared.codes.song_codes import SongCodes, require_fingerprint
+from shared.codes.song_codes import SUFFIX, SongCodes, require_fingerprint
 from shared.errors import UserError, require
 from shared.music.notes import NoteVocabulary
 from shared.songs.cache import CachedSong, StemCache
@@ -99,7 +99,7 @@ def read_bass_songs(cache: StemCache, codes: Path, split: Split) -> list[BassSon
     audio = {song.name: song for song in cache.split(split)}
     songs = []
     for file in manifest.files:
-        name = file.name.split(".codes.")[0]
+        name = file.name.removesuffix(SUFFIX)
         if file.parent.name != split or name not in audio or audio[name].silent[BASS]:
             continue
         song = SongCodes.load(file)

@@ -74,10 +74,14 @@ def harmonic_sum(amplitudes: Tensor, frequencies: Tensor, phases: Tensor, hop: i
     Args:
         amplitudes: of the partials `[B, U, K]`.
         frequencies: of the first partial, in cycles per sample `[B, U]`. They change linearly
-            between nodes. No gradient flows into them.
+            between nodes.
         phases: of the first partial at the nodes, in cycles, float64 `[B, U]`.
         hop: samples between nodes.
+
+    Gradients flow into the amplitudes alone: those of frequencies and phases have a minimum at
+    every period, and rarely lead to the right one.
     """
+    frequencies, phases = frequencies.detach(), phases.detach()
     partials = torch.arange(1, amplitudes.shape[-1] + 1, device=amplitudes.device)
     audible = frequencies[..., None] * partials < 0.5
     spectrum = torch.nn.functional.pad(amplitudes * audible, (1, 0)) * (-0.5j)

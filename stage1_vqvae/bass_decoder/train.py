@@ -12,7 +12,7 @@ from shared.codes.codec import Codec, CodeFormat
 from shared.codes.manifest import read_manifest
 from shared.codes.song_codes import require_fingerprint
 from shared.device import Device
-from shared.errors import UserError, require
+from shared.errors import UserError
 from shared.music.notes import NoteVocabulary
 from shared.songs.cache import build_cache
 from shared.sound.spectral_distance import BANDS, band_distances
@@ -64,7 +64,7 @@ class BassDecoderTask(Task):
         )
         chosen = valid[: config.validation.songs]
         self.excerpts = [song.middle(config.validation.seconds) for song in chosen]
-        self._node_hop = codec.hop // config.model.upsampling
+        self._node_hop = config.model.node_hop(codec.hop)
         self._filters = band_filters(config.model.noise_bands, codec.sample_rate, self._node_hop)
 
     def make_batch(self, step: int, rank: int, world: int) -> dict[str, Tensor]:
@@ -92,7 +92,7 @@ class BassDecoderTask(Task):
         "notes" is the share of the frames whose token the note head finds.
         """
         assert isinstance(model, BassDecoderNetwork)
-        decoder = BassDecoder(model, self.codec)
+        decoder = BassDecoder(model, self.codec, fingerprint="in training")
         distances, levels, found, known = [], [], 0, 0
         for excerpt in self.excerpts:
             sound = decoder.decode(excerpt.codes, excerpt.tokens, len(excerpt.samples)).mean(0)
@@ -172,11 +172,7 @@ def train_bass_decoder(
     """
     format = read_manifest(codes).format
     require_fingerprint(format.fingerprint, codec.fingerprint, f"the codes in {codes}")
-    require(
-        format.hop % config.model.upsampling == 0,
-        f"'model.upsampling' must divide the {format.hop} samples of a frame, which "
-        f"{config.model.upsampling} does not",
-    )
+    config.model.node_hop(format.hop)  # refuses wrong settings before the songs are read
     cache = build_cache(data, sample_rate=format.sample_rate)
     train, valid = (read_bass_songs(cache, codes, split) for split in ("train", "valid"))
     if not valid:
