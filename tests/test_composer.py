@@ -195,11 +195,11 @@ def test_chords_are_opened_by_their_bass_and_allow_only_their_tones() -> None:
     classes[:96, [0, 4, 7]] = True
     classes[96:, [9, 0]] = True
     classes[0], classes[96] = np.arange(12) == 0, np.arange(12) == 9
-    rules = Rules.of_range(GRID.positions).with_classes(classes, starts)
+    rules = Rules.of_range(GRID.positions).with_chords(classes, starts)
     for made in written(6, rules):
         first, second = made.notes.between(0, 96), made.notes.between(96, 192)
-        assert first.pitch[0] % 12 == 0
-        assert second.pitch[0] % 12 == 9
+        assert (first.onset[0], first.pitch[0] % 12) == (0, 0)
+        assert (second.onset[0], second.pitch[0] % 12) == (96, 9)
         assert set((first.pitch % 12).tolist()) <= {0, 4, 7}
         assert set((second.pitch % 12).tolist()) <= {9, 0}
         assert (first.end <= 96).all()
@@ -209,14 +209,12 @@ def test_a_range_without_the_tones_of_a_chord_is_refused() -> None:
     starts = np.zeros(GRID.positions, np.bool_)
     classes = np.tile(np.arange(12) == 1, (GRID.positions, 1))
     with pytest.raises(UserError, match="no pitch of a chord"):
-        Rules.of_range(GRID.positions, 40, 42).with_classes(classes, starts)
+        Rules.of_range(GRID.positions, 40, 42).with_chords(classes, starts)
     with pytest.raises(UserError, match="the range of the line"):
         Rules.of_range(GRID.positions, 50, 40)
 
 
 def test_leaning_decides_where_the_network_does_not() -> None:
-    rules = Rules.of_range(GRID.positions)
-    leaning = np.full((GRID.positions, PITCHES), -50, np.float32)
-    leaning[:, 41 - LOWEST] = 0
-    for made in written(2, replace(rules, leaning=leaning)):
-        assert set(made.notes.pitch.tolist()) == {41}
+    leaning = np.where(np.arange(12) == 5, 0, -50) + np.zeros((GRID.positions, 1))
+    for made in written(2, Rules.of_range(GRID.positions).leaning_to(leaning)):
+        assert set((made.notes.pitch % 12).tolist()) == {5}

@@ -5,12 +5,15 @@ numbers at other places. The composer therefore learns every song in twelve keys
 codes of the song exist in one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import expit, logit
 
+from shared.errors import require
 from shared.music.bar_grid import BarGrid
 from shared.music.notes import NoteVocabulary
 from stage2_prior.composer.grid_notes import PITCHES
@@ -97,6 +100,47 @@ def listen(
         mine = np.flatnonzero(owner == index)
         features[mine], beats[mine] = (part[mine - start] for part in parts[index])
     return Hearing(features, beats, listener.format.frame_rate)
+
+
+def guided_hearing(
+    listener: Listener, accompaniment: npt.NDArray[np.integer], guidance: Mapping[str, float]
+) -> Hearing:
+    """Let the listener hear a song, with some of its sources more or less telling than they are.
+
+    The log-odds of all probabilities move away from those that are heard without the source.
+
+    Args:
+        listener: a listener in eval mode.
+        accompaniment: codes `[S, H, T]`.
+        guidance: how telling a source is, by its name: 1 changes nothing, 0 leaves it out.
+
+    Raises:
+        UserError: there is no such source.
+    """
+    sources = listener.format.sources
+    unknown = set(guidance) - set(sources)
+    require(
+        not unknown,
+        f"there is no source '{', '.join(sorted(unknown))}': choose from {', '.join(sources)}",
+    )
+    whole = listen(listener, accompaniment)
+    features, beats = _log_odds(whole.features), _log_odds(whole.beats)
+    for source, scale in guidance.items():
+        hidden = np.zeros(accompaniment.shape, np.bool_)
+        hidden[sources.index(source)] = True
+        without = listen(listener, accompaniment, hidden)
+        features = features + (scale - 1) * (
+            _log_odds(whole.features) - _log_odds(without.features)
+        )
+        beats = beats + (scale - 1) * (_log_odds(whole.beats) - _log_odds(without.beats))
+    if not guidance:
+        return whole
+    guided = (expit(features) for features in (features, beats))
+    return Hearing(*guided, whole.frame_rate)
+
+
+def _log_odds(probability: Floats) -> Floats:
+    return np.asarray(logit(probability.clip(1e-4, 1 - 1e-4)))
 
 
 def probabilities(heard: Heard) -> Floats:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from shared.device import one_thread
 from shared.errors import require
 from shared.music.notes import NoteVocabulary
 from stage2_prior.cached_decoder import CachedDecoder
@@ -17,7 +18,6 @@ from stage2_prior.performer.network import PAD, SPECIAL, Performer
 from stage2_prior.performer.phrases import Phrase, choose_reference, plan_phrases
 from stage2_prior.performer.score import HIDDEN, HORIZON, LOUDNESSES, hide_notes, make_score
 from stage2_prior.performer.tone import TONES, UNKNOWN_TONE
-from stage2_prior.sampling import one_thread
 from stage2_prior.sampling_defaults import SamplingDefaults
 
 FREE = -1  # a code that is to be sampled
