@@ -9,12 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-import typer
+try:
+    import typer
 
-from shared.commands import Commands, command, option, repeated
-from shared.errors import UserError
+    from shared.commands import Commands, command, option, repeated
+    from shared.errors import UserError
+except KeyboardInterrupt:  # These imports take most of the time until a command begins.
+    print("stopped: nothing was begun", file=sys.stderr)
+    raise SystemExit(130) from None
 
 if TYPE_CHECKING:
+    from shared.codes.codec import Codec
+    from stage2_prior.bass_sound import BassSound
     from stage2_prior.model import Prior
     from stage2_prior.sampling import SamplingSettings
 
@@ -224,10 +230,8 @@ def generate_bass(
     """
     from shared.console import err_console
     from shared.times import TimeRange
-    from stage1_vqvae.bass_decoder.decode import find_bass_decoder
     from stage1_vqvae.codec import load_codec
     from stage2_prior.arrange import ArrangeOptions, Edits, generate_bass
-    from stage2_prior.bass_sound import choose_sound
     from stage2_prior.model import load_prior
 
     kept, redone = (tuple(map(TimeRange.parse, ranges or ())) for ranges in (keep, redo))
@@ -236,7 +240,7 @@ def generate_bass(
     loaded = load_prior(prior, device)
     settings = sampling.settings(loaded)
     coder = load_codec(codec, device)
-    rendering = choose_sound(sound, coder, find_bass_decoder(bass_decoder, coder, device))
+    rendering = _rendering(sound, bass_decoder, coder, device)
     made = generate_bass(song, out, coder, loaded, settings, options, rendering)
     if made.search is not None:
         err_console.print(f"{song}: {made.search}")
@@ -303,7 +307,7 @@ def extract_codes(
 
     variations = [Variation(key, pace) for key in _semitones(transpose) for pace in tempo or [1.0]]
     done = extract_codes(data, load_codec(codec, device), out, variations, add)
-    print(f"{done.manifest}: {done.written} songs written, {done.current} already there")
+    print(f"{done.manifest}: {done.written} written, {done.current} already there")
 
 
 @command(app)
@@ -442,7 +446,7 @@ def make_dataset(
             "above; give other files, or ask for composed songs"
         )
     written, kept = len(report.songs) - report.kept, report.kept
-    print(f"{out}: {written} songs written, {kept} already there, {len(report.dropped)} dropped")
+    print(f"{out}: {written} written, {kept} already there, {len(report.dropped)} dropped")
 
 
 @command(app)
@@ -612,43 +616,74 @@ def codes_decode(
 
 @command(app)
 def evaluate_prior(
-    codes: CodesFolder,
+    codes: Annotated[
+        Path | None,
+        option(
+            "Read the codes in this folder, which extract-codes wrote. The default is to extract "
+            "them from the songs in --data into the folder codes in --out."
+        ),
+    ] = None,
     codec: CodecPath = None,
-    prior: PriorPath = None,
+    prior: Annotated[
+        list[Path] | None,
+        repeated(
+            "Measure the prior in this run folder or .safetensors file. The default is the shipped "
+            "one. Several priors are compared song by song."
+        ),
+    ] = None,
     out: Report = Path("runs/evaluate-prior"),
     data: Annotated[
         Path | None,
         option("Read the songs in this folder, and also measure lines written for their mixtures."),
     ] = None,
-    split: Split = "test",
+    split: Annotated[
+        Literal["train", "valid", "test", "all"],
+        option("Measure on the songs of this split, or on all songs."),
+    ] = "test",
     songs: Annotated[int, option("Use at most this many songs.")] = 40,
     seconds: Annotated[float, option("Use this many seconds of the middle of each song.")] = 20.0,
+    save_audio: Annotated[
+        Path | None,
+        option("Write the clips, their new and their true basses into this folder, as WAV files."),
+    ] = None,
     sampling: Sampling = Sampling(),
     sound: Sound = None,
     bass_decoder: BassDecoderPath = None,
     device: Device = "auto",
 ) -> None:
-    """Measure a prior: how well its bass fits the song.
+    """Measure priors: how well their bass fits the song.
 
-    The songs should have known chords and beats, as make-dataset writes them.
+    Songs with known chords and beats, as make-dataset writes them, give all figures. Of other
+    stems, a pitch tracker finds the notes of the bass, and figures that need chords or beats are
+    left out.
 
     Examples:
       python cli.py evaluate-prior --codes runs/codes
       python cli.py evaluate-prior --codes runs/codes --prior runs/prior --codec runs/vqvae
+      python cli.py evaluate-prior --data my_stems --split all --save-audio listen
+      python cli.py evaluate-prior --codes runs/codes --prior runs/old --prior runs/new
     """
-    from stage1_vqvae.bass_decoder.decode import find_bass_decoder
     from stage1_vqvae.codec import load_codec
-    from stage2_prior.bass_sound import choose_sound
-    from stage2_prior.evaluate import evaluate_prior
+    from stage1_vqvae.extract import extract_codes
+    from stage2_prior.evaluate import NamedPrior, evaluate_prior
     from stage2_prior.model import load_prior
+    from stage2_prior.prior_names import name_priors
     from stage2_prior.prior_report import report_markdown
 
-    loaded = load_prior(prior, device)
-    settings = sampling.settings(loaded)
+    paths = prior or [None]
+    loaded = [load_prior(path, device) for path in paths]
+    named = [
+        NamedPrior(name, each, sampling.settings(each))
+        for name, each in zip(name_priors(paths), loaded, strict=True)
+    ]
     coder = load_codec(codec, device)
-    rendering = choose_sound(sound, coder, find_bass_decoder(bass_decoder, coder, device))
+    rendering = _rendering(sound, bass_decoder, coder, device)
+    if codes is None:
+        if data is None:
+            raise UserError("there are no songs to measure on: give --codes or --data")
+        codes = extract_codes(data, coder, out / "codes").manifest.parent
     report = evaluate_prior(
-        codes, coder, loaded, out, split, songs, seconds, settings, data, rendering
+        codes, coder, named, out, split, songs, seconds, data, rendering, save_audio
     )
     print(report_markdown(report), end="")
 
@@ -678,6 +713,18 @@ def ablate(
     config = settings.load(VQVAEConfig, PRESETS)
     report = ablate(data, out, config, only or (), songs, seconds, resume, device)
     print(report.as_markdown(), end="")
+
+
+def _rendering(
+    sound: str | None, bass_decoder: Path | None, codec: "Codec", device: str
+) -> "BassSound":
+    """Return the sound that --sound and --bass-decoder ask for."""
+    from stage1_vqvae.bass_decoder.decode import find_bass_decoder
+    from stage2_prior.bass_sound import choose_sound, uses_bass_decoder
+
+    if bass_decoder is not None and not uses_bass_decoder(sound):
+        raise UserError(f"--sound {sound} uses no bass decoder: leave --bass-decoder out")
+    return choose_sound(sound, codec, lambda: find_bass_decoder(bass_decoder, codec, device))
 
 
 def _names(text: str | None) -> list[str] | None:

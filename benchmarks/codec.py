@@ -1,15 +1,19 @@
-"""Measure how fast the codec is beside EnCodec and DAC, and how much memory an hour of audio takes.
+"""Measure how fast codec and bass decoder are, and how much memory an hour of audio takes.
 
-    pip install transformers          # has EnCodec and DAC; without it only this codec is timed
+    pip install transformers          # has EnCodec and DAC, which are timed beside this codec
     python -m benchmarks.codec [--seconds 60] [--memory-seconds 3600]
 
-1. The time to encode and decode stereo audio on one thread, of this codec (`compact`) at 44.1 kHz,
-   EnCodec 48 kHz stereo at 6 kbit/s, and DAC 44.1 kHz (mono, so one channel after the other). All
-   have random weights, which cost as much as trained ones. EnCodec cuts the sound into pieces of
-   1 s itself. DAC is given pieces of 10 s, because its activations for a minute need gigabytes; it
-   takes some 10 minutes. The time is the CPU time of the process, which other processes on a busy
-   machine do not add to. Target: 5 times as fast as EnCodec, and 50 times as fast as DAC.
-2. The peak memory of a process that encodes an hour of audio, which it reads in slices, and
+All networks have the sizes of their `compact` preset or of the published models, and random
+weights, which cost as much as trained ones. Times are CPU times of the process on one thread, which
+other processes on a busy machine hardly add to. A speed is the length of the audio by that time.
+
+1. The time to encode and decode stereo audio, of this codec at 44.1 kHz, EnCodec 48 kHz stereo at
+   6 kbit/s, and DAC 44.1 kHz (mono, so one channel after the other). EnCodec cuts the sound into
+   pieces of 1 s itself. DAC is given pieces of 10 s, because its activations for a minute need
+   gigabytes; it takes some 10 minutes. Target: 5 times as fast as EnCodec, 50 times as fast as DAC.
+2. The time to encode a song, and to decode the codes of its bass by the bass decoder, whose sound
+   is joined with that of the codec. Target: both together are 40 times as fast as the song plays.
+3. The peak memory of a process that encodes an hour of audio, which it reads in slices, and
    decodes the codes in blocks. Target: less than 1 GB.
 """
 
@@ -26,8 +30,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from shared.codes.codec import CodeFormat
 from shared.config import load_config
 from shared.console import console, err_console
+from shared.music.notes import NoteVocabulary
+from shared.sources import BASS
+from stage1_vqvae.bass_decoder.config import PRESETS as BASS_PRESETS
+from stage1_vqvae.bass_decoder.config import BassDecoderConfig
+from stage1_vqvae.bass_decoder.decode import BassDecoder
+from stage1_vqvae.bass_decoder.network import BassDecoderNetwork
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.model import VQVAE
@@ -37,9 +48,10 @@ DAC_PIECE = 10  # seconds
 
 @dataclass(frozen=True)
 class Timing:
-    """CPU seconds that encoding and decoding took."""
+    """CPU seconds that encoding and decoding of so many seconds of audio took."""
 
     name: str
+    audio: float
     encode: float
     decode: float
 
@@ -47,6 +59,19 @@ class Timing:
     def total(self) -> float:
         """Both together."""
         return self.encode + self.decode
+
+    def row(self, first: "Timing") -> str:
+        """Return a row of the table, which compares this with the first row."""
+        speeds = " | ".join(
+            f"{self.audio / time:.1f}" for time in (self.encode, self.decode, self.total)
+        )
+        times = f"{self.encode:.2f} | {self.decode:.2f}"
+        return f"| {self.name} | {times} | {speeds} | {self.total / first.total:.1f} |"
+
+
+HEADER = """
+| | encode, s | decode, s | encode, x real time | decode | both | times the first row |
+|---|---:|---:|---:|---:|---:|---:|"""
 
 
 def main() -> None:
@@ -59,21 +84,17 @@ def main() -> None:
     if options.memory_seconds:  # comes first, because a process starts with its parent's peak
         gigabytes = peak_memory(options.memory_seconds)
         console.print(f"peak memory of {options.memory_seconds} s: {gigabytes:.2f} GB\n")
-    contenders = [time_ours]
+    contenders = [time_ours, time_ours_with_bass_decoder]
     if find_spec("transformers") is None:
         err_console.print("EnCodec and DAC are left out: pip install transformers")
     else:
         contenders += [time_encodec, time_dac]
-    console.print(f"| {options.seconds} s of stereo | encode, s | decode, s | times ours |")
-    console.print("|---|---:|---:|---:|")
-    ours = None
+    console.print(f"{options.seconds} s of stereo:\n{HEADER}")
+    first = None
     for contender in contenders:
         timing = contender(options.seconds)
-        ours = ours or timing
-        console.print(
-            f"| {timing.name} | {timing.encode:.2f} | {timing.decode:.2f} "
-            f"| {timing.total / ours.total:.1f} |"
-        )
+        first = first or timing
+        console.print(timing.row(first))
 
 
 def our_codec() -> VQVAECodec:
@@ -109,8 +130,25 @@ def time_ours(seconds: int) -> Timing:
     audio = noise(seconds, codec.sample_rate)
     return timed(
         "this codec, 44.1 kHz",
+        seconds,
         lambda: codec.encode(audio),
         lambda codes: codec.decode(codes, audio.shape[-1]),
+    )
+
+
+def time_ours_with_bass_decoder(seconds: int) -> Timing:
+    """Time this project's codec and its bass decoder, which knows the notes as it does in songs."""
+    codec = our_codec()
+    config = load_config(BassDecoderConfig, BASS_PRESETS, "compact")
+    network = BassDecoderNetwork(config.model, CodeFormat.of(codec))
+    decoder = BassDecoder(network, codec, "random")
+    audio = noise(seconds, codec.sample_rate)
+    notes = np.full(codec.num_frames(audio.shape[-1]), NoteVocabulary.sustain(40), np.uint8)
+    return timed(
+        "codes of the bass by the bass decoder",
+        seconds,
+        lambda: codec.encode(audio),
+        lambda codes: decoder.decode(codes[BASS], notes, audio.shape[-1]),
     )
 
 
@@ -134,6 +172,7 @@ def time_encodec(seconds: int) -> Timing:
     audio = torch.from_numpy(noise(seconds, 48000))[None]
     return timed(
         "EnCodec, 48 kHz",
+        seconds,
         lambda: model.encode(audio, bandwidth=6.0),
         lambda coded: model.decode(
             coded.audio_codes,
@@ -154,18 +193,21 @@ def time_dac(seconds: int) -> Timing:
     pieces = [p[None, None] for c in audio for p in c.split(DAC_PIECE * 44100)]
     return timed(
         "DAC, 44.1 kHz",
+        seconds,
         lambda: [model.encode(piece).audio_codes for piece in pieces],
         lambda codes: [model.decode(audio_codes=piece) for piece in codes],
     )
 
 
-def timed(name: str, encode: Callable[[], Any], decode: Callable[[Any], Any]) -> Timing:
-    """Time a pair of functions."""
+def timed(
+    name: str, seconds: float, encode: Callable[[], Any], decode: Callable[[Any], Any]
+) -> Timing:
+    """Time a pair of functions that code so many seconds of audio."""
     started = time.process_time()
     codes = encode()
     encoded = time.process_time()
     decode(codes)
-    return Timing(name, encoded - started, time.process_time() - encoded)
+    return Timing(name, seconds, encoded - started, time.process_time() - encoded)
 
 
 def peak_memory(seconds: int) -> float:

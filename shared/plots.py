@@ -1,5 +1,6 @@
 """Draw pictures without a display. Times are in seconds, and levels in dB below the loudest."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,17 +9,19 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from shared.atomic import atomic_path
+from shared.music.bar_grid import BarGrid
+from shared.music.chord import Chord
 from shared.music.notes import Note
+from shared.piano_roll import draw_bars, draw_chords, draw_notes
 
 MAX_COLUMNS = 1600  # of a spectrogram; a picture has no more pixels for them
 ROWS = 240  # of a spectrogram
 RANGE_DB = 70  # levels below the loudest that are shown
-NOTE_COLOUR = "#1f77b4"
+SPECTROGRAM_INCHES, ROLL_INCHES = 2.3, 1.7
+ROW_SECONDS, MAX_ROWS = 30.0, 8  # of a piano roll
 STYLE: dict[str, Any] = {"dpi": 120, "layout": "constrained"}
 
 
@@ -42,24 +45,58 @@ def save_generation_picture(
     sample_rate: int,
     notes: Sequence[Note],
     title: str = "",
+    grid: BarGrid | None = None,
+    chords: Sequence[Chord] = (),
 ) -> None:
-    """Write a PNG of what `generate-bass` did, in three rows on one time axis.
+    """Write a PNG of what `generate-bass` did.
 
-    The rows are the spectrograms of the song without bass and of the new bass, both given as audio
-    `[C, N]`, and the notes of the new bass as a piano roll.
+    The upper rows are the spectrograms of the song without bass and of the new bass, both given as
+    audio `[C, N]`. Below are the notes of the new bass as a piano roll, with the beats, the bars
+    and the chords of the song where they are known. The piano roll of a longer song goes on from
+    row to row, and a row begins with a bar.
     """
-    figure, (song_axis, bass_axis, notes_axis) = new_figure(rows=3, height=2.3)
-    draw_spectrogram(song_axis, song, sample_rate, 40, min(16_000, sample_rate / 2), 4096)
-    draw_spectrogram(bass_axis, bass, sample_rate, 25, min(2000, sample_rate / 2), 8192)
-    draw_notes(notes_axis, notes)
-    song_axis.set_title("song without bass", loc="left")
-    bass_axis.set_title("new bass", loc="left")
-    notes_axis.set_title("notes of the new bass", loc="left")
-    notes_axis.set_xlabel("time (s)")
-    notes_axis.set_xlim(0, max(song.shape[1] / sample_rate, 1e-3))
+    seconds = max(song.shape[1] / sample_rate, 1e-3)
+    rows = _row_edges(seconds, grid)
+    heights = [SPECTROGRAM_INCHES] * 2 + [ROLL_INCHES if len(rows) > 1 else 2.6] * len(rows)
+    figure = Figure(figsize=(11.0, sum(heights) + 0.8), **STYLE)
+    FigureCanvasAgg(figure)
+    axes = list(figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
+    draw_spectrogram(axes[0], song, sample_rate, 40, min(16_000, sample_rate / 2), 4096)
+    draw_spectrogram(axes[1], bass, sample_rate, 25, min(2000, sample_rate / 2), 8192)
+    axes[0].set_title("song without bass", loc="left")
+    axes[1].set_title("new bass", loc="left")
+    axes[2].set_title("notes of the new bass", loc="left", pad=18 if chords else None)
+    for axis in axes[:2]:
+        axis.set_xlim(0, seconds)
+    for axis, (start, stop) in zip(axes[2:], rows, strict=True):
+        axis.set_xlim(start, stop)
+        draw_notes(axis, notes)
+        if grid is not None:
+            draw_bars(axis, grid)
+        draw_chords(axis, chords)
+    axes[-1].set_xlabel("time (s)")
     if title:
-        figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
-    save_figure(figure, path)
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", parse_math=False)
+    with warnings.catch_warnings():
+        # Letters that the font lacks are drawn as boxes.
+        warnings.filterwarnings("ignore", message=".*[Gg]lyph")
+        save_figure(figure, path)
+
+
+def _row_edges(seconds: float, grid: BarGrid | None) -> list[tuple[float, float]]:
+    """Divide a song into rows of at most 30 s, or into MAX_ROWS rows; all are equally long.
+
+    Each row begins with the bar nearest to where it would begin otherwise.
+    """
+    count = min(int(np.ceil(seconds / ROW_SECONDS)), MAX_ROWS)
+    length = seconds / count
+    starts = [length * row for row in range(count)]
+    if grid is not None and count > 1:
+        bars = grid.downbeats[(grid.downbeats > 0) & (grid.downbeats < seconds)]
+        nearest = {float(bars[np.abs(bars - start).argmin()]) for start in starts[1:] if len(bars)}
+        starts = [0.0, *sorted(nearest)]
+        length = max(np.diff([*starts, seconds]))
+    return [(start, start + length) for start in starts]
 
 
 def draw_spectrogram(
@@ -104,20 +141,3 @@ def draw_spectrogram(
     names = [f"{tick // 1000}k" if tick >= 1000 else str(tick) for tick in ticks]
     axis.set_yticks(np.log2(ticks).tolist(), names)
     axis.set_ylabel("Hz")
-
-
-def draw_notes(axis: Axes, notes: Sequence[Note]) -> None:
-    """Draw notes as a piano roll, with the names of some pitches on the axis."""
-    bars = [Rectangle((n.onset, n.pitch - 0.45), n.duration, 0.9) for n in notes]
-    axis.add_collection(
-        PatchCollection(bars, facecolor=NOTE_COLOUR, edgecolor="white", linewidth=0.4)
-    )
-    pitches = [note.pitch for note in notes] or [28, 43]
-    low, high = min(pitches) - 2, max(pitches) + 2
-    axis.set_ylim(low, high)
-    names = {0: "C", 4: "E", 7: "G", 9: "A"}
-    ticks = [pitch for pitch in range(low, high + 1) if pitch % 12 in names]
-    axis.set_yticks(ticks, [f"{names[pitch % 12]}{pitch // 12 - 1}" for pitch in ticks])
-    axis.grid(axis="y", color="0.9")
-    axis.set_axisbelow(True)
-    axis.set_ylabel("pitch")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from shared.errors import UserError
+from shared.errors import UserError, require
 
 T = TypeVar("T")
 
@@ -19,8 +19,7 @@ class Shard:
 
     def __post_init__(self) -> None:
         """Raise UserError where there is no such part."""
-        if not 1 <= self.number <= self.count:
-            raise UserError(f"there is no shard {self}: give K/N with K from 1 to N")
+        require(1 <= self.number <= self.count, _refusal(str(self)))
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
@@ -31,7 +30,7 @@ class Shard:
         """
         match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
         if match is None:
-            raise UserError(f"there is no shard '{text}': write the first of four parts as 1/4")
+            raise UserError(_refusal(text))
         return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:
@@ -41,6 +40,10 @@ class Shard:
     def share(self, items: Sequence[T]) -> list[T]:
         """Return the items of this part: every `count`-th one."""
         return list(items[self.number - 1 :: self.count])
+
+
+def _refusal(text: str) -> str:
+    return f"the shard '{text}' is not K/N with K from 1 to N: write the first of four as 1/4"
 
 
 WHOLE = Shard()

@@ -78,6 +78,7 @@ def _lows(audio: Samples, sample_rate: int) -> npt.NDArray[np.float64]:
 
     factor = max(1, sample_rate // WORKING_RATE)
     mono = resample_poly(audio.mean(0, dtype=np.float64), 1, factor)
+    mono = np.pad(mono, (0, max(0, WINDOW - len(mono))))
     magnitudes = np.abs(librosa.stft(mono, n_fft=WINDOW, hop_length=HOP))
     hertz = np.fft.rfftfreq(WINDOW, factor / sample_rate)
     return magnitudes[(hertz > LOWEST_HZ) & (hertz < HIGHEST_HZ)]

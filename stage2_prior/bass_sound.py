@@ -4,26 +4,29 @@ There are three ways: the codec's own decoder (`PlainSound`), a decoder of its o
 overtones (`FullSound`), and a SoundFont that plays the notes (`SoundFontSound`).
 """
 
+import hashlib
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from shared.codes.codec import Codec
+from shared.codes.bass_decoder import BassDecoder, Notes
+from shared.codes.codec import Codec, Codes
 from shared.codes.decoding import decode_bass
 from shared.errors import UserError, require
 from shared.music.notes import Note, tokens_to_notes
 from shared.sound.samples import Samples, fit_length, resample, rms
 from stage2_prior.articulation import articulate
 
-Codes = npt.NDArray[np.uint16]
-Notes = npt.NDArray[np.integer]
-
 FINGERED_BASS = 33  # the General MIDI program that plays where none is named
 LOUDNESS_SECONDS = 0.2  # how much of a note's beginning tells how loud it is
 MEDIAN_VELOCITY = 90  # MIDI velocity of a note of median loudness
+OVERHANG_SECONDS = 1.0  # how long a SoundFont plays on after the song, so that its last note sounds
+TRIED_PITCHES = (28, 33, 38, 43, 48, 53)  # MIDI numbers, E1 to F3
 
 
 class BassSound(Protocol):
@@ -31,7 +34,13 @@ class BassSound(Protocol):
 
     @property
     def name(self) -> str:
-        """What NAME.json calls it."""
+        """What users call it."""
+
+    def description(self) -> dict[str, Any]:
+        """Return what NAME.json says of it: its name, and what one needs to render the same again.
+
+        The codec's checkpoint is not part of it.
+        """
 
     def render(self, codes: Codes, notes: Notes, num_samples: int) -> Samples:
         """Render codes `[H, T]` with note tokens `[T]` as audio `[2, num_samples]`.
@@ -40,19 +49,16 @@ class BassSound(Protocol):
         """
 
 
-class BassDecoder(Protocol):
-    """A decoder of bass codes alone, such as that of `train-bass-decoder`."""
-
-    def decode(self, codes: Codes, notes: Notes | None, num_samples: int) -> Samples:
-        """Decode codes `[H, T]` with note tokens `[T]` to `[2, num_samples]`."""
-
-
 @dataclass(frozen=True)
 class PlainSound:
     """The sound of the codec's own decoder, with attacks where the notes have them."""
 
     codec: Codec
-    name: str = "paper"
+    name: ClassVar[str] = "paper"
+
+    def description(self) -> dict[str, Any]:
+        """Describe the sound as `BassSound` says."""
+        return {"name": self.name}
 
     def render(self, codes: Codes, notes: Notes, num_samples: int) -> Samples:
         """Render as `BassSound` says."""
@@ -65,75 +71,124 @@ class FullSound:
     """The sound of a bass decoder, which has the overtones that the codec's decoder lacks."""
 
     decoder: BassDecoder
-    name: str = "codes"
+    name: ClassVar[str] = "codes"
+
+    def description(self) -> dict[str, Any]:
+        """Describe the sound as `BassSound` says."""
+        return {"name": self.name, **self.decoder.description()}
 
     def render(self, codes: Codes, notes: Notes, num_samples: int) -> Samples:
         """Render as `BassSound` says. Frames with negative tokens have unknown notes."""
         return self.decoder.decode(codes, notes, num_samples)
 
 
-@dataclass(frozen=True)
 class SoundFontSound:
-    """The notes, played by a SoundFont as loudly as the decoded line is.
+    """The notes, played by a SoundFont as loudly as the decoded line is."""
 
-    Attributes:
-        codec: decodes the line, to find how loud it is.
-        path: the SoundFont.
-        program: the General MIDI program that plays.
-    """
+    def __init__(self, codec: Codec, path: Path, program: int = FINGERED_BASS) -> None:
+        """Read a SoundFont, and try whether it plays a bass.
 
-    codec: Codec
-    path: Path
-    program: int = FINGERED_BASS
+        Args:
+            codec: decodes the line, to find how loud it is.
+            path: the SoundFont.
+            program: the General MIDI program that plays.
+
+        Raises:
+            UserError: the SoundFont cannot be read, or does not have the program.
+        """
+        from shared.band.recording.render import Orchestra
+
+        self.codec, self.path, self.program = codec, path, program
+        self._orchestra = Orchestra([path])
+        weakref.finalize(self, self._orchestra.close)
+        try:
+            self._play(tuple(Note(0.0, 0.5, pitch) for pitch in TRIED_PITCHES), 0.5)
+        except UserError as error:
+            raise UserError(
+                f"the SoundFont {path} plays no bass with program {program}: name another program, "
+                f"as in {path.name}:{FINGERED_BASS}"
+            ) from error
 
     @property
     def name(self) -> str:
-        """What NAME.json calls it."""
+        """What users call it."""
         return f"{self.path.name}:{self.program}"
+
+    def description(self) -> dict[str, Any]:
+        """Describe the sound as `BassSound` says; the fingerprint is of the SoundFont's bytes."""
+        with self.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return {
+            "name": self.name,
+            "soundfont": str(self.path),
+            "fingerprint": digest,
+            "program": self.program,
+        }
 
     def render(self, codes: Codes, notes: Notes, num_samples: int) -> Samples:
         """Render as `BassSound` says.
 
         Raises:
-            UserError: the SoundFont cannot be played.
+            UserError: the line has notes, and the SoundFont plays none of them.
         """
-        from shared.band.recording.render import SAMPLE_RATE, Orchestra
-        from shared.band.scores.score import Part
+        from shared.band.recording.render import SAMPLE_RATE
 
         rate = self.codec.sample_rate
         decoded = decoded_bass(codes, num_samples, 1.0, self.codec)
         written = tokens_to_notes(np.maximum(notes, 0), self.codec.frame_rate)
-        part = Part("bass", "bass", self.program, False, _with_loudness(written, decoded, rate))
-        length = -(-num_samples * SAMPLE_RATE // rate)
-        with Orchestra([self.path]) as orchestra:
-            played = resample(orchestra.play(part, 0, length), SAMPLE_RATE, rate)
-        played = fit_length(played, num_samples)
-        level = rms(played)
-        return played * np.float32(rms(decoded) / level if level > 0 else 0.0)
+        loud = _with_loudness(written, decoded, rate)
+        whole = self._play(loud, num_samples / rate + OVERHANG_SECONDS)
+        played = resample(whole, SAMPLE_RATE, rate)
+        # Levels are compared while notes sound, also beyond the end of the song: the beginning of a
+        # note that is cut off there says little of how loud it is.
+        sounding = _sounding(written, played.shape[-1], rate)
+        level = rms(played[:, sounding])
+        scale = rms(decoded[:, sounding[:num_samples]]) / level if level > 0 else 0.0
+        return fit_length(played, num_samples) * np.float32(scale)
+
+    def _play(self, notes: tuple[Note, ...], seconds: float) -> Samples:
+        """Play notes to `[2, N]` at the synthesiser's sample rate."""
+        from shared.band.recording.render import SAMPLE_RATE
+        from shared.band.scores.score import Part
+
+        part = Part("bass", "bass", self.program, False, notes)
+        return self._orchestra.play(part, 0, round(seconds * SAMPLE_RATE), substitute=False)
 
 
-def choose_sound(wanted: str | None, codec: Codec, decoder: BassDecoder | None) -> BassSound:
+def choose_sound(
+    wanted: str | None, codec: Codec, find_decoder: Callable[[], BassDecoder | None]
+) -> BassSound:
     """Return the sound that the option `--sound` names.
 
     Args:
         wanted: "codes", "paper", the path of a SoundFont, or that and a program, as in
             "FILE.sf2:33". None takes the bass decoder where there is one.
         codec: the codec of the line.
-        decoder: the bass decoder for this codec, or None if there is none.
+        find_decoder: loads the bass decoder for this codec, or returns None if there is none. It is
+            only called where a bass decoder may be used.
 
     Raises:
         UserError: there is no such sound.
     """
-    if wanted == "paper" or (wanted is None and decoder is None):
+    if wanted == "paper":
         return PlainSound(codec)
-    if wanted is None or wanted == "codes":
-        if decoder is None:
-            raise UserError(
-                f"there is no bass decoder for the codec {codec.fingerprint}: train one with "
-                "train-bass-decoder and give it as --bass-decoder, or choose --sound paper"
-            )
+    if not uses_bass_decoder(wanted):
+        assert wanted is not None
+        return _parse_soundfont(wanted, codec)
+    decoder = find_decoder()
+    if decoder is not None:
         return FullSound(decoder)
-    return _parse_soundfont(wanted, codec)
+    if wanted == "codes":
+        raise UserError(
+            f"there is no bass decoder for the codec {codec.fingerprint}: train one with "
+            "train-bass-decoder and give it as --bass-decoder, or choose --sound paper"
+        )
+    return PlainSound(codec)
+
+
+def uses_bass_decoder(wanted: str | None) -> bool:
+    """Whether a bass decoder renders the sound that the option `--sound` names, if there is one."""
+    return wanted in (None, "codes")
 
 
 def _parse_soundfont(wanted: str, codec: Codec) -> SoundFontSound:
@@ -162,6 +217,14 @@ def _with_loudness(notes: list[Note], sound: Samples, sample_rate: int) -> tuple
         replace(note, velocity=int(np.clip(MEDIAN_VELOCITY * (level / median) ** 0.5, 1, 127)))
         for note, level in zip(notes, levels, strict=True)
     )
+
+
+def _sounding(notes: Sequence[Note], num_samples: int, sample_rate: int) -> npt.NDArray[np.bool_]:
+    """Whether any note sounds at each sample `[num_samples]`."""
+    sounding = np.zeros(num_samples, np.bool_)
+    for note in notes:
+        sounding[round(note.onset * sample_rate) : round(note.end * sample_rate)] = True
+    return sounding
 
 
 def decoded_bass(codes: Codes, num_samples: int, gain: float, codec: Codec) -> Samples:

@@ -1,20 +1,20 @@
 """Measure one clip: what a prior generates for it, and the lines that this is compared with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from shared.music.bass_metrics import BassFigures, judge_bass
-from shared.music.notes import NoteVocabulary
+from shared.music.bass_metrics import FRAME_RATE, BassFigures, judge_bass, pitch_class_share
+from shared.music.line_form import UNKNOWN_FORM, LineForm, measure_form
+from shared.music.notes import NoteVocabulary, tokens_to_notes
 from shared.music.pitch import track_pitch
 from shared.sound.samples import Samples
-from stage2_prior.clip_sampler import ClipLine, ClipSampler
+from stage2_prior.clip_sampler import ClipLine, ClipSampler, HeardLine
 from stage2_prior.clips import Clip
 from stage2_prior.frechet import embed
 from stage2_prior.prior_report import TRUE_FROM_CODES
-from stage2_prior.sampling import FREE
 
 PROMPT_SECONDS = 4.0
 SECOND_SEED = 100_003  # added to the seed of a clip for a second line
@@ -22,54 +22,76 @@ BAR_SECONDS = 2.0  # the assumed length of a bar where no downbeats are known
 
 
 @dataclass(frozen=True, eq=False)
-class JudgedSound:
-    """The figures of a bass line, and its embedding (frechet.py) `[seconds, BANDS]`."""
+class JudgedLine:
+    """What was measured of one bass line.
+
+    Attributes:
+        figures: how well its sound fits the song.
+        form: the form of its notes; nan where its notes are not known.
+        embedding: its embedding (frechet.py) `[seconds, BANDS]`.
+    """
 
     figures: BassFigures
+    form: LineForm
     embedding: npt.NDArray[np.float64]
+
+    @property
+    def values(self) -> dict[str, float]:
+        """All figures by name."""
+        return {name: float(value) for name, value in asdict(self.figures).items()} | asdict(
+            self.form
+        )
 
 
 def judge(audio: Samples, clip: Clip, skip: float = 0.0) -> BassFigures:
     """Judge the sound `[2, N]` of a bass line in a clip, without its first `skip` seconds."""
     rate = clip.song.sample_rate
-    return judge_bass(audio[:, round(skip * rate) :], rate, clip.song.facts, clip.start + skip)
+    return judge_bass(audio[:, round(skip * rate) :], rate, clip.facts, clip.start + skip)
 
 
-def judge_sounds(sounds: Mapping[str, Samples], clip: Clip) -> dict[str, JudgedSound]:
+def judge_line(line: HeardLine, clip: Clip) -> JudgedLine:
+    """Judge the sound and the notes of a bass line for a clip."""
+    rate = clip.song.sample_rate
+    track = track_pitch(line.sound, rate, FRAME_RATE)
+    known = line.notes is not None
+    return JudgedLine(
+        judge_bass(line.sound, rate, clip.facts, clip.start, track),
+        measure_form(line.notes or (), track, clip.seconds, clip.facts, clip.start)
+        if known
+        else UNKNOWN_FORM,
+        embed(line.sound, rate),
+    )
+
+
+def judge_lines(lines: Mapping[str, HeardLine], clip: Clip) -> dict[str, JudgedLine]:
     """Judge several bass lines for one clip."""
-    return {
-        name: JudgedSound(judge(sound, clip), embed(sound, clip.song.sample_rate))
-        for name, sound in sounds.items()
-    }
+    return {name: judge_line(line, clip) for name, line in lines.items()}
 
 
-def compared_sounds(
-    sampler: ClipSampler, clip: Clip, other: Clip, lines: Mapping[str, ClipLine]
-) -> dict[str, Samples]:
-    """Render all the bass lines of the comparison, from the worst to the best.
+def compared_lines(
+    sampler: ClipSampler, clip: Clip, other: Clip, generated: Mapping[str, HeardLine]
+) -> dict[str, HeardLine]:
+    """Return all the bass lines of the comparison by name, from the worst to the best.
 
     Args:
-        sampler: renders the lines.
+        sampler: renders the true basses.
         clip: the clip.
         other: the clip that lends the bass of another song.
-        lines: what was generated for the clip, by name.
-
-    Returns:
-        Audio `[2, num_samples]` by name.
+        generated: what was generated for the clip, by name.
     """
     true = sampler.true_sound(clip)
     return {
-        "silence": np.zeros_like(true),
-        "another song's bass": sampler.true_sound(other),
-        "true bass, a bar late": shifted_by_a_bar(true, clip),
-        **{name: sampler.balanced_sound(clip, line) for name, line in lines.items()},
-        TRUE_FROM_CODES: true,
+        "silence": HeardLine(np.zeros_like(true), None),
+        "another song's bass": HeardLine(sampler.true_sound(other), other.true_notes),
+        "true bass, a bar late": HeardLine(shifted_by_a_bar(true, clip), None),
+        **generated,
+        TRUE_FROM_CODES: HeardLine(true, clip.true_notes),
     }
 
 
 def shifted_by_a_bar(audio: Samples, clip: Clip) -> Samples:
     """Delay audio `[2, N]` by one bar, and move its end to the beginning."""
-    downbeats = clip.song.facts.downbeats
+    downbeats = clip.facts.downbeats
     bar = float(np.median(np.diff(downbeats))) if len(downbeats) > 1 else BAR_SECONDS
     return np.roll(audio, round(bar * clip.song.sample_rate), axis=1)
 
@@ -86,16 +108,9 @@ def pitch_match_share(audio: Samples, notes: npt.NDArray[np.int64], clip: Clip) 
         The share of the frames with a note in which the pitch class is that of the note; nan where
         no frame has a note.
     """
-    sounding = (notes != FREE) & (notes != NoteVocabulary.REST)
-    if not sounding.any():
-        return float("nan")
+    known = tokens_to_notes(np.maximum(notes, NoteVocabulary.REST), clip.song.frame_rate)
     track = track_pitch(audio, clip.song.sample_rate, clip.song.frame_rate)
-    times = np.arange(len(notes)) / clip.song.frame_rate
-    nearest = np.abs(track.times[:, None] - times).argmin(0)
-    pitch = track.pitch[nearest][sounding]
-    voiced = ~np.isnan(pitch)
-    pitch_class = np.round(np.nan_to_num(pitch)).astype(np.int64) % 12
-    return float(np.mean(voiced & (pitch_class == NoteVocabulary.PITCH_CLASSES[notes[sounding]])))
+    return pitch_class_share(track, known)
 
 
 def codec_pitch_match(sampler: ClipSampler, clip: Clip) -> float:

@@ -1,5 +1,6 @@
 """Sample bass lines for clips, and turn them into sound."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.codes.codec import Codec
+from shared.music.notes import Note, tokens_to_notes
 from shared.sound.samples import Samples
 from stage2_prior.balance import balance_gain
 from stage2_prior.bass_sound import BassSound, decoded_bass
@@ -26,6 +28,19 @@ class ClipLine:
 
     line: GeneratedBass
     gain: float
+
+
+@dataclass(frozen=True, eq=False)
+class HeardLine:
+    """A bass line for a clip, as it is heard.
+
+    Attributes:
+        sound: audio `[2, num_samples]`.
+        notes: its notes in seconds from the beginning of the clip; None where they are not known.
+    """
+
+    sound: Samples
+    notes: Sequence[Note] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +93,11 @@ class ClipSampler:
         sound = self.sound(clip, sampled)
         gain = balance_gain(sound, sampled.line.notes, sampled.gain, self.prior.balance)
         return sound * np.float32(gain)
+
+    def heard(self, clip: Clip, sampled: ClipLine) -> HeardLine:
+        """Return a sampled line as `generate-bass` renders it, with its notes."""
+        notes = tokens_to_notes(sampled.line.notes, clip.song.frame_rate)
+        return HeardLine(self.balanced_sound(clip, sampled), notes)
 
     def true_sound(self, clip: Clip) -> Samples:
         """Render the true bass from its codes and notes `[2, num_samples]`."""

@@ -1,7 +1,8 @@
 """Clips: the parts of songs on which a prior is evaluated."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,14 @@ from shared.codes.codec import Codec
 from shared.codes.manifest import read_manifest
 from shared.codes.song_codes import SongCodes, require_codec
 from shared.errors import UserError
+from shared.music.notes import Note, NoteVocabulary, tokens_to_notes
+from shared.music.song_facts import SongFacts
 from shared.songs.cache import CachedSong, build_cache
 from shared.sources import BASS
 from stage2_prior.accompaniment import prepare_song
 from stage2_prior.sampling import FREE
+
+ALL = "all"  # stands for the songs of every split
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +44,37 @@ class Clip:
     def start(self) -> float:
         """Where in the song the clip begins, in seconds."""
         return self.first / self.song.frame_rate
+
+    @property
+    def seconds(self) -> float:
+        """How long the clip is."""
+        return self.num_samples / self.song.sample_rate
+
+    @cached_property
+    def facts(self) -> SongFacts:
+        """What is known of the song.
+
+        Where it does not name the notes of its bass, they are those that `extract-codes` tracked.
+        """
+        facts, tokens, confidence = self.song.facts, self.song.notes, self.song.note_confidence
+        if facts.bass_notes is not None or tokens is None or confidence is None:
+            return facts
+        trusted = np.where(confidence > 0, tokens, NoteVocabulary.REST)
+        return replace(facts, bass_notes=tuple(tokens_to_notes(trusted, self.song.frame_rate)))
+
+    @property
+    def true_notes(self) -> tuple[Note, ...] | None:
+        """The notes of the true bass, in seconds from the beginning of the clip, if known.
+
+        A note that the clip cuts off keeps its length, so the first may begin before the clip.
+        """
+        if self.facts.bass_notes is None:
+            return None
+        return tuple(
+            replace(note, onset=note.onset - self.start)
+            for note in self.facts.bass_notes
+            if note.end > self.start and note.onset < self.start + self.seconds
+        )
 
     @property
     def accompaniment(self) -> npt.NDArray[np.uint16]:
@@ -74,7 +110,7 @@ def load_clips(
     Args:
         codes: a folder that `extract-codes` wrote.
         codec: the codec that made the codes.
-        split: "train", "valid" or "test".
+        split: "train", "valid", "test", or "all" for the songs of all of them.
         at_most: the largest number of clips. They are spread evenly over the split.
         seconds: the length of a clip.
 
@@ -83,13 +119,14 @@ def load_clips(
             damaged or of another codec.
     """
     files = read_manifest(codes).files
-    songs = [SongCodes.load(path) for path in files if path.parent.name == split]
+    songs = [SongCodes.load(path) for path in files if split in (ALL, path.parent.name)]
     num_samples = round(seconds * codec.sample_rate)
     frames = codec.num_frames(num_samples)
     songs = [song for song in songs if song.num_frames >= frames]
     if len(songs) < 2:
+        which = "" if split == ALL else f" of the split '{split}'"
         raise UserError(
-            f"{codes} holds {len(songs)} songs of the split '{split}' that last {seconds:g} s, but "
+            f"{codes} holds {len(songs)} songs{which} that last {seconds:g} s, but "
             "at least two are needed: choose another split or fewer seconds"
         )
     count = min(at_most, len(songs))
@@ -133,6 +170,12 @@ class MixedClip:
         """The stem of the true bass `[2, num_samples]`."""
         start = self.clip.first * self.clip.song.hop
         return self.recording.read(BASS, start, self.clip.num_samples)
+
+    @property
+    def without_bass(self) -> npt.NDArray[np.float32]:
+        """The sum of the other stems `[2, num_samples]`."""
+        stems = self.recording.read_all(self.clip.first * self.clip.song.hop, self.clip.num_samples)
+        return stems.sum(0) - stems[BASS]
 
 
 def mixed_clips(clips: Sequence[Clip], data: Path, codec: Codec) -> tuple[MixedClip, ...]:

@@ -1,10 +1,10 @@
-"""Evaluate a prior on songs that it was not trained on: `evaluate-prior`.
+"""Evaluate priors on songs that they were not trained on: `evaluate-prior`.
 
 The report tests the steps of generation one by one, in the order in which failures arise: the
 codec, the notes that the encoder predicts, the next code after the true history, codes for given
 notes, the continuation of a true beginning, and generation from the accompaniment alone. It
 compares the generated lines with other lines, from silence to the true bass, and it varies the
-guidance.
+guidance. Several priors are evaluated on the same clips and compared song by song.
 
 All true codes come from files, so the codec is judged by its sound against the known notes. Its SDR
 is the subject of `evaluate-vqvae`.
@@ -22,18 +22,19 @@ from shared.console import ProgressBar, progress
 from shared.errors import require
 from shared.json_files import write_json
 from stage2_prior.bass_sound import BassSound, PlainSound
+from stage2_prior.clip_audio import ClipAudio, accompaniment_sound
 from stage2_prior.clip_measurements import (
     PROMPT_SECONDS,
-    JudgedSound,
+    JudgedLine,
     codec_pitch_match,
-    compared_sounds,
+    compared_lines,
     continuation_figures,
     equal_codes,
     given_notes_pitch_match,
     guided_figures,
-    judge_sounds,
+    judge_lines,
 )
-from stage2_prior.clip_sampler import ClipLine, ClipSampler
+from stage2_prior.clip_sampler import ClipLine, ClipSampler, HeardLine
 from stage2_prior.clips import Clip, MixedClip, load_clips, mixed_clips
 from stage2_prior.likelihood import Likelihood, song_likelihood
 from stage2_prior.model import Prior
@@ -41,16 +42,20 @@ from stage2_prior.prior_report import (
     GENERATED,
     GENERATED_FROM_MIXTURE,
     TRUE,
+    PriorFigures,
     PriorReport,
     Section,
     draw_report,
+    generated_row,
     report_markdown,
 )
 from stage2_prior.report_sections import (
+    GeneratedRow,
     bass_removal_section,
     codec_section,
     comparison,
     continuation_section,
+    differences,
     encoder_section,
     generation_section,
     given_notes_section,
@@ -67,83 +72,215 @@ GUIDANCES = (1.0, 3.0, 5.0)
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, eq=False)
+class NamedPrior:
+    """A prior, what the report calls it, and how lines are sampled from it.
+
+    Song i is sampled with the seed `settings.seed + i`.
+    """
+
+    name: str
+    prior: Prior
+    settings: SamplingSettings
+
+
 def evaluate_prior(
     codes: Path,
     codec: Codec,
-    prior: Prior,
+    priors: Sequence[NamedPrior],
     out: Path,
     split: str = "test",
     songs: int = 40,
     seconds: float = 20.0,
-    settings: SamplingSettings | None = None,
     data: Path | None = None,
     sound: BassSound | None = None,
+    save_audio: Path | None = None,
 ) -> PriorReport:
-    """Evaluate a prior, and write report.json, report.md and report.png into `out`.
+    """Evaluate priors, and write report.json, report.md and report.png into `out`.
 
     Args:
         codes: a folder that `extract-codes` wrote.
         codec: the codec that made the codes.
-        prior: the prior.
+        priors: the priors, of different names.
         out: the folder for the report.
-        split: the split to take the songs from.
+        split: the split to take the songs from, or "all".
         songs: the largest number of songs. They are spread evenly over the split.
         seconds: how much of the middle of each song is evaluated.
-        settings: how to sample; the prior's own settings by default. Song i is sampled with the
-            seed `settings.seed + i`.
         data: the folder of songs that the codes were extracted from. With it, the comparison also
             has what is generated for the songs' mixtures, from which the codec removes the bass,
             and ends with the stems of the true bass.
         sound: what renders the lines; without it the codec decodes them.
+        save_audio: a folder to write the clips to, as WAV files (clip_audio.py).
 
     Raises:
-        UserError: there are too few songs, the codes or the prior are of another codec, `data`
-            holds other songs, or `out` cannot be written to.
+        UserError: there are too few songs, the codes or a prior are of another codec, `data` holds
+            other songs, or a folder cannot be written to.
     """
     require(songs >= 2, "at least two songs are needed, to compare one with another")
     require(seconds > PROMPT_SECONDS, f"clips must be longer than {PROMPT_SECONDS:g} s")
-    require_fingerprint(prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
-    settings = settings or SamplingSettings.of(prior)
-    sampler = ClipSampler(codec, prior, settings, sound or PlainSound(codec))
+    for each in priors:
+        what = f"the codes of the prior '{each.name}'"
+        require_fingerprint(each.prior.format.fingerprint, codec.fingerprint, what)
+    sound = sound or PlainSound(codec)
     clips = load_clips(codes, codec, split, songs, seconds)
     mixed = () if data is None else mixed_clips(clips, data, codec)
+    work = _Work(codec, sound, priors, clips, mixed)
+    audio = None if save_audio is None else ClipAudio(save_audio, clips, work.rows)
     names = {end: out / f"report.{end}" for end in ("json", "md", "png")}
-    with files_together(names) as files:
-        with progress("evaluating", _count_steps(sampler, clips, mixed)) as bar:
-            measured = _measure(sampler, clips, mixed, bar)
+    with files_together(names | (audio.paths if audio else {})) as files:
+        with progress("evaluating", work.steps) as bar:
+            lines = {row.name: _sample(work, row, bar) for row in work.rows}
+            judged = _judge(work, lines, audio, files, bar)
+            figures = [_measure_prior(work, each, lines, judged, bar) for each in priors]
         report = PriorReport(
             split=split,
             songs=tuple(clip.song.track for clip in clips),
             seconds=seconds,
-            settings=sampler.settings,
             codec=codec.fingerprint,
-            window_seconds=prior.config.window_seconds,
-            likelihood=likelihood_figures(measured.likelihoods),
-            comparison=comparison(measured.judged),
-            sections=measured.sections,
+            sound=sound.name,
+            priors=tuple(figures),
+            comparison=comparison(judged, work.rows),
+            differences=differences(judged, work.rows),
         )
         write_json(files["json"], asdict(report))
         files["md"].write_text(report_markdown(report), encoding="utf-8")
         draw_report(report, files["png"])
+        if audio:
+            audio.write_figures(files, judged)
     return report
 
 
 @dataclass(frozen=True, eq=False)
-class _Measured:
-    """All that is measured on the clips."""
+class _Work:
+    """What is evaluated on what.
 
-    judged: Mapping[str, Sequence[JudgedSound]]
-    likelihoods: Sequence[Likelihood]
-    sections: tuple[Section, ...]
+    Attributes:
+        codec: the codec of the clips.
+        sound: what renders the lines.
+        priors: the priors.
+        clips: the clips.
+        mixed: the same clips with their stems; empty where there are no stems.
+    """
+
+    codec: Codec
+    sound: BassSound
+    priors: Sequence[NamedPrior]
+    clips: Sequence[Clip]
+    mixed: Sequence[MixedClip]
+
+    @property
+    def samplers(self) -> dict[str, ClipSampler]:
+        """What samples the lines of each prior, by its name."""
+        return {
+            each.name: ClipSampler(self.codec, each.prior, each.settings, self.sound)
+            for each in self.priors
+        }
+
+    @property
+    def rows(self) -> list[GeneratedRow]:
+        """The rows of the comparison that the priors generate."""
+        alone = len(self.priors) == 1
+        return [
+            GeneratedRow(generated_row(None if alone else each.name, mixed), each.name, mixed)
+            for each in self.priors
+            for mixed in (False, True)[: 2 if self.mixed else 1]
+        ]
+
+    @property
+    def some(self) -> Sequence[Clip]:
+        """The clips that the sections beside the comparison use."""
+        return self.clips[:SECTION_CLIPS]
+
+    @property
+    def steps(self) -> int:
+        """How often the progress bar advances."""
+        steps = len(self.clips)
+        for sampler in self.samplers.values():
+            sampled_again = len(_note_guidances(sampler)) + len(GUIDANCES)
+            steps += 2 * len(self.clips) + len(self.mixed) + (3 + sampled_again) * len(self.some)
+        return steps
 
 
-def _measure(
-    sampler: ClipSampler, clips: Sequence[Clip], mixed: Sequence[MixedClip], bar: ProgressBar
-) -> _Measured:
-    lines = _sample_lines(sampler, clips, mixed, bar)
-    judged = _judge(sampler, clips, mixed, lines, bar)
-    likelihoods = _likelihoods(sampler.prior, clips, bar)
-    some = clips[:SECTION_CLIPS]
+_Lines = Mapping[str, Sequence[ClipLine]]  # by the name of the row
+_Judged = Mapping[str, Sequence[JudgedLine]]
+
+
+def _sample(work: _Work, row: GeneratedRow, bar: ProgressBar) -> list[ClipLine]:
+    """Sample a line for each clip, from its accompaniment or from what is left of its mixture."""
+    sampler = work.samplers[row.prior]
+    if row.from_mixture:
+        return [sampler.sample(each.clip, mixed=each) for each in _tracked(work.mixed, bar)]
+    return [sampler.sample(clip) for clip in _tracked(work.clips, bar)]
+
+
+def _judge(
+    work: _Work,
+    lines: _Lines,
+    audio: ClipAudio | None,
+    files: Mapping[str, Path],
+    bar: ProgressBar,
+) -> dict[str, list[JudgedLine]]:
+    """Judge every kind of bass line for each clip; the next clip lends another song's bass."""
+    judged: dict[str, list[JudgedLine]] = {}
+    samplers = work.samplers
+    for index, clip in enumerate(_tracked(work.clips, bar)):
+        mixed = work.mixed[index] if work.mixed else None
+        other = work.clips[(index + 1) % len(work.clips)]
+        generated = {
+            row.name: samplers[row.prior].heard(clip, lines[row.name][index]) for row in work.rows
+        }
+        heard = compared_lines(next(iter(samplers.values())), clip, other, generated)
+        if mixed:
+            heard[TRUE] = HeardLine(mixed.bass, clip.true_notes)
+        for name, line in judge_lines(heard, clip).items():
+            judged.setdefault(name, []).append(line)
+        if audio:
+            true_bass = list(heard.values())[-1].sound
+            rest = accompaniment_sound(clip, mixed, work.codec)
+            audio.write(files, clip, rest, true_bass, generated)
+    return judged
+
+
+def _measure_prior(
+    work: _Work, named: NamedPrior, lines: _Lines, judged: _Judged, bar: ProgressBar
+) -> PriorFigures:
+    """Measure one prior: how well it predicts the true bass, and each step of generation."""
+    likelihoods = _likelihoods(named.prior, work.clips, bar)
+    own = {
+        GENERATED_FROM_MIXTURE if row.from_mixture else GENERATED: row.name
+        for row in work.rows
+        if row.prior == named.name
+    }
+    last = list(judged)[-1]
+    sections = _sections(
+        work,
+        work.samplers[named.name],
+        likelihoods,
+        lines[own[GENERATED]],
+        {name: judged[row] for name, row in own.items()} | {last: judged[last]},
+        bar,
+    )
+    return PriorFigures(
+        name=named.name,
+        fingerprint=named.prior.fingerprint,
+        settings=named.settings,
+        seeds=tuple(named.settings.seed + clip.number for clip in work.clips),
+        window_seconds=named.prior.config.window_seconds,
+        likelihood=likelihood_figures(likelihoods),
+        sections=sections,
+    )
+
+
+def _sections(
+    work: _Work,
+    sampler: ClipSampler,
+    likelihoods: Sequence[Likelihood],
+    lines: Sequence[ClipLine],
+    judged: _Judged,
+    bar: ProgressBar,
+) -> tuple[Section, ...]:
+    """Answer the questions of the report about one prior, whose lines are given."""
+    some = work.some
     pitch_match = {
         scale: [
             given_notes_pitch_match(sampler, clip, note_guidance=scale)
@@ -155,9 +292,7 @@ def _measure(
         scale: [guided_figures(sampler, clip, guidance=scale) for clip in _tracked(some, bar)]
         for scale in GUIDANCES
     }
-    equal = [
-        equal_codes(sampler, clip, lines[GENERATED][clip.number]) for clip in _tracked(some, bar)
-    ]
+    equal = [equal_codes(sampler, clip, lines[clip.number]) for clip in _tracked(some, bar)]
     sections = [
         codec_section([codec_pitch_match(sampler, clip) for clip in _tracked(some, bar)]),
         encoder_section(likelihoods),
@@ -166,42 +301,10 @@ def _measure(
         continuation_section([continuation_figures(sampler, clip) for clip in _tracked(some, bar)]),
         generation_section(judged, equal),
     ]
-    if mixed:
-        sections.append(bass_removal_section(judged, [clip.bass_found for clip in mixed]))
+    if work.mixed:
+        sections.append(bass_removal_section(judged, [clip.bass_found for clip in work.mixed]))
     sections.append(guidance_section(guided))
-    return _Measured(judged, likelihoods, tuple(sections))
-
-
-def _sample_lines(
-    sampler: ClipSampler, clips: Sequence[Clip], mixed: Sequence[MixedClip], bar: ProgressBar
-) -> dict[str, list[ClipLine]]:
-    """Sample a line for each clip from its accompaniment alone, and one for each mixed clip."""
-    lines = {GENERATED: [sampler.sample(clip) for clip in _tracked(clips, bar)]}
-    if mixed:
-        lines[GENERATED_FROM_MIXTURE] = [
-            sampler.sample(each.clip, mixed=each) for each in _tracked(mixed, bar)
-        ]
-    return lines
-
-
-def _judge(
-    sampler: ClipSampler,
-    clips: Sequence[Clip],
-    mixed: Sequence[MixedClip],
-    lines: Mapping[str, Sequence[ClipLine]],
-    bar: ProgressBar,
-) -> dict[str, list[JudgedSound]]:
-    """Judge every kind of bass line for each clip; the next clip lends another song's bass."""
-    judged: dict[str, list[JudgedSound]] = {}
-    for index, clip in enumerate(_tracked(clips, bar)):
-        other = clips[(index + 1) % len(clips)]
-        generated = {name: each[index] for name, each in lines.items()}
-        sounds = compared_sounds(sampler, clip, other, generated)
-        if mixed:
-            sounds[TRUE] = mixed[index].bass
-        for name, sound in judge_sounds(sounds, clip).items():
-            judged.setdefault(name, []).append(sound)
-    return judged
+    return tuple(sections)
 
 
 def _likelihoods(prior: Prior, clips: Sequence[Clip], bar: ProgressBar) -> list[Likelihood]:
@@ -215,13 +318,6 @@ def _likelihoods(prior: Prior, clips: Sequence[Clip], bar: ProgressBar) -> list[
 def _note_guidances(sampler: ClipSampler) -> list[float]:
     """Return the note guidances to compare: that of the model itself, and that of the settings."""
     return list(dict.fromkeys((1.0, sampler.settings.note_guidance)))
-
-
-def _count_steps(sampler: ClipSampler, clips: Sequence[Clip], mixed: Sequence[MixedClip]) -> int:
-    """Count how often the progress bar advances."""
-    some = len(clips[:SECTION_CLIPS])
-    sampled_again = len(_note_guidances(sampler)) + len(GUIDANCES)
-    return 3 * len(clips) + len(mixed) + (3 + sampled_again) * some
 
 
 def _tracked(items: Iterable[T], bar: ProgressBar) -> Iterator[T]:

@@ -9,11 +9,31 @@ from stage2_prior.frechet import EMBEDDING
 from stage2_prior.likelihood import WINDOWS_A_SONG
 from stage2_prior.sampling import SamplingSettings
 
-SHARES = ("root_on_downbeats", "chord_tones", "grid_f1", "onset_f1")
-GENERATED, GENERATED_FROM_MIXTURE = "generated", "generated, bass removed from the mixture"
-TRUE_FROM_CODES, TRUE = "true bass, from its codes", "true bass"
-COLOUR = "tab:orange"  # of what the prior generated
+SHARES = ("root_on_downbeats", "chord_tones", "grid_f1", "onset_f1", "pitch_class")
+FORM = (
+    "short_notes",
+    "wide_leaps",
+    "outside_range",
+    "repetition",
+    "note_onset_f1",
+    "disagreement",
+)
 COLUMNS = (*SHARES, "voiced_share", "num_notes", "lowest", "highest", "rms_db")
+REMOVED = ", bass removed from the mixture"
+GENERATED = "generated"
+GENERATED_FROM_MIXTURE = GENERATED + REMOVED
+TRUE_FROM_CODES, TRUE = "true bass, from its codes", "true bass"
+
+
+def generated_row(prior: str | None, mixed: bool) -> str:
+    """Name the row of the lines that a prior generated.
+
+    Args:
+        prior: the prior, or None if it is the only one.
+        mixed: whether the bass was removed from the mixture for these lines.
+    """
+    by = "" if prior is None else f" by {prior}"
+    return f"{GENERATED}{by}{REMOVED if mixed else ''}"
 
 
 @dataclass(frozen=True)
@@ -22,13 +42,30 @@ class ComparisonRow:
 
     Attributes:
         name: what kind it is.
-        figures: means of the figures of shared/music/bass_metrics.py.
+        figures: means of the figures of shared/music/bass_metrics.py and line_form.py.
         frechet: the Frechet distance (frechet.py) from the last row of the comparison.
+        prior: the prior that generated it; None where no prior did.
+        from_mixture: whether its songs had a bass, which was removed from the mixture.
     """
 
     name: str
     figures: Mapping[str, Estimate]
     frechet: float
+    prior: str | None = None
+    from_mixture: bool = False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much the lines of two priors differ, song by song.
+
+    Attributes:
+        name: which lines are compared, as in "B minus A".
+        figures: means of the differences of all figures of a comparison row.
+    """
+
+    name: str
+    figures: Mapping[str, Estimate]
 
 
 @dataclass(frozen=True)
@@ -41,59 +78,91 @@ class Section:
 
 
 @dataclass(frozen=True)
+class PriorFigures:
+    """What was measured of one prior.
+
+    Attributes:
+        name: what the report calls it.
+        fingerprint: the fingerprint of its weights.
+        settings: how lines were sampled.
+        seeds: the seed that was used for each song.
+        window_seconds: the length of the windows in which the likelihood was measured.
+        likelihood: bits per second and per code, and what the right accompaniment saves.
+        sections: the questions, in the order in which failures arise.
+    """
+
+    name: str
+    fingerprint: str
+    settings: SamplingSettings
+    seeds: tuple[int, ...]
+    window_seconds: float
+    likelihood: Mapping[str, Estimate]
+    sections: tuple[Section, ...]
+
+
+@dataclass(frozen=True)
 class PriorReport:
     """The content of report.json. Figures are means over songs with 95 % bootstrap intervals.
 
     Attributes:
-        split: the split that the songs are of.
+        split: the split that the songs are of; "all" for every split.
         songs: the names of the songs.
         seconds: how much of each song was evaluated.
-        settings: how lines were sampled.
         codec: the fingerprint of the codec.
-        window_seconds: the length of the windows in which the likelihood was measured.
-        likelihood: bits per second and per code, and what the right accompaniment saves.
+        sound: the name of what rendered the lines.
+        priors: the priors, each with its own figures. All answer the same questions.
         comparison: the kinds of bass lines, from silence to the true bass.
-        sections: the questions, in the order in which failures arise.
+        differences: each prior compared with each one before it; empty for a single prior.
     """
 
     split: str
     songs: tuple[str, ...]
     seconds: float
-    settings: SamplingSettings
     codec: str
-    window_seconds: float
-    likelihood: Mapping[str, Estimate]
+    sound: str
+    priors: tuple[PriorFigures, ...]
     comparison: tuple[ComparisonRow, ...]
-    sections: tuple[Section, ...]
+    differences: tuple[Difference, ...]
 
 
 def report_markdown(report: PriorReport) -> str:
-    """Write the report as a page of Markdown."""
-    settings = ", ".join(f"{name} {value}" for name, value in vars(report.settings).items())
+    """Write the report as a page of Markdown. Figures that no row has are left out."""
+    windows = " or ".join(dict.fromkeys(f"{prior.window_seconds:g} s" for prior in report.priors))
+    form = [row for row in report.comparison if _known(FORM, [row])]
     parts = [
-        "# The prior on songs it was not trained on",
-        f"{len(report.songs)} songs of the split `{report.split}`, {report.seconds:g} s from the "
-        f"middle of each; codec `{report.codec}`. Sampling: {settings}. The brackets hold 95 % "
+        "# Priors on songs they were not trained on"
+        if len(report.priors) > 1
+        else "# The prior on songs it was not trained on",
+        f"{len(report.songs)} songs{_of_split(report.split)}, {report.seconds:g} s from the "
+        f"middle of each; codec `{report.codec}`; sound `{report.sound}`. The brackets hold 95 % "
         "bootstrap intervals over songs.",
+        "\n".join(map(_prior_line, report.priors)),
+        "## Comparison",
+        "The figures are judged by the sound alone, with pyin as the pitch tracker. Every line "
+        f"except silence and '{TRUE}' (the stem, if there is such a row) is decoded from codes, "
+        "and its attacks are shaped by its own notes where they are known. Where a song does not "
+        "name the notes of its bass, a pitch tracker found them in the stem.",
+        _comparison_table(COLUMNS, report.comparison),
+        f"Frechet is the distance from '{report.comparison[-1].name}'. Embedding: {EMBEDDING}.",
+        "## Form",
+        "These figures are judged by the notes of the lines, and the last one also by their sound.",
+        _rows_table(FORM, form),
+        *_differences(report),
         "## Likelihood",
         "The true bass is the history of every prediction. The figures are measured in at most "
-        f"{WINDOWS_A_SONG} windows of {report.window_seconds:g} s a song. Bits per second of music "
+        f"{WINDOWS_A_SONG} windows of {windows} a song. Bits per second of music "
         "are those of the notes and of all codes. The codes depend on the song only through their "
         "notes, so everything that the accompaniment saves, it saves at the notes.",
-        _figures_table(report.likelihood),
+        _figures_table({prior.name: prior.likelihood for prior in report.priors}),
         "## Where failures arise",
         "Each section tests one step of generation, in the order of the steps.",
         *(
             f"### {number}. {section.name}\n\n{section.question}\n\n"
-            + _figures_table(section.figures)
-            for number, section in enumerate(report.sections, 1)
+            + _figures_table(
+                {prior.name: prior.sections[number - 1].figures for prior in report.priors}
+            )
+            for number, section in enumerate(report.priors[0].sections, 1)
         ),
-        "## Comparison",
-        "The figures are judged by the sound alone, with pyin as the pitch tracker. Every line "
-        f"except silence and '{TRUE}' (the stem, if there is such a row) is decoded from codes, "
-        "and its attacks are shaped by its own notes where they are known.",
-        _comparison_table(report.comparison),
-        f"Frechet is the distance from '{report.comparison[-1].name}'. Embedding: {EMBEDDING}.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -103,38 +172,48 @@ def draw_report(report: PriorReport, path: Path) -> None:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    colours = {prior.name: f"C{number + 1}" for number, prior in enumerate(report.priors)}
+
     def draw_saved_bits(axis: Axes) -> None:
         against = ("none", "shuffled")
-        saved = [report.likelihood[f"bits/s saved against {name}"] for name in against]
-        means = [each.mean for each in saved]
-        axis.bar(against, means, yerr=_errors(saved), capsize=3, color=COLOUR)
+        width = 0.8 / len(report.priors)
+        for index, prior in enumerate(report.priors):
+            saved = [prior.likelihood[f"bits/s saved against {name}"] for name in against]
+            axis.bar(
+                _places(len(against), index, len(report.priors)),
+                [each.mean for each in saved],
+                width,
+                yerr=_errors(saved),
+                capsize=3,
+                color=colours[prior.name],
+            )
+        axis.set_xticks(range(len(against)), against)
         axis.axhline(0, color="black", linewidth=0.8)
         axis.set_ylabel("bits per second of music")
         axis.set_title("saved by the right accompaniment")
 
     def draw_comparison(axis: Axes) -> None:
-        last = len(report.comparison) - 1
-        width = 0.8 / len(report.comparison)
+        columns = _known(SHARES, report.comparison)
+        rows = len(report.comparison)
         for index, row in enumerate(report.comparison):
-            shares = [row.figures[name] for name in SHARES]
-            is_generated = row.name in (GENERATED, GENERATED_FROM_MIXTURE)
+            shares = [row.figures[name] for name in columns]
             axis.bar(
-                [column + (index - last / 2) * width for column in range(len(SHARES))],
+                _places(len(columns), index, rows),
                 [share.mean for share in shares],
-                width,
+                0.8 / rows,
                 yerr=_errors(shares),
                 capsize=2,
-                color=COLOUR if is_generated else str(0.85 * (1 - index / last)),
+                color=colours[row.prior] if row.prior else str(0.85 * (1 - index / (rows - 1))),
                 edgecolor="white",
                 linewidth=0,
-                hatch="//" if row.name == GENERATED_FROM_MIXTURE else None,
+                hatch="//" if row.from_mixture else None,
                 label=row.name,
             )
-        axis.set_xticks(range(len(SHARES)), [name.replace("_", " ") for name in SHARES])
+        axis.set_xticks(range(len(columns)), list(map(_spoken, columns)))
         axis.set_ylim(0, 1.02)
         axis.set_title("how the bass fits the song")
 
-    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    figure = Figure(figsize=(12, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 3))
     draw_saved_bits(left)
     draw_comparison(right)
@@ -142,22 +221,71 @@ def draw_report(report: PriorReport, path: Path) -> None:
     figure.savefig(path, format="png", dpi=130)
 
 
+def _places(columns: int, index: int, rows: int) -> list[float]:
+    """Return where the bars of a row are: one in each column, beside those of the other rows."""
+    return [column + (index - (rows - 1) / 2) * 0.8 / rows for column in range(columns)]
+
+
 def _errors(estimates: Sequence[Estimate]) -> list[list[float]]:
     """Return the distances of the bounds from the means, as matplotlib expects them."""
     return [[e.mean - e.low for e in estimates], [e.high - e.mean for e in estimates]]
 
 
-def _figures_table(figures: Mapping[str, Estimate]) -> str:
-    return _table(("", "mean [95 %]"), [(name, str(value)) for name, value in figures.items()])
+def _known(names: Sequence[str], rows: Sequence[ComparisonRow | Difference]) -> list[str]:
+    """Return the figures for which at least one row has a value."""
+    return [name for name in names if any(row.figures[name].songs for row in rows)]
 
 
-def _comparison_table(comparison: Sequence[ComparisonRow]) -> str:
-    header = ("bass", *(name.replace("_", " ") for name in COLUMNS), "Frechet")
+def _spoken(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _of_split(split: str) -> str:
+    return "" if split == "all" else f" of the split `{split}`"
+
+
+def _prior_line(prior: PriorFigures) -> str:
+    settings = ", ".join(f"{name} {value}" for name, value in vars(prior.settings).items())
+    return f"- Prior `{prior.name}` (fingerprint `{prior.fingerprint}`). Sampling: {settings}."
+
+
+def _differences(report: PriorReport) -> list[str]:
+    """Write the section about differences between priors, if there are several."""
+    if not report.differences:
+        return []
+    return [
+        "## Differences between the priors",
+        "The figures of one prior's lines minus those of another's, song by song.",
+        *(_rows_table(names, report.differences) for names in ((*SHARES, "voiced_share"), FORM)),
+    ]
+
+
+def _figures_table(figures: Mapping[str, Mapping[str, Estimate]]) -> str:
+    """Write one row for each figure that is known, and one column for each prior."""
+    header = ("", "mean [95 %]") if len(figures) == 1 else ("mean [95 %]", *figures)
+    first = next(iter(figures.values()))
     rows = [
-        (row.name, *(str(row.figures[name]) for name in COLUMNS), f"{row.frechet:.1f}")
-        for row in comparison
+        (name, *(str(each[name]) for each in figures.values()))
+        for name in first
+        if any(each[name].songs for each in figures.values())
     ]
     return _table(header, rows)
+
+
+def _comparison_table(names: Sequence[str], rows: Sequence[ComparisonRow]) -> str:
+    known = _known(names, rows)
+    header = ("bass", *map(_spoken, known), "Frechet")
+    cells = [(*_cells(row, known), f"{row.frechet:.1f}") for row in rows]
+    return _table(header, cells)
+
+
+def _rows_table(names: Sequence[str], rows: Sequence[ComparisonRow | Difference]) -> str:
+    known = _known(names, rows)
+    return _table(("bass", *map(_spoken, known)), [_cells(row, known) for row in rows])
+
+
+def _cells(row: ComparisonRow | Difference, names: Sequence[str]) -> tuple[str, ...]:
+    return (row.name, *(str(row.figures[name]) for name in names))
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

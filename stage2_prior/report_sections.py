@@ -1,40 +1,91 @@
 """Turn the measurements of `evaluate-prior` into the parts of its report."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass
+from itertools import combinations
 
 from shared.music.bass_metrics import BassFigures
 from stage2_prior.bootstrap import Estimate, bootstrap_mean
-from stage2_prior.clip_measurements import PROMPT_SECONDS, JudgedSound
+from stage2_prior.clip_measurements import PROMPT_SECONDS, JudgedLine
 from stage2_prior.frechet import frechet_distance
 from stage2_prior.likelihood import Likelihood
 from stage2_prior.prior_report import (
     GENERATED,
     GENERATED_FROM_MIXTURE,
+    REMOVED,
     SHARES,
     ComparisonRow,
+    Difference,
     Section,
 )
 
 LOUDNESS_TOLERANCE_DB = 6.0
 SILENT_DB = -60.0
 CONDITIONS = ("conditional", "unconditional", "shuffled")
-PAIRED = ("root_on_downbeats", "chord_tones", "grid_f1")
+PAIRED = SHARES
 
-Judged = Mapping[str, Sequence[JudgedSound]]  # the clips of each kind of bass line
+Judged = Mapping[str, Sequence[JudgedLine]]  # the clips of each kind of bass line
 
 
-def comparison(judged: Judged) -> tuple[ComparisonRow, ...]:
-    """Compare the kinds of bass lines; the last one is the reference of the Frechet distance."""
+@dataclass(frozen=True)
+class GeneratedRow:
+    """Which lines a row of the comparison holds.
+
+    Attributes:
+        name: the name of the row.
+        prior: the prior that generated the lines.
+        from_mixture: whether the bass was removed from the mixture for them.
+    """
+
+    name: str
+    prior: str
+    from_mixture: bool
+
+
+def comparison(judged: Judged, generated: Sequence[GeneratedRow]) -> tuple[ComparisonRow, ...]:
+    """Compare the kinds of bass lines; the last one is the reference of the Frechet distance.
+
+    Args:
+        judged: all bass lines.
+        generated: those of them that priors generated.
+    """
     reference = [each.embedding for each in judged[_last(judged)]]
+    by_name = {row.name: row for row in generated}
     return tuple(
         ComparisonRow(
             name,
-            _summary([each.figures for each in clips]),
+            _summary([each.values for each in clips]),
             frechet_distance([each.embedding for each in clips], reference),
+            prior=by_name[name].prior if name in by_name else None,
+            from_mixture=name in by_name and by_name[name].from_mixture,
         )
         for name, clips in judged.items()
     )
+
+
+def differences(judged: Judged, generated: Sequence[GeneratedRow]) -> tuple[Difference, ...]:
+    """Compare every two priors song by song: the later one minus the earlier one.
+
+    Args:
+        judged: all bass lines.
+        generated: those of them that priors generated.
+    """
+    pairs = [
+        (first, second)
+        for first, second in combinations(generated, 2)
+        if first.prior != second.prior and first.from_mixture == second.from_mixture
+    ]
+    return tuple(
+        Difference(
+            f"{second.prior} minus {first.prior}{REMOVED if first.from_mixture else ''}",
+            _summary(list(map(_difference, judged[first.name], judged[second.name]))),
+        )
+        for first, second in pairs
+    )
+
+
+def _difference(before: JudgedLine, after: JudgedLine) -> dict[str, float]:
+    return {name: value - before.values[name] for name, value in after.values.items()}
 
 
 def likelihood_figures(songs: Sequence[Likelihood]) -> dict[str, Estimate]:
@@ -126,6 +177,10 @@ def generation_section(judged: Judged, equal: Sequence[float]) -> Section:
     """
     generated = [each.figures for each in judged[GENERATED]]
     reference = _last(judged)
+    repeated_more = [
+        ours.form.repetition - true.form.repetition
+        for ours, true in zip(judged[GENERATED], judged[reference], strict=True)
+    ]
     # Where the true bass is silent, there is no level to compare with.
     differences = [
         abs(ours.rms_db - true.figures.rms_db)
@@ -141,6 +196,7 @@ def generation_section(judged: Judged, equal: Sequence[float]) -> Section:
                 float(each <= LOUDNESS_TOLERANCE_DB) for each in differences
             ),
             "silent clips": bootstrap_mean(float(each.rms_db < SILENT_DB) for each in generated),
+            f"repetition, difference from '{reference}'": bootstrap_mean(repeated_more),
             "codes that two seeds have in common": bootstrap_mean(equal),
         },
     )
@@ -192,16 +248,13 @@ def guidance_section(figures: Mapping[float, Sequence[BassFigures]]) -> Section:
 
 def shares(figures: Sequence[BassFigures]) -> dict[str, Estimate]:
     """Summarise how lines fit their songs: the figures that lie in 0..1."""
-    summary = _summary(figures)
+    summary = _summary([vars(each) for each in figures])
     return {name.replace("_", " "): summary[name] for name in SHARES}
 
 
-def _summary(figures: Sequence[BassFigures]) -> dict[str, Estimate]:
+def _summary(figures: Sequence[Mapping[str, float]]) -> dict[str, Estimate]:
     """Average each figure over the clips."""
-    return {
-        field.name: bootstrap_mean(float(getattr(each, field.name)) for each in figures)
-        for field in fields(BassFigures)
-    }
+    return {name: bootstrap_mean(float(each[name]) for each in figures) for name in figures[0]}
 
 
 def _last(judged: Judged) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shared.music import bass_metrics
-from shared.music.bass_metrics import BassFigures, judge_bass, match_onsets
+from shared.music.bass_metrics import BassFigures, judge_bass, match_onsets, pitch_class_share
 from shared.music.notes import Note
 from shared.music.pitch import PitchTrack
 from shared.music.song_facts import SongChord, SongFacts
@@ -83,6 +83,26 @@ def test_an_offbeat_sixteenth_is_on_the_grid_though_not_on_the_notes() -> None:
     figures = judge_bass(play(bar_of(0, 0, 0, 0), delay=0.125), RATE, SONG)
     assert figures.grid_f1 > 0.9
     assert figures.onset_f1 < 0.2
+
+
+@pytest.mark.parametrize(("pitch", "start", "share"), [(40, 0.0, 1), (52, 2.0, 1), (41, 0.0, 0)])
+def test_the_pitch_class_is_compared_while_a_note_of_the_songs_own_bass_lasts(
+    monkeypatch: pytest.MonkeyPatch, pitch: int, start: float, share: float
+) -> None:
+    times = np.arange(350) / 43
+    sounding = (times + start) % BEAT < 0.45
+    track = PitchTrack(
+        times, np.where(sounding, pitch + 0.3, np.nan), times, ~sounding, np.empty(0)
+    )
+    assert pitch_class_share(track, SONG.bass_notes or (), start) == share
+    monkeypatch.setattr(bass_metrics, "track_pitch", lambda *_: track)
+    samples = np.zeros((1, 8 * RATE), np.float32)
+    assert judge_bass(samples, RATE, SONG, start).pitch_class == share
+    halved = PitchTrack(times, np.where(times < 4, pitch, np.nan), times, ~sounding, np.empty(0))
+    assert judge_bass(samples, RATE, SONG, track=halved).pitch_class == pytest.approx(
+        0.5 * (pitch % 12 == 4), abs=0.02
+    )
+    assert np.isnan(judge_bass(samples, RATE, SongFacts(), start).pitch_class)
 
 
 def judge_onsets(

@@ -1,5 +1,7 @@
 """A bass must be decoded, separated and pitched, whatever the level and the fade of the song."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,7 @@ def test_a_line_alone_is_all_bass() -> None:
 def test_kicks_that_were_taken_for_a_bass_are_not_pitched() -> None:
     found = search(kicks(), kicks())
     assert found.separated == pytest.approx(1)
+    assert not found.found
     assert found.pitched < 0.5 * search(line(), line()).pitched
 
 
@@ -51,6 +54,16 @@ def test_neither_loudness_nor_a_fade_matters(loudness: float) -> None:
     fade = np.float32(loudness) * np.linspace(1, 0, len(TIME), dtype=np.float32)
     before, after = search(song, bass), search(fade * song, fade * bass)
     assert after.share == pytest.approx(before.share, rel=0.1)
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.05, 0.18])
+def test_a_song_shorter_than_a_window_is_no_problem(seconds: float) -> None:
+    short = line()[:, : round(seconds * RATE)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = search(short, short)
+    assert 0 < found.pitched <= 1
+    assert found.separated == pytest.approx(1)
 
 
 def test_the_weakest_of_the_three_decides() -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from shared.config import Range
 from shared.errors import UserError
@@ -73,13 +74,57 @@ def test_of_another_stage(run: Path) -> None:
         load_checkpoint(run, "prior")
 
 
+def without_header(run: Path) -> None:
+    """Make the weights' file one of the first versions, which kept the JSON only beside it."""
+    save_file(load_file(run / "model.safetensors"), run / "model.safetensors")
+
+
+def test_the_weights_are_whole_without_the_json_beside_them(run: Path) -> None:
+    meta = load_checkpoint(run, "vqvae").meta
+    (run / "model.json").unlink()
+    assert load_checkpoint(run, "vqvae").meta == meta
+    other = {**WEIGHTS, "b": 2 * WEIGHTS["b"]}
+    save_checkpoint(run / "other.safetensors", other, {"stage": "vqvae"})
+    (run / "other.json").replace(run / "model.json")
+    assert load_checkpoint(run, "vqvae").meta == meta
+
+
+def test_what_is_edited_in_the_json_counts(run: Path) -> None:
+    edit(run, step=8, note="good")
+    meta = load_checkpoint(run, "vqvae").meta
+    assert (meta["step"], meta["note"]) == (8, "good")
+
+
+def test_a_checkpoint_of_the_first_version(run: Path) -> None:
+    meta = load_checkpoint(run, "vqvae").meta
+    without_header(run)
+    assert load_checkpoint(run, "vqvae").meta == meta
+
+
+def test_equal_checkpoints_are_equal_bytes(run: Path) -> None:
+    first = [(run / name).read_bytes() for name in ("model.safetensors", "model.json")]
+    for _ in range(5):
+        save_checkpoint(run / "model.safetensors", WEIGHTS, {"stage": "vqvae", "step": 7})
+        again = [(run / name).read_bytes() for name in ("model.safetensors", "model.json")]
+        assert again == first
+
+
+def test_weights_of_another_type_of_number(run: Path) -> None:
+    """numpy has no bfloat16."""
+    weights = {"a": torch.ones(3, dtype=torch.bfloat16), "b": torch.zeros(())}
+    save_checkpoint(run / "model.safetensors", weights, {"stage": "vqvae"})
+    assert torch.equal(load_checkpoint(run, "vqvae").weights["a"], weights["a"])
+
+
 def test_without_its_json(run: Path) -> None:
+    without_header(run)
     (run / "model.json").unlink()
     with pytest.raises(UserError, match=r"has no model\.json beside it"):
         load_checkpoint(run, "vqvae")
 
 
 def test_beside_the_json_of_another(run: Path) -> None:
+    without_header(run)
     other = {**WEIGHTS, "b": 2 * WEIGHTS["b"]}
     save_checkpoint(run / "other.safetensors", other, {"stage": "vqvae"})
     (run / "other.json").replace(run / "model.json")
@@ -94,7 +139,9 @@ def test_damaged_weights(run: Path) -> None:
         load_checkpoint(run, "vqvae")
 
 
-@pytest.mark.parametrize("text", ["{", "\xff", "[]", '{"format": "1", "stage": "vqvae"}'])
+@pytest.mark.parametrize(
+    "text", ["{", "\xff", "[]", '{"format": "1", "stage": "vqvae"}', "[" * 100_000]
+)
 def test_damaged_json(run: Path, text: str) -> None:
     (run / "model.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match="damaged"):
@@ -159,6 +206,7 @@ def test_both_files_or_neither(run: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.usefixtures("deadline")
 def test_a_pipe_instead_of_the_json(run: Path) -> None:
+    without_header(run)
     (run / "model.json").unlink()
     os.mkfifo(run / "model.json")  # nobody writes to it: opening it would block
     with pytest.raises(UserError, match=r"has no model\.json beside it"):

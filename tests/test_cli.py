@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from typer.testing import CliRunner
 
 import cli
 from shared.band.dataset import make_dataset
+from shared.band.recording.render import default_soundfont
 from shared.codes.codec import CodeFormat
 from shared.codes.editing import CodeEdits
 from shared.config import load_config
@@ -157,6 +159,38 @@ def test_ctrl_c_ends_with_130_and_says_how_to_continue(
     assert (result.exit_code, result.stderr) == (130, f"stopped: {advice}\n"), result.exception
 
 
+def test_ctrl_c_during_the_first_imports_gives_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    run = subprocess.run(
+        [sys.executable, "cli.py", "--help"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout) == (130, "")
+    assert run.stderr == "stopped: nothing was begun\n"
+
+
+def test_a_bass_decoder_that_would_not_be_used_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unexpected(*_: object) -> None:
+        pytest.fail("no bass decoder is needed")
+
+    monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: None)
+    monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", unexpected)
+    monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
+    for sound in ("paper", "bass.sf2"):
+        arguments = ["generate-bass", "--song", "x", "--sound", sound, "--bass-decoder", "run"]
+        result = CliRunner().invoke(cli.app, arguments)
+        assert result.exit_code == 2
+        assert result.stderr == (
+            f"error: --sound {sound} uses no bass decoder: leave --bass-decoder out\n"
+        )
+
+
 @pytest.mark.parametrize(
     ("arguments", "option"),
     [
@@ -189,7 +223,9 @@ def settings_given(
     given: list[SamplingSettings] = []
 
     def record(*values: object) -> None:
-        given.extend(value for value in values if isinstance(value, SamplingSettings))
+        for value in values:
+            each = [prior.settings for prior in value] if isinstance(value, list) else [value]
+            given.extend(one for one in each if isinstance(one, SamplingSettings))
         raise UserError("enough")
 
     monkeypatch.setattr(function, record)
@@ -241,6 +277,43 @@ def test_sampling_is_as_the_prior_says_unless_options_say_otherwise(
     assert one == SamplingSettings(**(tuned | {"guidance": 2.0}))
 
 
+def test_priors_are_named_and_songs_without_codes_are_encoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    extracted: list[tuple[object, ...]] = []
+    evaluated: list[tuple[Any, ...]] = []
+
+    def extract(*values: object) -> SimpleNamespace:
+        extracted.append(values)
+        return SimpleNamespace(manifest=Path("r/codes/manifest.json"))
+
+    def evaluate(*values: object) -> None:
+        evaluated.append(values)
+        raise UserError("enough")
+
+    monkeypatch.setattr("stage1_vqvae.extract.extract_codes", extract)
+    monkeypatch.setattr("stage2_prior.evaluate.evaluate_prior", evaluate)
+    monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: None)
+    monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", lambda *_: None)
+    monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
+    runs = "--prior runs/a/best.safetensors --prior runs/b --save-audio w"
+    for arguments, message in (
+        ("evaluate-prior", "there are no songs to measure on: give --codes or --data"),
+        (f"evaluate-prior --data songs --split all --out r {runs}", "enough"),
+        ("evaluate-prior --data songs --codes c", "enough"),
+    ):
+        result = CliRunner().invoke(cli.app, arguments.split())
+        assert result.stderr == f"error: {message}\n", result.exception
+    assert extracted == [(Path("songs"), None, Path("r/codes"))]
+    with_songs, with_codes = evaluated
+    assert [prior.name for prior in with_songs[2]] == ["best", "b"]
+    assert with_songs[0] == Path("r/codes")
+    assert with_songs[3:5] == (Path("r"), "all")
+    assert (with_songs[7], with_songs[9]) == (Path("songs"), Path("w"))
+    assert [prior.name for prior in with_codes[2]] == ["shipped"]
+    assert (with_codes[0], with_codes[7], with_codes[9]) == (Path("c"), Path("songs"), None)
+
+
 def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, tuple[object, ...]] = {}
 
@@ -264,7 +337,7 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     for arguments in (
         "separate --song x.wav --sources bass,drums --no-mask --codec c --device cpu",
         "generate-bass --song x.wav --keep 0:10-0:20 --keep 30-40 --prompt p --style s "
-        "--leave-bass --sound b.sf2:38",
+        f"--leave-bass --sound {default_soundfont()}:38",
         "codes edit f --out o --mute bass --mute drums --replace vocals=v --splice 1-2 --donor d "
         "--at 3 --shift 0.5 --within 4-5 --sources bass,other",
         "codes decode f --out o --view alone --sources bass",
@@ -280,7 +353,7 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     sound = given["generate_bass"][6]
     assert isinstance(sound, SoundFontSound)
-    assert (sound.path, sound.program) == (Path("b.sf2"), 38)
+    assert (sound.path, sound.program) == (default_soundfont(), 38)
     assert given["edit_file"][:3] == (
         Path("f"),
         Path("o"),

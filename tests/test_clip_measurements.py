@@ -10,7 +10,8 @@ import pytest
 
 from shared.codes.codec import CodeFormat
 from shared.config import load_config
-from shared.music.notes import Note, NoteVocabulary, notes_to_tokens
+from shared.music.line_form import UNKNOWN_FORM
+from shared.music.notes import Note, NoteVocabulary, notes_to_tokens, tokens_to_notes
 from shared.sound.samples import rms
 from shared.sources import BASS
 from stage2_prior import clip_measurements as measurements
@@ -19,17 +20,18 @@ from stage2_prior.bass_sound import PlainSound
 from stage2_prior.clip_measurements import (
     PROMPT_SECONDS,
     SECOND_SEED,
-    compared_sounds,
+    JudgedLine,
+    compared_lines,
     continuation_figures,
     equal_codes,
     given_notes_pitch_match,
     guided_figures,
     judge,
-    judge_sounds,
+    judge_lines,
     pitch_match_share,
     shifted_by_a_bar,
 )
-from stage2_prior.clip_sampler import ClipLine, ClipSampler
+from stage2_prior.clip_sampler import ClipLine, ClipSampler, HeardLine
 from stage2_prior.clips import Clip, MixedClip
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.frechet import embed
@@ -176,8 +178,11 @@ def test_guidance_is_varied(
 def test_the_lines_of_the_comparison(sampler: ClipSampler, clip: Clip) -> None:
     other = Clip(4, oracle_song(CODEC, "b", 6.0), 60, FRAMES, SECONDS * RATE)
     line = ClipLine(GeneratedBass(clip.bass, NOTES, 0.0, 0.0, 0.0), gain=2.0)
-    sounds = compared_sounds(sampler, clip, other, {"new": line})
-    assert list(sounds) == [
+    heard = sampler.heard(clip, line)
+    np.testing.assert_array_equal(heard.sound, sampler.balanced_sound(clip, line))
+    assert heard.notes == tokens_to_notes(NOTES, CODEC.frame_rate)
+    lines = compared_lines(sampler, clip, other, {"new": heard})
+    assert list(lines) == [
         "silence",
         "another song's bass",
         "true bass, a bar late",
@@ -185,11 +190,16 @@ def test_the_lines_of_the_comparison(sampler: ClipSampler, clip: Clip) -> None:
         "true bass, from its codes",
     ]
     true = sampler.true_sound(clip)
-    assert not sounds["silence"].any()
-    np.testing.assert_array_equal(sounds["another song's bass"], sampler.true_sound(other))
-    np.testing.assert_array_equal(sounds["true bass, a bar late"], shifted_by_a_bar(true, clip))
-    np.testing.assert_array_equal(sounds["new"], sampler.balanced_sound(clip, line))
-    np.testing.assert_array_equal(sounds["true bass, from its codes"], true)
+    assert not lines["silence"].sound.any()
+    borrowed = lines["another song's bass"]
+    np.testing.assert_array_equal(borrowed.sound, sampler.true_sound(other))
+    assert borrowed.notes == other.true_notes
+    late = lines["true bass, a bar late"]
+    np.testing.assert_array_equal(late.sound, shifted_by_a_bar(true, clip))
+    assert late.notes is None
+    assert lines["new"] is heard
+    np.testing.assert_array_equal(lines["true bass, from its codes"].sound, true)
+    assert lines["true bass, from its codes"].notes == clip.true_notes
 
 
 def test_the_true_bass_is_decoded_from_its_own_codes_at_the_level_of_its_song(
@@ -245,7 +255,16 @@ def test_a_sound_is_judged_where_it_is_in_the_song() -> None:
     assert np.isnan(judge(samples, clip, skip=1.2).onset_f1)  # the note is skipped
     assert judge(samples, clip).voiced_share == pytest.approx(0.5, abs=0.06)
     assert judge(samples, clip, skip=1.2).voiced_share > 0.9
-    judged: Mapping[str, Any] = judge_sounds({"tone": samples}, clip)
-    assert judged["tone"].figures == judge(samples, clip)
+    lines = {
+        "tone": HeardLine(samples, [Note(3.0 - clip.start, 1.0, 33)]),
+        "unknown": HeardLine(samples, None),
+    }
+    judged: Mapping[str, JudgedLine] = judge_lines(lines, clip)
+    assert judged["tone"].figures == judged["unknown"].figures == judge(samples, clip)
     np.testing.assert_array_equal(judged["tone"].embedding, embed(samples, RATE))
     assert judged["tone"].figures.rms_db == pytest.approx(20 * np.log10(rms(samples)), abs=1e-4)
+    assert judged["tone"].form.note_onset_f1 == 1
+    assert judged["tone"].form.disagreement == 0
+    assert judged["unknown"].form is UNKNOWN_FORM
+    values = judged["tone"].values
+    assert values["onset_f1"] == values["note_onset_f1"] == values["pitch_class"] == 1

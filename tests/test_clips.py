@@ -11,6 +11,7 @@ from shared.codes.codec import CodeFormat
 from shared.codes.manifest import write_manifest
 from shared.codes.song_codes import SongCodes
 from shared.errors import UserError
+from shared.music.notes import Note, notes_to_tokens
 from shared.sound.levels import TARGET_RMS
 from shared.sound.samples import rms
 from shared.sources import BASS, SOURCES
@@ -47,6 +48,8 @@ def test_clips_come_from_the_middle_of_songs_that_are_long_enough(
     oracle_song(codec, "not listed", 6.0).save(tmp_path / "test" / "other.codes.safetensors")
     clips = load_clips(tmp_path, codec, "test", at_most=40, seconds=4.0)
     assert [(clip.number, clip.song.track) for clip in clips] == [(0, "a"), (1, "b")]
+    everything = load_clips(tmp_path, codec, "all", at_most=40, seconds=4.0)
+    assert [clip.song.track for clip in everything] == ["a", "b", "training"]
     for clip, start in zip(clips, (1.0, 2.5), strict=True):
         assert clip.start == pytest.approx(start, abs=1 / codec.frame_rate)
         assert clip.num_samples == 4 * RATE
@@ -70,6 +73,35 @@ def test_notes_that_nobody_knows(codec: OracleCodec) -> None:
     assert (Clip(0, unknown, 0, 30, 1000).notes == FREE).all()
 
 
+def test_known_notes_of_the_bass_are_those_of_the_song(codec: OracleCodec) -> None:
+    song = oracle_song(codec, "a", 4.0)
+    onsets = (0.0, 0.5, 1.5, 2.5)
+    facts = {"bass_notes": [{"onset": at, "duration": 0.8, "pitch": 33} for at in onsets]}
+    clip = Clip(0, replace(song, song=facts), round(codec.frame_rate), 43, RATE)
+    found = clip.true_notes or ()
+    assert [note.onset for note in found] == pytest.approx([0.5 - clip.start, 1.5 - clip.start])
+    assert {note.duration for note in found} == {0.8}
+
+
+def test_tracked_notes_take_their_place_where_they_can_be_trusted(codec: OracleCodec) -> None:
+    song = oracle_song(codec, "a", 4.0)
+    notes = [Note(0.2, 0.5, 33), Note(1.2, 0.5, 40), Note(2.0, 0.2, 45)]
+    confidence = np.where(np.arange(song.num_frames) < 1.5 * codec.frame_rate, 0.8, 0.0)
+    tracked = replace(
+        song,
+        notes=notes_to_tokens(notes, song.num_frames, codec.frame_rate),
+        note_confidence=confidence.astype(np.float32),
+    )
+    clip = Clip(0, tracked, round(codec.frame_rate), 80, 2 * RATE)
+    (note,) = clip.true_notes or ()
+    assert note.onset + clip.start == pytest.approx(1.2, abs=0.5 / codec.frame_rate)
+    assert note.pitch == 40
+    assert note.duration == pytest.approx(0.3, abs=1 / codec.frame_rate)
+    assert len(clip.facts.bass_notes or ()) == 2
+    nobody_knows = replace(tracked, notes=None, note_confidence=None)
+    assert Clip(0, nobody_knows, 0, 80, 2 * RATE).true_notes is None
+
+
 def test_few_clips_are_spread_over_all_songs(codec: OracleCodec, tmp_path: Path) -> None:
     write_codes(tmp_path, codec, [oracle_song(codec, name, 2.0) for name in "abcdef"])
     clips = load_clips(tmp_path, codec, "test", at_most=3, seconds=1.0)
@@ -82,6 +114,8 @@ def test_two_songs_are_needed(codec: OracleCodec, tmp_path: Path) -> None:
         load_clips(tmp_path, codec, "valid", 10, 1.0)
     with pytest.raises(UserError, match="0 songs of the split 'test' that last 3 s"):
         load_clips(tmp_path, codec, "test", 10, 3.0)
+    with pytest.raises(UserError, match="holds 0 songs that last 3 s"):
+        load_clips(tmp_path, codec, "all", 10, 3.0)
     stranger = OracleCodec(two_tones())
     stranger.fingerprint = "another"
     with pytest.raises(UserError, match="another"):
@@ -116,6 +150,8 @@ def test_a_mixed_clip_is_the_same_part_of_the_song_as_its_codes(
     codec.stems = codec.stems[..., 20 * codec.hop : 50 * codec.hop]
     (mixed,) = mixed_clips([clip], tmp_path, codec)
     np.testing.assert_allclose(mixed.bass, codec.stems[BASS], atol=1e-4)
+    others = codec.stems.sum(0) - codec.stems[BASS]
+    np.testing.assert_allclose(mixed.without_bass, others, atol=2e-4)
     rest = codec.stems.sum(0) - codec.stems[BASS]
     assert rms(codec.encoded / mixed.gain - rest) < 0.1 * rms(rest)
 

@@ -13,7 +13,8 @@ from shared.codes.song_codes import SongCodes
 from shared.codes.views import frames_table, save_codes_picture, sources_table, summary_table
 from shared.errors import UserError
 from shared.music.notes import Note, notes_to_tokens
-from shared.plots import draw_notes, draw_spectrogram, new_figure, save_generation_picture
+from shared.piano_roll import draw_notes
+from shared.plots import draw_spectrogram, new_figure, save_generation_picture
 from shared.sources import SOURCES
 
 

@@ -193,6 +193,32 @@ def test_a_damaged_header_is_refused_in_one_sentence(
     assert str(caught.value).endswith("): extract it again")
 
 
+def test_equal_songs_are_equal_bytes(song: SongCodes, tmp_path: Path) -> None:
+    """With two texts in its header, about every second file would differ."""
+    song.save(tmp_path / "first.codes.safetensors")
+    expected = (tmp_path / "first.codes.safetensors").read_bytes()
+    for _ in range(20):
+        song.save(tmp_path / "again.codes.safetensors")
+        assert (tmp_path / "again.codes.safetensors").read_bytes() == expected
+
+
+def test_a_file_of_the_first_form_is_read(song: SongCodes, tmp_path: Path) -> None:
+    """It had the format as a text of its own."""
+    path = tmp_path / "song.codes.safetensors"
+    song.save(path)
+    with safe_open(path, framework="numpy") as file:
+        header = json.loads(file.metadata()["header"])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    assert header.pop("format") == FORMAT
+    save_file(arrays, path, {"format": FORMAT, "header": json.dumps(header)})
+    loaded = SongCodes.load(path)
+    assert loaded.track == song.track
+    np.testing.assert_array_equal(loaded.view("alone"), song.view("alone"))
+    save_file(arrays, path, {"format": "song-codes/9", "header": json.dumps(header)})
+    with pytest.raises(UserError, match="is not a codes file"):
+        SongCodes.load(path)
+
+
 def test_a_manifest_comes_back(tmp_path: Path) -> None:
     format = CodeFormat.of(ToyCodec())
     files = tuple(tmp_path / split / "song.codes.safetensors" for split in ("test", "train"))
@@ -209,7 +235,9 @@ def test_a_manifest_comes_back(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "1", '"files"', "{}", '{"files": []}', '{"files": 1}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "1", '"files"', "{}", '{"files": []}', '{"files": 1}', "[" * 100_000]
+)
 def test_a_damaged_manifest_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(UserError, match=r"manifest\.json is damaged .*: remove it and run extract"):
@@ -230,6 +258,16 @@ def test_a_manifest_is_checked(tmp_path: Path, change: dict[str, Any], message: 
     path = write_manifest(tmp_path, CodeFormat.of(ToyCodec()), [])
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(UserError, match=rf"manifest\.json is damaged \({message}.*run extract"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../other/a.codes.safetensors", "a/../../b", "", 3]
+)
+def test_a_manifest_names_no_files_of_others(tmp_path: Path, name: Any) -> None:
+    path = write_manifest(tmp_path, CodeFormat.of(ToyCodec()), [])
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": [name]}))
+    with pytest.raises(UserError, match=r"manifest\.json is damaged"):
         read_manifest(tmp_path)
 
 

@@ -153,10 +153,10 @@ def test_no_kits_are_no_error(tmp_path: Path) -> None:
     assert installed_kits(tmp_path / "a", tmp_path / "b") == ()
 
 
-@pytest.mark.parametrize("kind", ["808", "house"])
-def test_a_kick_is_as_low_as_it_says_and_starts_at_once(kind: str) -> None:
-    for seed in range(6):
-        kick = draw_kick(np.random.default_rng(seed), kind)
+def test_a_kick_is_as_low_as_it_says_and_starts_at_once() -> None:
+    kicks = [draw_kick(np.random.default_rng(seed)) for seed in range(12)]
+    assert {kick.kind for kick in kicks} == {"808", "house"}
+    for kick in kicks:
         assert 35 <= kick.hertz <= 60
         sound = kick_sound(kick)
         tail = sound[int(4 * kick.sweep_seconds * SAMPLE_RATE) :]
@@ -167,12 +167,10 @@ def test_a_kick_is_as_low_as_it_says_and_starts_at_once(kind: str) -> None:
         assert np.argmax(np.abs(sound) > 0.1) < 0.005 * SAMPLE_RATE
         energy = np.cumsum(sound**2)
         rings = np.argmax(energy > 0.95 * energy[-1]) / SAMPLE_RATE
-        assert (rings > 0.3) == (kind == "808")
+        assert (rings > 0.3) == (kick.kind == "808")
 
 
-def test_an_808_is_tuned_to_a_pitch_class_and_stopped_by_the_next() -> None:
-    kick = draw_kick(np.random.default_rng(0), "808", pitch_class=9)
-    assert kick.hertz == pytest.approx(55.0)
+def test_an_808_is_stopped_by_the_next() -> None:
     long = ElectronicKick("808", 50.0, 2.0, 0.02, 1.0, 1.0, 0.0)
     notes = [Note(0.1, 0.1, 36, 127), Note(0.6, 0.1, 36, 30)]
     audio = play_kicks(long, notes, SAMPLE_RATE)

@@ -2,20 +2,23 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from shared.codes.codec import CodeFormat
 from shared.codes.manifest import write_manifest
 from shared.codes.song_codes import SongCodes
 from shared.config import load_config
+from shared.console import progress
 from shared.errors import UserError
 from shared.music.bass_metrics import BassFigures
+from shared.music.line_form import UNKNOWN_FORM
 from shared.music.notes import Note, notes_to_tokens
 from shared.sources import SOURCES
 from stage1_vqvae.codec import VQVAECodec
@@ -23,10 +26,11 @@ from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage2_prior import evaluate
-from stage2_prior.clip_measurements import JudgedSound
+from stage2_prior.clip_measurements import JudgedLine
+from stage2_prior.clip_sampler import HeardLine
 from stage2_prior.clips import Clip
 from stage2_prior.config import PRESETS, PriorConfig
-from stage2_prior.evaluate import evaluate_prior
+from stage2_prior.evaluate import NamedPrior, evaluate_prior
 from stage2_prior.frechet import BANDS
 from stage2_prior.likelihood import Bits, EncoderAccuracy, Likelihood
 from stage2_prior.model import Prior
@@ -59,6 +63,10 @@ def prior(codec: VQVAECodec) -> Prior:
     config = load_config(PriorConfig, PRESETS, "tiny").model
     tuned = SamplingDefaults(guidance=2.5)
     return Prior(config, CodeFormat.of(codec), "untrained", tuned).eval()
+
+
+def named(prior: Prior, name: str = "mine", **given: Any) -> NamedPrior:
+    return NamedPrior(name, prior, SamplingSettings.of(prior, **given))
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +119,16 @@ def test_a_whole_evaluation_with_the_songs_themselves(
     monkeypatch.setattr(evaluate, "GUIDANCES", (1.0,))
     for name in ("a", "bb", "ccc"):
         write_song(tmp_path / "songs" / "test" / name, seconds=6.0)
+    priors = [named(prior)]
     report = evaluate_prior(
-        codes, codec, prior, tmp_path / "out", songs=2, seconds=SECONDS, data=tmp_path / "songs"
+        codes,
+        codec,
+        priors,
+        tmp_path / "out",
+        songs=2,
+        seconds=SECONDS,
+        data=tmp_path / "songs",
+        save_audio=tmp_path / "listen",
     )
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "report.json",
@@ -120,7 +136,10 @@ def test_a_whole_evaluation_with_the_songs_themselves(
         "report.png",
     }
     assert report.songs == ("a", "bb")
-    assert report.settings == SamplingSettings(guidance=2.5)  # the prior's own
+    assert report.sound == "paper"
+    (figures,) = report.priors
+    assert (figures.name, figures.fingerprint, figures.seeds) == ("mine", "untrained", (0, 1))
+    assert report.differences == ()
     assert [row.name for row in report.comparison] == [
         "silence",
         "another song's bass",
@@ -134,7 +153,10 @@ def test_a_whole_evaluation_with_the_songs_themselves(
     stem = report.comparison[-1]
     assert stem.frechet == pytest.approx(0, abs=1e-6)
     assert stem.figures["rms_db"].mean == pytest.approx(20 * np.log10(0.2 / 2**0.5), abs=0.1)
-    sections = {section.name: section.figures for section in report.sections}
+    assert report.comparison[0].figures["repetition"].songs == 0
+    assert stem.figures["outside_range"].mean == 0
+    assert [row.prior for row in report.comparison].count("mine") == 2
+    sections = {section.name: section.figures for section in figures.sections}
     assert list(sections) == [
         "Codec",
         "Encoder",
@@ -149,11 +171,45 @@ def test_a_whole_evaluation_with_the_songs_themselves(
     assert "clips within 6 dB of 'true bass'" in sections["Generation"]
     assert list(sections["Given notes"]) == ["note guidance 1", "note guidance 2"]
     read = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert set(read) >= {"comparison", "sections", "likelihood", "settings"}
+    assert set(read) == {
+        "split",
+        "songs",
+        "seconds",
+        "codec",
+        "sound",
+        "priors",
+        "comparison",
+        "differences",
+    }
     for condition in ("conditional", "unconditional", "shuffled"):
-        assert read["likelihood"][f"bits per code {condition}"]["songs"] == 2
+        assert read["priors"][0]["likelihood"][f"bits per code {condition}"]["songs"] == 2
     page = (tmp_path / "out" / "report.md").read_text()
     assert "another song's bass" in page
+    frames = [codec.num_frames(round(seconds * RATE)) for seconds in (6.0, SECONDS)]
+    start = (frames[0] - frames[1]) // 2 * codec.hop
+    check_saved_audio(tmp_path / "listen", tmp_path / "songs", start)
+
+
+def check_saved_audio(folder: Path, songs: Path, start: int) -> None:
+    """Check the files of the songs "a" and "bb", whose clips begin at a sample of the songs."""
+    ends = ["accompaniment", "true-bass"]
+    ends += [f"mine{way}.{kind}" for way in ("", ".bass-removed") for kind in ("bass", "mix")]
+    names = [
+        f"{number:03d} {name}.{end}.wav" for number, name in enumerate(("a", "bb")) for end in ends
+    ]
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*names, "figures.json"])
+    sounds = {name: soundfile.read(folder / name)[0] for name in names[:4]}
+    assert all(sound.shape == (round(SECONDS * RATE), 2) for sound in sounds.values())
+    rest, bass, line, mix = sounds.values()
+    true = soundfile.read(songs / "test" / "a" / "bass.wav")[0]
+    np.testing.assert_allclose(bass, true[start : start + len(bass)], atol=1e-4)
+    if np.abs(mix).max() < 0.99:
+        np.testing.assert_allclose(mix, rest + line, atol=1e-4)
+    content = json.loads((folder / "figures.json").read_text())
+    assert [clip["song"] for clip in content["clips"]] == ["a", "bb"]
+    assert content["clips"][1]["files"] == names[6:]
+    assert content["clips"][0]["lines"]["silence"]["voiced_share"] == 0
+    assert content["clips"][0]["lines"]["true bass"]["onset_f1"] is not None
 
 
 def all_figures(value: float) -> BassFigures:
@@ -175,10 +231,15 @@ class Recorded:
         ):
             monkeypatch.setattr(evaluate, name, self.measurement(name, value))
         monkeypatch.setattr(evaluate, "song_likelihood", self.likelihood)
-        monkeypatch.setattr(evaluate, "compared_sounds", self.sounds)
-        monkeypatch.setattr(evaluate, "judge_sounds", self.judge)
+        monkeypatch.setattr(evaluate, "compared_lines", self.lines)
+        monkeypatch.setattr(evaluate, "judge_lines", self.judge)
         monkeypatch.setattr(
-            evaluate.ClipSampler, "sample", lambda sampler, clip: f"line {clip.number}"
+            evaluate.ClipSampler,
+            "sample",
+            lambda sampler, clip: f"line {clip.number} of seed {sampler.settings.seed}",
+        )
+        monkeypatch.setattr(
+            evaluate.ClipSampler, "heard", lambda sampler, clip, line: f"sound of {line}"
         )
 
     def measurement(self, name: str, value: Any) -> Callable[..., Any]:
@@ -196,15 +257,39 @@ class Recorded:
         }
         return Likelihood(1, bits, (0.5,), 0.5, EncoderAccuracy(1, 1, 0.5, 0.5, 0.5))
 
-    def sounds(self, sampler: Any, clip: Clip, other: Clip, lines: Any) -> dict[str, Any]:
-        self.calls.append(("sounds", clip.number, other.number, dict(lines)))
-        return {"generated": clip.number, "truth": clip.number + 10}
+    def lines(self, sampler: Any, clip: Clip, other: Clip, generated: Any) -> dict[str, Any]:
+        self.calls.append(("lines", clip.number, other.number, dict(generated)))
+        rows = {name: clip.number + 5 * index for index, name in enumerate(generated)}
+        return rows | {"truth": clip.number + 10}
 
-    def judge(self, sounds: dict[str, int], clip: Clip) -> dict[str, JudgedSound]:
+    def judge(self, lines: dict[str, int], clip: Clip) -> dict[str, JudgedLine]:
         return {
-            name: JudgedSound(all_figures(sound / 10), np.zeros((2, BANDS)))
-            for name, sound in sounds.items()
+            name: JudgedLine(all_figures(line / 10), UNKNOWN_FORM, np.zeros((2, BANDS)))
+            for name, line in lines.items()
         }
+
+
+@dataclass
+class Steps:
+    """How far the progress bar should go, and how far it went."""
+
+    total: int = 0
+    advanced: int = 0
+
+
+def count_steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    steps = Steps()
+
+    def start(text: str, total: int) -> Any:
+        steps.total = total
+        return progress(text, total)
+
+    def advance(*_: object) -> None:
+        steps.advanced += 1
+
+    monkeypatch.setattr(evaluate, "progress", start)
+    monkeypatch.setattr("shared.console.ProgressBar.advance", advance)
+    return steps
 
 
 def test_every_clip_is_measured_and_the_next_one_lends_its_bass_and_accompaniment(
@@ -217,22 +302,21 @@ def test_every_clip_is_measured_and_the_next_one_lends_its_bass_and_accompanimen
     recorded = Recorded(monkeypatch)
     monkeypatch.setattr(evaluate, "SECTION_CLIPS", 2)
     settings = SamplingSettings(seed=3, note_guidance=1.0)
-    advanced: list[int] = []
-    monkeypatch.setattr("shared.console.ProgressBar.advance", lambda *_: advanced.append(1))
-    counted: list[int] = []
-    count_steps = evaluate._count_steps
-
-    def count(*args: Any) -> int:
-        counted.append(count_steps(*args))
-        return counted[-1]
-
-    monkeypatch.setattr(evaluate, "_count_steps", count)
-    report = evaluate_prior(codes, codec, prior, tmp_path, seconds=SECONDS, settings=settings)
-    assert report.settings is settings
-    assert len(advanced) == counted[0]
+    steps = count_steps(monkeypatch)
+    priors = [NamedPrior("mine", prior, settings)]
+    report = evaluate_prior(codes, codec, priors, tmp_path, seconds=SECONDS)
+    (measured,) = report.priors
+    assert measured.settings is settings
+    assert measured.seeds == (3, 4, 5)
+    assert steps.advanced == steps.total
     expected: list[tuple[Any, ...]] = [
         *(
-            ("sounds", number, (number + 1) % 3, {"generated": f"line {number}"})
+            (
+                "lines",
+                number,
+                (number + 1) % 3,
+                {"generated": f"sound of line {number} of seed 3"},
+            )
             for number in range(3)
         ),
         ("likelihood", "a", "bb"),
@@ -240,16 +324,16 @@ def test_every_clip_is_measured_and_the_next_one_lends_its_bass_and_accompanimen
         ("likelihood", "ccc", "a"),
         *(("given_notes_pitch_match", number, 1.0) for number in range(2)),
         *(("guided_figures", n, scale) for scale in (1.0, 3.0, 5.0) for n in range(2)),
-        *(("equal_codes", number, f"line {number}") for number in range(2)),
+        *(("equal_codes", number, f"line {number} of seed 3") for number in range(2)),
         *(("codec_pitch_match", number) for number in range(2)),
         *(("continuation_figures", number) for number in range(2)),
     ]
     assert recorded.calls == expected
     rows = {row.name: row.figures["chord_tones"].mean for row in report.comparison}
     assert rows == pytest.approx({"generated": 0.1, "truth": 1.1})
-    assert report.likelihood["bits/s saved against none"].mean == 1
+    assert measured.likelihood["bits/s saved against none"].mean == 1
     figures = {
-        section.name: next(iter(section.figures.values())).mean for section in report.sections
+        section.name: next(iter(section.figures.values())).mean for section in measured.sections
     }
     assert figures == pytest.approx(
         {
@@ -264,16 +348,95 @@ def test_every_clip_is_measured_and_the_next_one_lends_its_bass_and_accompanimen
     )
 
 
+def test_several_priors_have_a_row_each_and_are_compared_song_by_song(
+    codes: Path,
+    codec: VQVAECodec,
+    prior: Prior,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorded = Recorded(monkeypatch)
+    steps = count_steps(monkeypatch)
+    priors = [named(prior, "A", seed=3), named(prior, "B", seed=7)]
+    report = evaluate_prior(codes, codec, priors, tmp_path, songs=2, seconds=SECONDS)
+    assert steps.advanced == steps.total
+    generated = {
+        "generated by A": "sound of line 0 of seed 3",
+        "generated by B": "sound of line 0 of seed 7",
+    }
+    assert ("lines", 0, 1, generated) in recorded.calls
+    assert [(row.name, row.prior) for row in report.comparison] == [
+        ("generated by A", "A"),
+        ("generated by B", "B"),
+        ("truth", None),
+    ]
+    (difference,) = report.differences
+    tones = difference.figures["chord_tones"]
+    assert difference.name == "B minus A"
+    assert (tones.low, tones.mean, tones.high) == pytest.approx((0.5, 0.5, 0.5))
+    assert [each.seeds for each in report.priors] == [(3, 4), (7, 8)]
+    own = [
+        next(section for section in each.sections if section.name == "Generation").figures
+        for each in report.priors
+    ]
+    assert [each["chord tones"].mean for each in own] == pytest.approx([0.05, 0.55])
+
+
+def test_without_stems_the_saved_accompaniment_is_decoded_and_nothing_is_half_written(
+    codes: Path,
+    codec: VQVAECodec,
+    prior: Prior,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorded = Recorded(monkeypatch)
+    monkeypatch.setattr(evaluate.ClipSampler, "heard", lambda sampler, clip, line: silent(clip))
+
+    def with_truth(sampler: Any, clip: Clip, other: Clip, lines: Any) -> dict[str, HeardLine]:
+        return {**lines, "truth": silent(clip)}
+
+    monkeypatch.setattr(evaluate, "compared_lines", with_truth)
+    monkeypatch.setattr(
+        evaluate,
+        "judge_lines",
+        lambda lines, clip: recorded.judge({name: clip.number for name in lines}, clip),
+    )
+    listen = tmp_path / "listen"
+
+    def run() -> None:
+        evaluate_prior(
+            codes, codec, [named(prior)], tmp_path, songs=2, seconds=SECONDS, save_audio=listen
+        )
+
+    monkeypatch.setattr(evaluate, "draw_report", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run()
+    assert not list(listen.iterdir())
+    monkeypatch.setattr(evaluate, "draw_report", lambda *_: None)
+    run()
+    assert len(list(listen.iterdir())) == 2 * 4 + 1
+    rest, _ = soundfile.read(listen / "000 a.accompaniment.wav")
+    mix, _ = soundfile.read(listen / "000 a.mine.mix.wav")
+    assert rest.any()
+    np.testing.assert_array_equal(mix, rest)
+
+
+def silent(clip: Clip) -> HeardLine:
+    return HeardLine(np.zeros((2, clip.num_samples), np.float32), [])
+
+
 def test_what_cannot_be_evaluated(
     codes: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
 ) -> None:
+    priors = [named(prior)]
     with pytest.raises(UserError, match="0 songs of the split 'valid'"):
-        evaluate_prior(codes, codec, prior, tmp_path, split="valid", seconds=SECONDS)
+        evaluate_prior(codes, codec, priors, tmp_path, split="valid", seconds=SECONDS)
     with pytest.raises(UserError, match="longer than 4 s"):
-        evaluate_prior(codes, codec, prior, tmp_path, seconds=4.0)
+        evaluate_prior(codes, codec, priors, tmp_path, seconds=4.0)
     with pytest.raises(UserError, match="at least two songs"):
-        evaluate_prior(codes, codec, prior, tmp_path, songs=1)
+        evaluate_prior(codes, codec, priors, tmp_path, songs=1)
     stranger = Prior(prior.config, replace(prior.format, fingerprint="another"), "test")
-    with pytest.raises(UserError, match="another"):
-        evaluate_prior(codes, codec, stranger, tmp_path, seconds=SECONDS)
+    both = [*priors, named(stranger, "stranger")]
+    with pytest.raises(UserError, match="'stranger' were made by the codec checkpoint another"):
+        evaluate_prior(codes, codec, both, tmp_path, seconds=SECONDS)
     assert not list(tmp_path.iterdir())

@@ -56,7 +56,7 @@ def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
     run("extract-codes", "--data", data, "--codec", vqvae, "--out", codes, "--device", "cpu")
     assert files(codes) == {"manifest.json", *(f"{song}.codes.safetensors" for song in SONGS)}
     again = run("extract-codes", "--data", data, "--codec", vqvae, "--out", codes)
-    assert "0 songs written, 4 already there" in again
+    assert "0 written, 4 already there" in again
 
     edit_and_decode(codes / "test/excerpt.codes.safetensors", vqvae, tmp_path / "edited")
 

@@ -21,5 +21,8 @@ def test_it_is_written_as_it_is_read() -> None:
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "4", "1/0", "-1/4", "1/4/2", "", "a/b"])
 def test_other_parts_are_refused(text: str) -> None:
-    with pytest.raises(UserError, match="there is no shard"):
+    with pytest.raises(UserError) as error:
         Shard.parse(text)
+    assert str(error.value) == (
+        f"the shard '{text}' is not K/N with K from 1 to N: write the first of four as 1/4"
+    )

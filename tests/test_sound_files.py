@@ -1,5 +1,6 @@
 """Audio files: what is read and written, and which files are refused with one sentence."""
 
+import os
 import shutil
 import struct
 from pathlib import Path
@@ -310,6 +311,116 @@ def test_an_mp3_without_a_tag_is_read_to_its_end(tmp_path: Path, quiet_first: bo
     assert 0 <= samples.shape[1] - song.shape[1] < 4000
     loud = [np.abs(half).mean() > 0.05 for half in np.split(samples[:, : song.shape[1]], 2, axis=1)]
     assert loud == [not quiet_first, quiet_first]
+
+
+def test_an_mp3_equals_another_decoders(tmp_path: Path, noise: Samples) -> None:
+    path = tmp_path / "song.mp3"
+    soundfile.write(path, noise, RATE)
+    expected, _ = soundfile.read(path, dtype="float32")
+    samples = read_audio(path).samples
+    assert samples.shape == expected.T.shape == (2, len(noise))
+    assert np.abs(samples - expected.T).max() < 1e-4
+
+
+@pytest.mark.parametrize("between", [b"", b"TAG" + bytes(125), b"APETAGEX" + bytes(3000)])
+@pytest.mark.parametrize("xing", ["0", "1"])
+def test_mp3s_that_were_joined_are_read_to_the_end(
+    tmp_path: Path, xing: str, between: bytes
+) -> None:
+    """The tag of the first one states only its own length."""
+    first, second = np.stack([sine(RATE)] * 2), np.stack([sine(2 * RATE, hertz=900)] * 2)
+    for name, samples in (("a", first), ("b", second)):
+        encode(tmp_path / f"{name}.mp3", samples, RATE, "libmp3lame", {}, {"write_xing": xing})
+    parts = [(tmp_path / f"{name}.mp3").read_bytes() for name in "ab"]
+    (tmp_path / "joined.mp3").write_bytes(parts[0] + between + parts[1])
+    samples = read_audio(tmp_path / "joined.mp3").samples
+    assert 0 <= samples.shape[1] - 3 * RATE < 6000
+    for at, hertz in ((0.5, 220), (2.0, 900), (2.9, 900)):
+        part = samples[0, int(at * RATE) :][: RATE // 10]
+        spectrum = np.abs(np.fft.rfft(part * np.hanning(len(part))))
+        assert np.argmax(spectrum) * 10 == pytest.approx(hertz, abs=10)
+
+
+def test_an_mp3_with_a_damaged_middle_is_read_with_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "song.mp3"
+    encode(path, np.stack([sine(4 * RATE)] * 2), RATE, "libmp3lame")
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 300] = bytes(300)
+    path.write_bytes(content)
+    samples = read_audio(path).samples
+    assert abs(samples.shape[1] - 4 * RATE) < 5000
+    assert np.abs(samples[0, -RATE // 2 : -RATE // 4]).max() > 0.4
+
+
+@pytest.mark.parametrize("kept", [0.2, 0.5, 0.97])
+def test_a_truncated_webm_is_refused(tmp_path: Path, noise: Samples, kept: float) -> None:
+    path = tmp_path / "song.webm"
+    encode(path, np.ascontiguousarray(noise.T), 48000, "libopus")
+    assert read_audio(path).samples.shape[1] == pytest.approx(len(noise), abs=2000)
+    cut(path, kept)
+    with pytest.raises(UserError, match=r"song\.webm is .*truncated"):
+        read_audio(path)
+
+
+def test_a_webm_of_unknown_size_is_read_whole(tmp_path: Path, noise: Samples) -> None:
+    path = tmp_path / "song.webm"
+    encode(path, np.ascontiguousarray(noise.T), 48000, "libopus")
+    expected = read_audio(path).samples
+    content = bytearray(path.read_bytes())
+    at = content.find(b"\x18S\x80g") + 4
+    assert content[at] == 1  # a size of eight bytes
+    content[at : at + 8] = b"\x01" + 7 * b"\xff"
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read_audio(path).samples, expected)
+
+
+# Files that name other files.
+
+PLAYLISTS = {
+    "ffconcat": "ffconcat version 1.0\nfile secret.wav\n",
+    "hls": "#EXTM3U\n#EXT-X-VERSION:3\n#EXTINF:1.0,\nsecret.wav\n#EXT-X-ENDLIST\n",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n",
+}
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".m4a", ".wav", ".m3u8", ".ffconcat"])
+@pytest.mark.parametrize("kind", PLAYLISTS)
+def test_a_playlist_opens_no_other_file(tmp_path: Path, kind: str, suffix: str) -> None:
+    soundfile.write(tmp_path / "secret.wav", sine(RATE), RATE)
+    path = tmp_path / f"song{suffix}"
+    path.write_text(PLAYLISTS[kind])
+    with pytest.raises(UserError, match="is not an audio file, or is truncated or damaged"):
+        read_audio(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["concat:a.m4a", "http:x.m4a", "-i.m4a", "a%03d.m4a", "\udcff.m4a"]
+)
+def test_a_name_is_only_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """FFmpeg takes what precedes a colon for a protocol."""
+    encode(tmp_path / "song.m4a", np.stack([sine(RATE)] * 2), RATE, "aac")
+    (tmp_path / "song.m4a").rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert read_audio(name).samples.shape[1] >= RATE
+
+
+@pytest.mark.usefixtures("deadline")
+def test_a_pipe_is_no_audio_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "song.wav")
+    with pytest.raises(UserError, match=r"song\.wav is not a regular file"):
+        read_audio(tmp_path / "song.wav")
+
+
+def test_a_name_that_ends_with_raw_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "song.raw").write_bytes(bytes(1000))
+    with pytest.raises(UserError, match=r"song\.raw is not an audio file"):
+        read_audio(tmp_path / "song.raw")
+    soundfile.write(tmp_path / "song.wav", sine(RATE), RATE)
+    (tmp_path / "song.wav").rename(tmp_path / "song.raw")
+    assert read_audio(tmp_path / "song.raw").samples.shape == (1, RATE)
 
 
 # Headers that claim what cannot be.

@@ -196,17 +196,6 @@ def test_the_weights_with_the_best_finite_score_are_kept(
     assert (meta["step"], meta["metrics"]) == (kept, {"score": scores[kept // 2 - 1]})
 
 
-def test_a_deleted_checkpoint_is_replaced_by_the_last_weights(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = fit(Scored(1.0, 3.0, 2.0), SETTINGS, tmp_path, device="cpu")
-    path.unlink()
-    path.with_suffix(".json").unlink()
-    assert fit(Scored(1.0, 3.0, 2.0), SETTINGS, tmp_path, "auto", "cpu") == path
-    assert "the best weights are gone: keeping the last weights" in capsys.readouterr().err
-    assert load_checkpoint(path, "toy").meta["step"] == SETTINGS.steps
-
-
 @pytest.mark.parametrize("score", [math.nan, math.inf])
 def test_without_a_finite_score_the_last_weights_are_kept(
     tmp_path: Path, score: float, capsys: pytest.CaptureFixture[str]

@@ -1,5 +1,6 @@
 """Resuming: the same weights however a run is cut up, and one sentence where it cannot go on."""
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -10,14 +11,14 @@ from typing import Any
 import pytest
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.plugins import MixedPrecision, Precision
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from shared.errors import UserError
-from shared.training.checkpoint import load_checkpoint
+from shared.training.checkpoint import heal_checkpoint, load_checkpoint
 from shared.training.loop import fit
-from shared.training.state import run_identity
+from shared.training.state import Run, load_state, run_identity
 from tests.toy_task import (
     AVERAGED,
     SETTINGS,
@@ -127,11 +128,125 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     assert after == before
 
 
-def test_a_finished_run_whose_checkpoint_is_gone_exports_it_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["gone", "damaged"])
+def test_a_finished_run_whose_weights_are_lost_is_an_error(tmp_path: Path, how: str) -> None:
     fit(Regression(), SETTINGS, tmp_path, device="cpu")
+    if how == "gone":
+        (tmp_path / "model.safetensors").unlink()
+    else:
+        os.truncate(tmp_path / "model.safetensors", 100)
+    with pytest.raises(UserError, match=r"is finished, but its model\.safetensors is gone or dam"):
+        fit(Regression(), SETTINGS, tmp_path, resume="auto", device="cpu")
+
+
+def test_a_run_that_goes_on_without_its_best_weights_writes_the_next_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(_interrupted(Scored(5.0), at=2), SETTINGS, tmp_path, device="cpu")
     (tmp_path / "model.safetensors").unlink()
-    path = fit(Regression(), SETTINGS, tmp_path, resume="auto", device="cpu")
-    assert load_checkpoint(path, "toy").meta["step"] == 6
+    path = fit(Scored(4.0, 3.0), SETTINGS, tmp_path, resume="auto", device="cpu")
+    assert "model.safetensors is gone or damaged: the next validation writes it" in (
+        capsys.readouterr().err
+    )
+    assert load_checkpoint(path, "toy").meta["step"] == 4
+
+
+def test_a_state_without_a_checksum_is_continued(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    fit(Regression(), SETTINGS, whole, device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        fit(Interrupted(2), SETTINGS, cut, device="cpu")
+    _rewrite(cut, unsigned)
+    fit(Regression(), SETTINGS, cut, resume="auto", device="cpu")
+    one, other = state(whole), state(cut)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_no_changed_byte_of_a_state_goes_unnoticed(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(Interrupted(1), SETTINGS, tmp_path, device="cpu")
+    whole = (tmp_path / "state.safetensors").read_bytes()
+    for place in range(0, len(whole), 97):
+        changed = bytearray(whole)
+        changed[place] ^= 4
+        (tmp_path / "state.safetensors").write_bytes(changed)
+        run = Run(Regression().model, [], None, Precision())
+        with pytest.raises(UserError, match=r"is damaged|by another version"):
+            load_state(tmp_path, run, {})
+
+
+def test_what_a_death_between_weights_and_json_leaves_is_healed(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    fit(Scored(1.0, 3.0, 2.0), SETTINGS, whole, device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        fit(_interrupted(Scored(1.0), at=2), SETTINGS, cut, device="cpu")
+    before = (cut / "model.json").read_text()
+    for left in (before.replace('"fingerprint": "', '"fingerprint": "0'), None):
+        if left is None:
+            (cut / "model.json").unlink()
+        else:
+            (cut / "model.json").write_text(left)
+        heal_checkpoint(cut / "model.safetensors")
+        assert (cut / "model.json").read_text() == before
+    (cut / "model.json").unlink()
+    fit(Scored(0.5, 0.25), SETTINGS, cut, resume="auto", device="cpu")
+    assert (cut / "model.json").read_text() == before
+
+
+def test_the_log_is_not_written_to_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shared.training.state.jsonable", fail)
+    with pytest.raises(UserError, match=f"^no space left in {tmp_path}:"):
+        fit(Regression(), SETTINGS, tmp_path, device="cpu")
+    assert header(tmp_path)["step"] == 0
+
+
+def test_a_folder_with_only_a_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
+    fit(Regression(), SETTINGS, tmp_path, device="cpu")
+    for name in ("state.safetensors", "metrics.jsonl", "model.safetensors"):
+        (tmp_path / name).unlink()
+    before = contents(tmp_path)
+    for resume in ("never", "auto"):
+        with pytest.raises(UserError, match=r"holds model\.json of a run, but no state"):
+            fit(Regression(), SETTINGS, tmp_path, resume, device="cpu")
+    assert contents(tmp_path) == before
+
+
+def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # root may read everything
+    with pytest.raises(UserError, match=r"^cannot read .*run \(Permission denied\): choose"):
+        fit(Regression(), SETTINGS, tmp_path / "run", device="cpu")
+
+
+def test_two_trainings_in_one_folder(tmp_path: Path) -> None:
+    """The second is refused with the first one's name, and the first is not disturbed."""
+    whole, shared = tmp_path / "whole", tmp_path / "shared"
+    fit(Regression(), SETTINGS, whole, device="cpu")
+    refusals: list[str] = []
+
+    class Disturbed(Regression):
+        def make_batch(self, step: int, rank: int, world: int) -> dict[str, torch.Tensor]:
+            if step == 3 and not refusals:
+                with pytest.raises(UserError) as caught:
+                    fit(Regression(), SETTINGS, shared, "auto", device="cpu")
+                refusals.append(str(caught.value))
+            return super().make_batch(step, rank, world)
+
+    fit(Disturbed(), SETTINGS, shared, device="cpu")
+    assert refusals == [
+        f"{shared} is being trained by process {os.getpid()}: wait for it, or choose another --out"
+    ]
+    assert_same_state(whole, shared)
+    assert files(shared) == files(whole)
 
 
 def test_auto_starts_where_there_is_nothing(tmp_path: Path) -> None:
@@ -215,11 +330,39 @@ def of_a_newer_version(run: Path) -> None:
 
 
 def without_a_weight(run: Path) -> None:
-    _rewrite(run, lambda content: content, drop="model.0.weight")
+    _rewrite(run, unsigned, drop="model.0.weight")
 
 
 def without_the_average(run: Path) -> None:
-    _rewrite(run, lambda content: content, drop="average.module.0.weight")
+    _rewrite(run, unsigned, drop="average.module.0.weight")
+
+
+def with_a_changed_weight(run: Path) -> None:
+    _rewrite(run, lambda content: content, drop="model.0.bias")
+
+
+def with_a_changed_step(run: Path) -> None:
+    _rewrite(run, lambda content: content | {"step": 3})
+
+
+def of_other_types(run: Path) -> None:
+    _rewrite(run, lambda content: unsigned(content) | {"step": [], "best": {}})
+
+
+def without_identity(run: Path) -> None:
+    _rewrite(run, lambda content: {"format": content["format"]})
+
+
+def with_a_list(run: Path) -> None:
+    save_file(state(run), run / "state.safetensors", {"run": "[]"})
+
+
+def nested(run: Path) -> None:
+    save_file(state(run), run / "state.safetensors", {"run": "[" * 100_000})
+
+
+def with_moments_of_another_size(run: Path) -> None:
+    _rewrite(run, unsigned, {"optimizer.0.0.exp_avg": torch.zeros(3)})
 
 
 @pytest.mark.parametrize(
@@ -233,6 +376,13 @@ def without_the_average(run: Path) -> None:
         (of_a_newer_version, r"state\.safetensors was written by another version .*--init-from"),
         (without_a_weight, r"state\.safetensors does not fit this model: .*--init-from"),
         (without_the_average, r"state\.safetensors does not fit this model: .*--init-from"),
+        (with_a_changed_weight, r"damaged \(its checksum is wrong\): .*--init-from"),
+        (with_a_changed_step, r"damaged \(its checksum is wrong\): .*--init-from"),
+        (of_other_types, r"state\.safetensors does not fit this model: .*--init-from"),
+        (without_identity, r"state\.safetensors does not fit this model: .*--init-from"),
+        (with_a_list, r"state\.safetensors was written by another version .*--init-from"),
+        (nested, r"state\.safetensors is damaged .*--init-from"),
+        (with_moments_of_another_size, r"state\.safetensors does not fit this model: .*--init"),
     ],
 )
 def test_a_state_that_cannot_be_resumed(
@@ -290,12 +440,20 @@ def _interrupted(task: Scored, at: int) -> Scored:
     return task
 
 
+def unsigned(content: dict[str, object]) -> dict[str, object]:
+    """The header of a state as it was before there was a checksum."""
+    return {name: value for name, value in content.items() if name != "checksum"}
+
+
 def _rewrite(
-    run: Path, change: Callable[[dict[str, object]], dict[str, object]], drop: str = ""
+    run: Path,
+    change: Callable[[dict[str, object]], dict[str, object]],
+    other: dict[str, torch.Tensor] | None = None,
+    drop: str = "",
 ) -> None:
-    """Change the header of a state, and leave one tensor out."""
+    """Change the header of a state and some tensors, and leave one tensor out."""
     path = run / "state.safetensors"
     with safe_open(path, framework="pt") as file:
         content = json.loads(file.metadata()["run"])
     tensors = {k: torch.clone(v) for k, v in load_file(path).items() if k != drop}
-    save_file(tensors, path, {"run": json.dumps(change(content))})
+    save_file(tensors | (other or {}), path, {"run": json.dumps(change(content))})

@@ -96,10 +96,13 @@ def state(run: Path) -> dict[str, Tensor]:
 
 
 def header(run: Path) -> dict[str, Any]:
-    """What the header of a run's state says, except for the time, which no two runs share."""
+    """What the header of a run's state says.
+
+    The time is left out, which no two runs share, and the checksum, which covers the time.
+    """
     with safe_open(run / "state.safetensors", framework="pt") as file:
         content = json.loads(file.metadata()["run"])
-    del content["seconds"]
+    del content["seconds"], content["checksum"]
     return dict(content)
 
 

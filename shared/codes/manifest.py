@@ -3,13 +3,13 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from shared.atomic import atomic_path
 from shared.codes.codec import CodeFormat
 from shared.codes.song_codes import SongCodes, require_cardinality
 from shared.config import config_from_dict
-from shared.errors import UserError
+from shared.errors import UserError, require
 
 MANIFEST = "manifest.json"
 
@@ -35,6 +35,10 @@ def write_manifest(folder: Path, format: CodeFormat, files: Sequence[Path]) -> P
     return path
 
 
+def _leaves_folder(name: PurePosixPath) -> bool:
+    return name.is_absolute() or ".." in name.parts or not name.parts
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a codes folder.
 
@@ -46,9 +50,15 @@ def read_manifest(folder: Path) -> Manifest:
         raise UserError(f"there is no {path}: make a folder of codes with extract-codes")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        files = tuple(folder / name for name in content.pop("files"))
+        names = content.pop("files")
+        outside = [name for name in names if _leaves_folder(PurePosixPath(name))]
+        require(not outside, f"it names {outside[:1]}, which is outside its folder")
+        files = tuple(folder / name for name in names)
         return Manifest(config_from_dict(CodeFormat, content), files)
-    except (AttributeError, KeyError, OSError, TypeError, ValueError, UserError) as error:
+    except (
+        *(AttributeError, LookupError, OSError, RecursionError),
+        *(TypeError, ValueError, UserError),
+    ) as error:
         raise UserError(
             f"{path} is damaged ({error}): remove it and run extract-codes again"
         ) from error

@@ -185,8 +185,9 @@ class SongCodes:
         return self.sources.index(source)
 
     def save(self, path: Path) -> None:
-        """Write the file, which appears whole or not at all."""
+        """Write the file, which appears whole or not at all. Equal songs give equal bytes."""
         header = {
+            "format": FORMAT,
             "track": self.track,
             "split": self.split,
             "sources": list(self.sources),
@@ -204,7 +205,8 @@ class SongCodes:
         # safetensors writes the bytes of an array in the order in which memory holds them.
         arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         with atomic_path(path) as temporary:
-            save_file(arrays, temporary, {"format": FORMAT, "header": json.dumps(header)})
+            # One text only: safetensors writes several in an order that changes at random.
+            save_file(arrays, temporary, {"header": json.dumps(header)})
 
     @classmethod
     def load(cls, path: Path) -> "SongCodes":
@@ -214,10 +216,11 @@ class SongCodes:
             UserError: the file is missing, damaged or something else.
         """
         metadata, arrays = _read_safetensors(path)
-        if metadata.get("format") != FORMAT:
-            raise UserError(f"{path} is not a codes file ({FORMAT}): make one with extract-codes")
         try:
-            header = json.loads(metadata["header"])
+            header = json.loads(metadata.get("header", "{}"))
+            # The first files have the format beside the header and not in it.
+            if metadata.get("format", header.pop("format", None)) != FORMAT:
+                raise _NotCodesError
             if header.get("song") is not None:
                 SongFacts.from_dict(header["song"], "its song facts")  # only to check them
             return cls(
@@ -230,12 +233,20 @@ class SongCodes:
                 notes=arrays.get("notes"),
                 note_confidence=arrays.get("note_confidence"),
             )
+        except _NotCodesError:
+            raise UserError(
+                f"{path} is not a codes file ({FORMAT}): make one with extract-codes"
+            ) from None
         except KeyError as error:
             raise UserError(
                 f"codes file {path} is damaged (it has no {error}): extract it again"
             ) from error
         except (AttributeError, RecursionError, TypeError, ValueError, UserError) as error:
             raise UserError(f"codes file {path} is damaged ({error}): extract it again") from error
+
+
+class _NotCodesError(Exception):
+    """A safetensors file holds something else."""
 
 
 def _read_safetensors(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:

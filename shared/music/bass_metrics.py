@@ -45,13 +45,14 @@ Times = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class BassFigures:
-    """Figures of one line. The module's docstring defines the first four, which lie in 0..1.
+    """Figures of one line. The module's docstring defines the first five, which lie in 0..1.
 
     Attributes:
         root_on_downbeats: share of downbeats that have the chord's root.
         chord_tones: share of notes that belong to their chord.
         grid_f1: how well the onsets lie on the sixteenths.
         onset_f1: how well the onsets agree with those of the song's own bass.
+        pitch_class: how often the line has the pitch class of the song's own bass.
         voiced_share: share of the time in which a pitch sounds.
         num_notes: how many notes there are.
         lowest: MIDI pitch of the lowest note, nan where there is none.
@@ -63,6 +64,7 @@ class BassFigures:
     chord_tones: float
     grid_f1: float
     onset_f1: float
+    pitch_class: float
     voiced_share: float
     num_notes: int
     lowest: float
@@ -71,7 +73,11 @@ class BassFigures:
 
 
 def judge_bass(
-    samples: npt.NDArray[np.float32], sample_rate: int, song: SongFacts, start: float = 0.0
+    samples: npt.NDArray[np.float32],
+    sample_rate: int,
+    song: SongFacts,
+    start: float = 0.0,
+    track: PitchTrack | None = None,
 ) -> BassFigures:
     """Judge the audio of a bass line.
 
@@ -80,9 +86,10 @@ def judge_bass(
         sample_rate: of the samples, in Hz.
         song: what is known of the song.
         start: where in the song the samples begin, in seconds.
+        track: the pitch of the samples at FRAME_RATE; it is tracked where it is not given.
     """
     end = start + samples.shape[1] / sample_rate
-    track = track_pitch(samples, sample_rate, FRAME_RATE)
+    track = track or track_pitch(samples, sample_rate, FRAME_RATE)
     notes = segment_notes(track)
     pitches = [note.pitch for note in notes]
     chords = [chord for chord in song.chords if chord.root is not None]
@@ -91,7 +98,8 @@ def judge_bass(
         root_on_downbeats=_root_on_downbeats(track, song.downbeats, chords, start),
         chord_tones=_chord_tones(notes, chords, start),
         grid_f1=_grid_f1(track.onsets + start, _sixteenths(song)),
-        onset_f1=_onset_f1(track.onsets + start, song.bass_notes, start, end),
+        onset_f1=onset_f1(track.onsets + start, song.bass_notes, start, end),
+        pitch_class=pitch_class_share(track, song.bass_notes or (), start),
         voiced_share=float(np.mean(~np.isnan(track.pitch))),
         num_notes=len(notes),
         lowest=min(pitches, default=np.nan),
@@ -117,12 +125,54 @@ def match_onsets(reference: Times, estimated: Times, tolerance: float) -> int:
     return pairs
 
 
-def _onset_f1(onsets: Times, notes: Sequence[Note] | None, start: float, end: float) -> float:
-    """Compute the F1 of the onsets against the notes that begin between `start` and `end`."""
+def onset_f1(onsets: Times, notes: Sequence[Note] | None, start: float, end: float) -> float:
+    """Compute the F1 of onsets against the notes that begin between `start` and `end`.
+
+    Args:
+        onsets: times in the song in seconds, in ascending order.
+        notes: the notes of the song's own bass; None where they are not known.
+        start: where the first note may begin, in seconds.
+        end: where no note begins any more, in seconds.
+
+    Returns:
+        The F1; nan where no note begins between these times, or nobody knows.
+    """
     reference = np.unique([note.onset for note in notes or () if start <= note.onset < end])
     if not len(reference):
         return np.nan
     return 2 * match_onsets(reference, onsets, ONSET_TOLERANCE) / (len(reference) + len(onsets))
+
+
+def pitch_class_share(track: PitchTrack, notes: Sequence[Note], start: float = 0.0) -> float:
+    """Return how often a sound has the pitch class of the note that lasts.
+
+    Args:
+        track: the pitch of the sound.
+        notes: the notes, in the order of their onsets. Where no note lasts, nothing is compared.
+        start: where among the notes the sound begins, in seconds.
+
+    Returns:
+        A share of the frames in which a note lasts; nan if there is no such frame.
+    """
+    expected = np.full(len(track.times), -1)
+    for note in notes:
+        first, end = np.searchsorted(track.times + start, (note.onset, note.end))
+        expected[first:end] = note.pitch % 12
+    lasting = expected >= 0
+    if not lasting.any():
+        return np.nan
+    pitch_class = np.round(np.nan_to_num(track.pitch)).astype(int) % 12
+    right = ~np.isnan(track.pitch) & (pitch_class == expected)
+    return float(right[lasting].mean())
+
+
+def sixteenths_per_beat(song: SongFacts) -> int:
+    """Return how many sixteenths a beat has, which is a dotted quarter in 6/8, for instance."""
+    beats = np.array(song.beats)
+    numerator, denominator = song.meter or (4, 4)
+    bars = np.diff(np.searchsorted(beats, np.array(song.downbeats) - 0.01))
+    beats_per_bar = float(np.median(bars)) if len(bars) else numerator * 4 / denominator
+    return max(1, round(16 * numerator / denominator / max(beats_per_bar, 1)))
 
 
 def _sixteenths(song: SongFacts) -> Times:
@@ -130,10 +180,7 @@ def _sixteenths(song: SongFacts) -> Times:
     beats = np.array(song.beats)
     if len(beats) < 2:
         return np.empty(0)
-    numerator, denominator = song.meter or (4, 4)
-    bars = np.diff(np.searchsorted(beats, np.array(song.downbeats) - 0.01))
-    beats_per_bar = float(np.median(bars)) if len(bars) else numerator * 4 / denominator
-    per_beat = max(1, round(16 * numerator / denominator / max(beats_per_bar, 1)))
+    per_beat = sixteenths_per_beat(song)
     points = np.arange(per_beat * (len(beats) - 1) + 1) / per_beat
     return np.interp(points, np.arange(len(beats)), beats)
 

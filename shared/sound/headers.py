@@ -17,6 +17,8 @@ _PLACEHOLDER_POWERS = (31, 32, 63, 64)
 _PLACEHOLDER_MARGIN = 8192  # The placeholder may leave room for headers, or be rounded to frames.
 _OGG_PAGE_HEADER = 27
 _LARGEST_OGG_PAGE = _OGG_PAGE_HEADER + 255 + 255 * 255
+_EBML = b"\x1aE\xdf\xa3"
+_SEGMENT = b"\x18S\x80g"
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ _LAYOUTS = {
 def share_of_stated_size(path: Path) -> float:
     """Return the share of the bytes of sound stated in the header that the file holds, 0 to 1.
 
-    WAV (with RF64, BW64 and Wave64), AIFF, CAF and AU state a size. The share is 1 for any other
-    format, for a header with a placeholder, and for a header that cannot be followed.
+    WAV (with RF64, BW64 and Wave64), AIFF, CAF, AU and Matroska (WebM) state a size. The share is 1
+    for any other format, for a header with a placeholder, and for a header that cannot be followed.
     """
     with path.open("rb") as file:
         file_size = os.fstat(file.fileno()).st_size
@@ -62,6 +64,8 @@ def share_of_stated_size(path: Path) -> float:
             start, stated = _find_sound(file, _LAYOUTS[magic], file_size)
         elif magic == b".snd" and len(header := file.read(8)) == 8:
             start, stated = struct.unpack(">2I", header)
+        elif magic == _EBML:
+            start, stated = _find_segment(file)
         else:
             return 1.0
     if _is_placeholder(stated):
@@ -85,8 +89,15 @@ def ends_within_ogg_page(path: Path) -> bool:
     return len(page) < _OGG_PAGE_HEADER + segments + sum(sizes)
 
 
-def mp3_states_length(path: Path) -> bool:
-    """Whether an MP3's first frame holds a Xing, Info or VBRI tag with the number of frames.
+def may_be_mp3(path: Path) -> bool:
+    """Whether the file begins as an MP3 may: with an ID3 tag, or with the sign of a frame."""
+    with path.open("rb") as file:
+        start = file.read(3)
+    return start == b"ID3" or (start[:1] == b"\xff" and len(start) > 1 and start[1] >= 0xE0)
+
+
+def mp3_frames(path: Path) -> int:
+    """Return how many frames an MP3 has by its Xing, Info or VBRI tag; 0 without such a tag.
 
     Without a tag every program only estimates the length from the bit rate of the first frame.
     """
@@ -100,8 +111,14 @@ def mp3_states_length(path: Path) -> bool:
         else:
             file.seek(0)
         start = file.read(4096)
-    frame = start[max(0, start.find(b"\xff")) :][:48]  # Padding may lie before the first frame.
-    return any(tag in frame for tag in (b"Xing", b"Info", b"VBRI"))
+    frame = start[max(0, start.find(b"\xff")) :][:60]  # Padding may lie before the first frame.
+    for tag, offset in ((b"Xing", 8), (b"Info", 8), (b"VBRI", 14)):
+        at = frame.find(tag)
+        if at < 0 or len(frame) < at + offset + 4:
+            continue
+        states_frames = tag == b"VBRI" or frame[at + 7] & 1
+        return int.from_bytes(frame[at + offset : at + offset + 4], "big") if states_frames else 0
+    return 0
 
 
 def _find_sound(file: BinaryIO, layout: _Layout, file_size: int) -> tuple[int, int]:
@@ -128,6 +145,31 @@ def _find_sound(file: BinaryIO, layout: _Layout, file_size: int) -> tuple[int, i
         if position >= file_size:
             break
     return file_size, 0
+
+
+def _find_segment(file: BinaryIO) -> tuple[int, int]:
+    """Return offset and stated size of a Matroska file's segment, which holds all of its sound.
+
+    The size is 0 where it is unknown, as in what was written to a pipe.
+    """
+    file.seek(len(_EBML))
+    file.seek(_read_ebml_size(file), os.SEEK_CUR)
+    if file.read(len(_SEGMENT)) != _SEGMENT:
+        return 0, 0
+    size = _read_ebml_size(file)
+    return file.tell(), size
+
+
+def _read_ebml_size(file: BinaryIO) -> int:
+    """Read a size of 1 to 8 bytes, whose first bit that is set tells how many; 0 for unknown."""
+    first = file.read(1)
+    if not first or first == b"\0":
+        return 0
+    length = 9 - first[0].bit_length()
+    content = first + file.read(length - 1)
+    largest = (1 << 7 * length) - 1
+    size = int.from_bytes(content, "big") & largest
+    return 0 if size == largest else size
 
 
 def _is_placeholder(size: int) -> bool:

@@ -11,7 +11,7 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,19 +22,24 @@ from torch import Tensor, nn
 from shared.console import err_console, progress
 from shared.device import Device, resolve_device
 from shared.errors import UserError, require
-from shared.training.checkpoint import WEIGHTS_NAME, save_checkpoint
+from shared.file_lock import sole_owner
+from shared.training.checkpoint import WEIGHTS_NAME, heal_checkpoint, save_checkpoint
 from shared.training.loader import BatchStream
 from shared.training.optimizers import make_average, make_optimizers, set_learning_rate
 from shared.training.settings import TrainSettings
 from shared.training.state import (
     Run,
+    find_best,
     forget_after,
     load_state,
     log_figures,
+    make_folder,
     open_folder,
     run_identity,
     save_state,
 )
+
+LOCK_NAME = ".lock"  # is in the folder of a run while it is trained, and names the process
 
 
 class Task(ABC):
@@ -95,10 +100,23 @@ def fit(
 
     Raises:
         UserError: `out` already holds a run and `resume` is "never", or it holds a run of other
-            settings; or training diverges.
+            settings, or one that another process is training, or a finished one without its
+            weights; or the disk is full; or training diverges.
         KeyboardInterrupt: after Ctrl-C, once the state is saved.
     """
     fabric = make_fabric(device, settings.precision)
+    require(
+        settings.batch_size % fabric.world_size == 0,
+        f"'train.batch_size' must be a multiple of the {fabric.world_size} processes, "
+        f"not {settings.batch_size}",
+    )
+    make_folder(out)
+    with _sole_training(out, fabric):
+        return _train(task, settings, fabric, out, resume)
+
+
+def _train(task: Task, settings: TrainSettings, fabric: Fabric, out: Path, resume: str) -> Path:
+    """Begin or continue the run in `out`, and train to its end; see `fit`."""
     rank, world = fabric.global_rank, fabric.world_size
     identity = run_identity(settings, task.identity())
     run = _start(task, settings, fabric, out, resume, identity)
@@ -181,6 +199,13 @@ def interruptible() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+def _sole_training(out: Path, fabric: Fabric) -> AbstractContextManager[None]:
+    """Keep other runs out of the folder; the first of several processes does it for all."""
+    if fabric.global_rank > 0:
+        return nullcontext()
+    return sole_owner(out / LOCK_NAME, f"{out} is being trained", "choose another --out")
+
+
 def _start(
     task: Task,
     settings: TrainSettings,
@@ -190,11 +215,6 @@ def _start(
     identity: Mapping[str, Any],
 ) -> Run:
     """Begin a new run, whose state is saved at once, or load the one in `out`."""
-    require(
-        settings.batch_size % fabric.world_size == 0,
-        f"'train.batch_size' must be a multiple of the {fabric.world_size} processes, "
-        f"not {settings.batch_size}",
-    )
     model, average = task.model, make_average(task.model, settings)
     run = Run(model, make_optimizers(model, settings), average, fabric.strategy.precision)
     for module in filter(None, (model, average)):
@@ -203,7 +223,10 @@ def _start(
     fabric.barrier()  # every process has looked into the folder before the first one writes there
     if resuming:
         load_state(out, run, identity)
+        if fabric.global_rank == 0:
+            heal_checkpoint(out / WEIGHTS_NAME)
         fabric.barrier()  # every process has read the state
+        find_best(out, run, settings.steps)
     if fabric.global_rank == 0:
         forget_after(out, run.step)
         save_state(out, run, identity)  # from now on the folder holds a run that can be continued
@@ -268,10 +291,9 @@ def _validate(task: Task, run: Run, out: Path) -> dict[str, float]:
 
 
 def _ensure_checkpoint(task: Task, run: Run, out: Path) -> None:
-    """Export the last weights where no validation has exported any, or its file was deleted."""
-    if not (out / WEIGHTS_NAME).is_file():
-        missing = "no finite validation score" if run.best is None else "the best weights are gone"
-        err_console.print(f"warning: {missing}: keeping the last weights")
+    """Export the last weights where no validation has exported any."""
+    if run.best is None and not (out / WEIGHTS_NAME).is_file():
+        err_console.print("warning: no finite validation score: keeping the last weights")
         _export(task, run, out, {})
 
 

@@ -1,9 +1,11 @@
 """Keep the state of a training run on disk: all that is needed to resume it, and its log.
 
 `state.safetensors` holds the weights, the moving average and the optimisers' moments, and in its
-header a JSON object with everything else. It is one file so that no kill can separate the two.
+header a JSON object with everything else and a checksum of all of it. It is one file so that no
+kill can separate the two.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -13,15 +15,21 @@ from typing import Any
 
 import torch
 from lightning_fabric.plugins import Precision
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from shared.atomic import atomic_path
+from shared.atomic import atomic_path, flush, full_disk_said
+from shared.console import err_console
 from shared.errors import UserError, require
 from shared.json_files import jsonable
-from shared.training.checkpoint import WEIGHTS_NAME
+from shared.training.checkpoint import (
+    WEIGHTS_NAME,
+    TensorFile,
+    is_checkpoint,
+    tensor_bytes,
+)
 from shared.training.settings import MAY_CHANGE, TrainSettings
 
 FORMAT = 2
@@ -69,37 +77,54 @@ def run_identity(settings: TrainSettings, task: Mapping[str, Any]) -> dict[str, 
     return {name.removeprefix("config."): value for name, value in _leaves(tree, "")}
 
 
+def make_folder(out: Path) -> None:
+    """Make the run folder, if need be.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        with full_disk_said(out.parent):
+            out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {out} ({error.strerror}): choose another --out"
+        ) from error
+
+
 def open_folder(out: Path, resume: str) -> bool:
-    """Make the run folder; return whether it holds a run that is to be continued.
+    """Look into the run folder; return whether it holds a run that is to be continued.
 
     Raises:
         UserError: it holds a run, but `resume` is "never"; it holds a run without its state; or it
-            cannot be made.
+            cannot be read.
     """
-    if (out / STATE_NAME).is_file():
+    try:
+        found = {path.name for path in out.iterdir()}
+    except OSError as error:
+        raise UserError(f"cannot read {out} ({error.strerror}): choose another --out") from error
+    if STATE_NAME in found:
         require(
             resume == "auto",
             f"{out} already holds a training run: continue it with --resume auto, or choose "
             "another --out",
         )
         return True
-    for name in (WEIGHTS_NAME, METRICS_NAME):
+    for name in (WEIGHTS_NAME, Path(WEIGHTS_NAME).with_suffix(".json").name, METRICS_NAME):
         require(
-            not (out / name).exists(),
+            name not in found,
             f"{out} holds {name} of a run, but no {STATE_NAME} to continue from: "
             "choose another --out",
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {out} ({error.strerror}): choose another --out"
-        ) from error
     return False
 
 
 def save_state(out: Path, run: Run, identity: Mapping[str, Any]) -> None:
-    """Write the state of `run` into its folder."""
+    """Write the state of `run` into its folder.
+
+    Raises:
+        UserError: the disk is full.
+    """
     tensors = {f"model.{k}": v for k, v in run.model.state_dict().items()}
     if run.average is not None:
         tensors |= {f"average.{k}": v for k, v in run.average.state_dict().items()}
@@ -115,6 +140,9 @@ def save_state(out: Path, run: Run, identity: Mapping[str, Any]) -> None:
         "precision": run.precision.state_dict(),
         "identity": identity,
     }
+    header["checksum"] = _checksum(header, tensors)
+    if (out / METRICS_NAME).exists():
+        flush(out / METRICS_NAME)  # the log is never behind the state
     with atomic_path(out / STATE_NAME) as temporary:
         save_file(tensors, temporary, {_HEADER: json.dumps(header)})
 
@@ -129,26 +157,50 @@ def load_state(out: Path, run: Run, identity: Mapping[str, Any]) -> None:
     path = out / STATE_NAME
     advice = f"choose another --out; --init-from {out} starts from the run's best weights"
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, OSError) as error:
+        file = TensorFile.read(path)
+        header = json.loads(file.header.get(_HEADER, "{}"))
+    except (SafetensorError, ValueError, RecursionError, OSError) as error:
         raise UserError(f"the training state {path} is damaged ({error}): {advice}") from error
     require(
-        header.get("format") == FORMAT,
+        isinstance(header, dict) and header.get("format") == FORMAT,
         f"the training state {path} was written by another version of this program: {advice}",
     )
-    _refuse_changes(out, header["identity"], identity)
+    # The first states of this format have no checksum.
+    require(
+        "checksum" not in header or header["checksum"] == _checksum(header, file.tensors),
+        f"the training state {path} is damaged (its checksum is wrong): {advice}",
+    )
     try:
-        _restore(run, header, tensors)
-    except (KeyError, ValueError, RuntimeError) as error:
+        _refuse_changes(out, header["identity"], identity)
+        _restore(run, header, file.tensors)
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"the training state {path} does not fit this model: {advice}") from error
+
+
+def find_best(out: Path, run: Run, steps: int) -> None:
+    """Let a resumed run know whether its best weights are still there.
+
+    Raises:
+        UserError: they are gone, and the run of `steps` steps is finished, so that no validation
+            will write them again.
+    """
+    if run.best is None or is_checkpoint(out / WEIGHTS_NAME):
+        return
+    require(
+        run.step < steps,
+        f"the run in {out} is finished, but its {WEIGHTS_NAME} is gone or damaged: "
+        "put it back, or train again with another --out",
+    )
+    err_console.print(
+        f"warning: {WEIGHTS_NAME} is gone or damaged: the next validation writes it again"
+    )
+    run.best = None
 
 
 def log_figures(out: Path, run: Run, split: str, figures: Mapping[str, float]) -> None:
     """Append a line of figures to the log of the run."""
     line = {"step": run.step, "split": split, "seconds": round(run.seconds, 1), **figures}
-    with (out / METRICS_NAME).open("a", encoding="utf-8") as log:
+    with full_disk_said(out), (out / METRICS_NAME).open("a", encoding="utf-8") as log:
         log.write(json.dumps(jsonable(line)) + "\n")
 
 
@@ -181,18 +233,34 @@ def _refuse_changes(out: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -
     )
 
 
+def _checksum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Compute a digest of everything in a state but the digest itself."""
+    rest = {name: value for name, value in header.items() if name != "checksum"}
+    digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor_bytes(tensor))
+    return digest.hexdigest()
+
+
 def _restore(run: Run, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Put a state into `run`; an error of any common type where it does not fit."""
     run.model.load_state_dict(_strip(tensors, "model."))
     if run.average is not None:
         run.average.load_state_dict(_strip(tensors, "average."))
     for number, optimizer in enumerate(run.optimizers):
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _strip(tensors, f"optimizer.{number}.").items():
             index, _, key = name.partition(".")
+            if tensor.ndim > 0 and tensor.shape != weights[int(index)].shape:
+                raise ValueError(f"{name} is {list(tensor.shape)}, unlike its weight")
             moments.setdefault(int(index), {})[key] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     run.precision.load_state_dict(header["precision"])
-    run.step, run.best, run.seconds = header["step"], header["best"], header["seconds"]
+    run.step, run.seconds = int(header["step"]), float(header["seconds"])
+    run.best = None if header["best"] is None else float(header["best"])
 
 
 def _strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -203,5 +271,5 @@ def _step_of(line: bytes) -> float:
     """Return the step of a log line, or infinity where the line is damaged."""
     try:
         return int(json.loads(line)["step"]) if line.endswith(b"\n") else math.inf
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return math.inf

@@ -70,7 +70,7 @@ class PerformedSong:
     @classmethod
     def of(cls, song: SongCodes) -> "PerformedSong":
         """Select them from the content of a codes file."""
-        codes = song.view("alone")[song.source_index(BASS)]
+        codes = song.view("alone")[BASS]
         facts = song.facts
         tone = tone_of_program(facts.bass_program)
         if song.notes is None or song.note_confidence is None:

@@ -52,22 +52,10 @@ class ElectronicKick:
         return {"kick": self.kind, "hertz": round(self.hertz, 2), "decay": self.decay_seconds}
 
 
-def draw_kick(
-    rng: np.random.Generator, kind: str | None = None, pitch_class: int | None = None
-) -> ElectronicKick:
-    """Draw a kick.
-
-    Args:
-        rng: the source of all chance.
-        kind: "808" or "house"; drawn where not given.
-        pitch_class: tunes an 808 to this pitch class, 0 (C) to 11 (B), such as the song's tonic.
-    """
-    drawn = "808" if rng.random() < 0.5 else "house"
-    long = (kind or drawn) == "808"
+def draw_kick(rng: np.random.Generator) -> ElectronicKick:
+    """Draw an 808 or a house kick; `rng` is the source of all chance."""
+    long = rng.random() < 0.5
     hertz = float(LOWEST * (HIGHEST / LOWEST) ** rng.random())
-    if long and pitch_class is not None:
-        tuned = 440.0 * 2 ** ((np.arange(24, 36) - 69) / 12)  # C1 to B1
-        hertz = float(tuned[pitch_class] * (1 if tuned[pitch_class] >= LOWEST - 3 else 2))
     return ElectronicKick(
         kind="808" if long else "house",
         hertz=hertz,

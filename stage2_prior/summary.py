@@ -1,0 +1,108 @@
+"""What `generate-bass` says in the terminal about a song and its new bass."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from rich.table import Table
+from rich.text import Text
+
+from shared.music.bar_grid import BarGrid
+from shared.music.chord import SHARP_NAMES, Chord
+from shared.music.lead_sheet import lead_sheet
+from shared.music.notes import Note
+from stage2_prior.bass_search import BassSearch
+
+BARS_A_LINE = 4
+CLEAR = 1.5  # a share of so many times the threshold, or of its inverse, leaves no doubt
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is known of a song and of its new bass.
+
+    Attributes:
+        notes: the notes of the new bass.
+        silent: whether the song is silent.
+        grid: the beats and bars of the song; None where they are not known.
+        key: a tonic and a mode, such as `G# minor`; None where it is not known.
+        chords: the chords of the song, in order.
+        search: what was found when a bass was looked for in the song; None if it was not.
+        bass_removed: whether a bass was taken out of the song.
+        level: the level of the new bass in dB relative to the song; None where one is silent.
+    """
+
+    notes: Sequence[Note]
+    silent: bool = False
+    grid: BarGrid | None = None
+    key: str | None = None
+    chords: Sequence[Chord] = ()
+    search: BassSearch | None = None
+    bass_removed: bool = False
+    level: float | None = None
+
+    @property
+    def rows(self) -> dict[str, str]:
+        """What is said of each subject, in order. The chords may take several lines."""
+        if self.silent:
+            return {"song": "it is silent, and so is its bass"}
+        rows = {}
+        if self.grid is not None:
+            rows["tempo"] = f"{self.grid.tempo:.1f} beats per minute"
+            rows["meter"] = "{}/{}".format(*self.grid.meter)
+        if self.key is not None:
+            rows["key"] = self.key
+        if self.grid is not None and self.chords:
+            rows["chords"] = _chord_lines(self.chords, self.grid)
+        rows["own bass"] = _own_bass(self.search, self.bass_removed)
+        rows["new bass"] = _new_bass(self.notes)
+        if self.level is not None:
+            side = "above" if self.level > 0 else "below"
+            rows["level"] = f"{abs(self.level):.1f} dB {side} the song"
+        return rows
+
+
+def summary_table(summary: Summary) -> Table:
+    """Lay a summary out in two columns: the subject, and what is said of it."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for subject, text in summary.rows.items():
+        table.add_row(subject, Text(text))  # chord symbols are no markup
+    return table
+
+
+def pitch_name(pitch: int) -> str:
+    """Return the name of a MIDI pitch, such as `E1` for 28."""
+    return f"{SHARP_NAMES[pitch % 12]}{pitch // 12 - 1}"
+
+
+def _chord_lines(chords: Sequence[Chord], grid: BarGrid) -> str:
+    """Write the lead sheet. Lines that repeat are written once, with their number."""
+    lines = lead_sheet(chords, grid, BARS_A_LINE).splitlines()
+    counted = [(line, len(list(same))) for line, same in groupby(lines)]
+    return "\n".join(line if count == 1 else f"{line}  x{count}" for line, count in counted)
+
+
+def _own_bass(search: BassSearch | None, removed: bool) -> str:
+    """Say whether the song has a bass, how sure that is, and what was done with it."""
+    done = "removed" if removed else "left as it is"
+    if search is None:
+        return f"not looked for; the song is {done}"
+    share = search.share / search.threshold
+    surely = "clearly" if share >= CLEAR or share <= 1 / CLEAR else "but only just"
+    measured = f"share {search.share:.2f}, from {search.threshold:.2f} on it counts"
+    if search.found:
+        return f"found, {surely} ({measured}), and {done}"
+    rest = "; what there was is removed" if removed else ""
+    return f"not found, {surely} ({measured}){rest}"
+
+
+def _new_bass(notes: Sequence[Note]) -> str:
+    if not notes:
+        return "no notes"
+    pitches = [note.pitch for note in notes]
+    lowest, highest = pitch_name(min(pitches)), pitch_name(max(pitches))
+    if len(notes) == 1:
+        return f"1 note, {lowest}"
+    return f"{len(notes)} notes, {lowest}-{highest}"
