@@ -20,7 +20,9 @@ except KeyboardInterrupt:  # These imports take most of the time until a command
 
 if TYPE_CHECKING:
     from shared.codes.codec import Codec
+    from shared.music.bar_tracking import BarHints
     from stage2_prior.bass_sound import BassSound
+    from stage2_prior.harmony import Harmony
     from stage2_prior.model import Prior
     from stage2_prior.sampling import SamplingSettings
 
@@ -134,8 +136,8 @@ class Sampling:
 
     seed: Seed = 0
     candidates: Annotated[
-        int, option("Write this many lines and keep the one that fits the song best.")
-    ] = 1
+        int, option("Compose this many lines and play the one that fits the song best.")
+    ] = 16
     temperature: Annotated[
         float | None, tuned("Set how freely the sound is drawn. 0 takes the most probable code.")
     ] = None
@@ -179,15 +181,69 @@ def bassprior() -> None:
     """Write a new bass line for a song, and train, inspect and compare the models that do it."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Bars:
+    """The options that say where the bars of a song are."""
+
+    bpm: Annotated[
+        float | None,
+        option("Set the tempo in beats per minute. The default is what is heard.", metavar="BPM"),
+    ] = None
+    first_downbeat: Annotated[
+        float | None,
+        option(
+            "Begin the first bar at this time. The default is what is heard.", metavar="SECONDS"
+        ),
+    ] = None
+    meter: Annotated[
+        str | None,
+        option("Set the time signature. The default is what is heard.", metavar="3/4"),
+    ] = None
+
+    def hints(self) -> "BarHints":
+        """Check the values and join them."""
+        from shared.music.bar_tracking import BarHints, parse_meter
+
+        meter = None if self.meter is None else parse_meter(self.meter)
+        return BarHints(self.bpm, self.first_downbeat, meter)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """The options that shape a line: its harmony, its range and its tone."""
+
+    chords: Annotated[
+        str | None,
+        option(
+            'Play these chords from the first bar on: a bar each, as in "Am F C G", or as written, '
+            'as in "Am | F G | C", or from a file of times and symbols.'
+        ),
+    ] = None
+    harmony: Annotated[
+        Literal["auto", "off"],
+        option("Let the chords that are heard weigh the choice of notes, or not."),
+    ] = "auto"
+    lowest: Annotated[str, option("Play no pitch below this one.", metavar="PITCH")] = "E1"
+    highest: Annotated[str, option("Play no pitch above this one.", metavar="PITCH")] = "G3"
+    tone: Annotated[
+        Literal["unknown", "fingered", "picked", "slap", "fretless", "upright", "synth"],
+        option("Play with this tone. The default leaves it to chance."),
+    ] = "unknown"
+
+    def chosen_harmony(self) -> "Harmony":
+        """Check the chords."""
+        from stage2_prior.harmony import Harmony
+
+        return Harmony.parse(self.harmony if self.chords is None else self.chords)
+
+
 @command(app)
 def generate_bass(
     song: Song,
     out: Files = Path("new_bass"),
     sampling: Sampling = Sampling(),
-    chords: Annotated[
-        str | None,
-        option('Play these chords: symbols such as "Am F C G", or a file of times and symbols.'),
-    ] = None,
+    bars: Bars = Bars(),
+    shape: Shape = Shape(),
     midi_in: Annotated[Path | None, option("Play the notes of this MIDI file.")] = None,
     prompt: Annotated[Path | None, option("Begin with this recording of a bass.")] = None,
     style: Annotated[
@@ -211,6 +267,10 @@ def generate_bass(
         ),
     ] = None,
     sound: Sound = None,
+    midi_timing: Annotated[
+        Literal["grid", "played", "both"],
+        option("Write the notes of the MIDI file on the grid, as they are played, or both."),
+    ] = "grid",
     bass_decoder: BassDecoderPath = None,
     codec: CodecPath = None,
     prior: PriorPath = None,
@@ -218,32 +278,42 @@ def generate_bass(
 ) -> None:
     """Write a new bass line for a song.
 
-    The files are the new bass, the song with the new bass, the notes as MIDI, a picture, and a JSON
-    file with the settings and the levels.
+    The files are the new bass, the song with the new bass, the notes as MIDI with the bars and the
+    chords of the song, a picture, and a JSON file with the settings and the levels.
 
     Examples:
       python cli.py generate-bass --song mix.wav
       python cli.py generate-bass --song mix.wav --seed 7 --candidates 4 --temperature 0.9
-      python cli.py generate-bass --song mix.wav --chords "Am F C G" --out in_a_minor
+      python cli.py generate-bass --song mix.wav --chords "Am | F | C G" --bpm 96
+      python cli.py generate-bass --song mix.wav --tone picked --lowest E1 --highest E2
       python cli.py generate-bass --song mix.wav --redo 0:30-0:45 --guide drums=2
       python cli.py generate-bass --song mix.wav --midi-in my_line.mid --sound bass.sf2:34
     """
     from shared.console import err_console
+    from shared.music.pitch_names import parse_pitch
     from shared.times import TimeRange
     from stage1_vqvae.codec import load_codec
     from stage2_prior.arrange import ArrangeOptions, Edits, generate_bass
     from stage2_prior.model import load_prior
+    from stage2_prior.summary import summary_table
 
     kept, redone = (tuple(map(TimeRange.parse, ranges or ())) for ranges in (keep, redo))
-    edits = Edits(prompt, style, kept, redone, midi_in, chords)
-    options = ArrangeOptions(remove_bass, edits)
+    options = ArrangeOptions(
+        remove_bass=remove_bass,
+        edits=Edits(prompt, style, kept, redone, midi_in),
+        hints=bars.hints(),
+        harmony=shape.chosen_harmony(),
+        lowest=parse_pitch(shape.lowest),
+        highest=parse_pitch(shape.highest),
+        tone=shape.tone,
+        midi_timing=midi_timing,
+    )
     loaded = load_prior(prior, device)
     settings = sampling.settings(loaded)
     coder = load_codec(codec, device)
     rendering = _rendering(sound, bass_decoder, coder, device)
     made = generate_bass(song, out, coder, loaded, settings, options, rendering)
-    if made.search is not None:
-        err_console.print(f"{song}: {made.search}")
+    err_console.print(summary_table(made.summary))
     for path in made.files.values():
         print(path)
 

@@ -380,7 +380,7 @@ def _line_figures(
 
 
 def _level_beside(rms_db: Mapping[str, float | None]) -> float | None:
-    """Return the level of the bass relative to the accompaniment in dB; None where one is silent."""
+    """Return the level of the bass relative to the accompaniment in dB; None for silence."""
     bass, song = rms_db["bass"], rms_db["accompaniment"]
     return None if bass is None or song is None else bass - song
 

@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.music.bar_grid import BarGrid
-from shared.music.chord import SHARP_NAMES, Chord
+from shared.music.chord import Chord
 from shared.music.lead_sheet import lead_sheet
 from shared.music.notes import Note
+from shared.music.pitch_names import pitch_name
 from stage2_prior.bass_search import BassSearch
 
 BARS_A_LINE = 4
@@ -70,11 +71,6 @@ def summary_table(summary: Summary) -> Table:
     for subject, text in summary.rows.items():
         table.add_row(subject, Text(text))  # chord symbols are no markup
     return table
-
-
-def pitch_name(pitch: int) -> str:
-    """Return the name of a MIDI pitch, such as `E1` for 28."""
-    return f"{SHARP_NAMES[pitch % 12]}{pitch // 12 - 1}"
 
 
 def _chord_lines(chords: Sequence[Chord], grid: BarGrid) -> str:
