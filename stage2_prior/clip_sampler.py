@@ -14,7 +14,8 @@ from stage2_prior.balance import balance_gain
 from stage2_prior.bass_sound import BassSound, decoded_bass
 from stage2_prior.clips import Clip, MixedClip
 from stage2_prior.model import Prior
-from stage2_prior.sampling import FREE, GeneratedBass, SamplingSettings, generate
+from stage2_prior.performer.sampling import FREE
+from stage2_prior.sampling import GeneratedBass, SamplingSettings, Wishes, generate
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ class ClipSampler:
         """
         settings = replace(self.settings, **{"seed": self.settings.seed + clip.number, **changes})
         given = clip if mixed is None else mixed
-        line = generate(self.prior, given.accompaniment, settings, fixed=fixed)
+        line = generate(self.prior, given.accompaniment, settings, Wishes(fixed=fixed))
         return ClipLine(line, clip.song.gain if mixed is None else mixed.gain)
 
     def nothing_fixed(self, clip: Clip) -> npt.NDArray[np.int64]:

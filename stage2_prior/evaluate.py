@@ -26,6 +26,7 @@ from stage2_prior.clip_audio import ClipAudio, accompaniment_sound
 from stage2_prior.clip_measurements import (
     PROMPT_SECONDS,
     JudgedLine,
+    bar_figures,
     codec_pitch_match,
     compared_lines,
     continuation_figures,
@@ -51,20 +52,20 @@ from stage2_prior.prior_report import (
 )
 from stage2_prior.report_sections import (
     GeneratedRow,
+    bars_section,
     bass_removal_section,
     codec_section,
     comparison,
     continuation_section,
     differences,
-    encoder_section,
     generation_section,
     given_notes_section,
     guidance_section,
     likelihood_figures,
+    listener_section,
     next_code_section,
 )
 from stage2_prior.sampling import SamplingSettings
-from stage2_prior.sequences import SongTokens
 
 SECTION_CLIPS = 10  # sections beside the comparison sample anew, so they use at most this many
 GUIDANCES = (1.0, 3.0, 5.0)
@@ -265,7 +266,7 @@ def _measure_prior(
         fingerprint=named.prior.fingerprint,
         settings=named.settings,
         seeds=tuple(named.settings.seed + clip.number for clip in work.clips),
-        window_seconds=named.prior.config.window_seconds,
+        window_seconds=named.prior.config.performer.window_seconds,
         likelihood=likelihood_figures(likelihoods),
         sections=sections,
     )
@@ -295,7 +296,8 @@ def _sections(
     equal = [equal_codes(sampler, clip, lines[clip.number]) for clip in _tracked(some, bar)]
     sections = [
         codec_section([codec_pitch_match(sampler, clip) for clip in _tracked(some, bar)]),
-        encoder_section(likelihoods),
+        listener_section(likelihoods),
+        bars_section(*bar_figures(work.clips, lines)),
         next_code_section(likelihoods),
         given_notes_section(pitch_match),
         continuation_section([continuation_figures(sampler, clip) for clip in _tracked(some, bar)]),
@@ -309,7 +311,7 @@ def _sections(
 
 def _likelihoods(prior: Prior, clips: Sequence[Clip], bar: ProgressBar) -> list[Likelihood]:
     """Measure the likelihood of each song; the next song lends the shuffled accompaniment."""
-    songs = [SongTokens.of(clip.song) for clip in clips]
+    songs = [clip.song for clip in clips]
     others = [*songs[1:], songs[0]]
     pairs = _tracked(list(zip(songs, others, strict=True)), bar)
     return [song_likelihood(prior, song, other) for song, other in pairs]

@@ -150,9 +150,9 @@ def report_markdown(report: PriorReport) -> str:
         *_differences(report),
         "## Likelihood",
         "The true bass is the history of every prediction. The figures are measured in at most "
-        f"{WINDOWS_A_SONG} windows of {windows} a song. Bits per second of music "
-        "are those of the notes and of all codes. The codes depend on the song only through their "
-        "notes, so everything that the accompaniment saves, it saves at the notes.",
+        f"{WINDOWS_A_SONG} windows of {windows} a song. The codes depend on the song only through "
+        "their notes, so everything that the song saves, it saves at the notes. Even without the "
+        "song, its bars are given.",
         _figures_table({prior.name: prior.likelihood for prior in report.priors}),
         "## Where failures arise",
         "Each section tests one step of generation, in the order of the steps.",
@@ -189,7 +189,7 @@ def draw_report(report: PriorReport, path: Path) -> None:
             )
         axis.set_xticks(range(len(against)), against)
         axis.axhline(0, color="black", linewidth=0.8)
-        axis.set_ylabel("bits per second of music")
+        axis.set_ylabel("bits per second of the notes")
         axis.set_title("saved by the right accompaniment")
 
     def draw_comparison(axis: Axes) -> None:

@@ -1,6 +1,6 @@
 """Turn the measurements of `evaluate-prior` into the parts of its report."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -21,7 +21,7 @@ from stage2_prior.prior_report import (
 
 LOUDNESS_TOLERANCE_DB = 6.0
 SILENT_DB = -60.0
-CONDITIONS = ("conditional", "unconditional", "shuffled")
+CONDITIONS = {"song": "the song", "none": "its bars alone", "shuffled": "another song"}
 PAIRED = SHARES
 
 Judged = Mapping[str, Sequence[JudgedLine]]  # the clips of each kind of bass line
@@ -89,23 +89,23 @@ def _difference(before: JudgedLine, after: JudgedLine) -> dict[str, float]:
 
 
 def likelihood_figures(songs: Sequence[Likelihood]) -> dict[str, Estimate]:
-    """Return the bits under each condition, and those that the right accompaniment saves."""
-
-    def mean(condition: str, figure: str) -> Estimate:
-        return _mean(songs, lambda song: getattr(song.bits[condition], figure))
+    """Return what the notes cost under each condition, what the song saves, and the codes."""
+    priced = [song.notes for song in songs if song.notes is not None]
 
     def saved_against(condition: str) -> Estimate:
-        return _mean(
-            songs,
-            lambda song: song.bits[condition].per_second - song.bits["conditional"].per_second,
-        )
+        return bootstrap_mean(getattr(notes, condition) - notes.song for notes in priced)
 
     return {
-        **{f"bits/s {each}": mean(each, "per_second") for each in CONDITIONS},
-        "bits/s saved against none": saved_against("unconditional"),
+        **{
+            f"bits/s of the notes, given {text}": bootstrap_mean(
+                getattr(notes, condition) for notes in priced
+            )
+            for condition, text in CONDITIONS.items()
+        },
+        "bits/s saved against none": saved_against("none"),
         "bits/s saved against shuffled": saved_against("shuffled"),
-        **{f"bits/s of the note, {each}": mean(each, "note_per_second") for each in CONDITIONS},
-        **{f"bits per code {each}": mean(each, "per_code") for each in CONDITIONS},
+        "bits per code, given the notes": _mean(songs, lambda song: song.codes),
+        "bits per code without them": _mean(songs, lambda song: song.codes_alone),
     }
 
 
@@ -118,31 +118,43 @@ def codec_section(pitch_match: Sequence[float]) -> Section:
     )
 
 
-def encoder_section(songs: Sequence[Likelihood]) -> Section:
-    """Report what the encoder predicts by itself."""
+def listener_section(songs: Sequence[Likelihood]) -> Section:
+    """Report what the listener names from the accompaniment alone."""
+    texts = {
+        "pitch_class": "pitch class of the bass, share of sounding frames",
+        "root": "root of the chord, share of frames",
+        "tones": "tones of the chord, share of pitch classes",
+        "onset_f1": "onsets of the bass, F1, one frame allowed",
+    }
     return Section(
-        "Encoder",
-        "Is the note right from the accompaniment alone, without any history?",
+        "Listener",
+        "Are the bass's notes and the chords right, from the accompaniment alone?",
         {
-            "pitch class, share of sounding frames": _mean(songs, lambda s: s.encoder.pitch_class),
-            "root of the chord, share of frames": _mean(songs, lambda s: s.encoder.root),
-            "onset F1, one frame allowed": _mean(songs, lambda s: s.encoder.onset_f1),
+            text: _known_mean(getattr(s.listening, name) for s in songs)
+            for name, text in texts.items()
         },
     )
 
 
+def bars_section(beats: Sequence[float], downbeats: Sequence[float]) -> Section:
+    """Report how well the beats and the beginnings of bars are found (beat_metrics.py)."""
+    return Section(
+        "Bars",
+        "Are the beats and the first beats of the bars found? (F1 at 70 ms.)",
+        {"beats": _known_mean(beats), "downbeats": _known_mean(downbeats)},
+    )
+
+
 def next_code_section(songs: Sequence[Likelihood]) -> Section:
-    """Report what the decoder predicts after the true history."""
+    """Report what the performer predicts after the true history."""
     codebooks = range(len(songs[0].code_accuracy))
     return Section(
         "Next code",
-        "Given the true history, how often is the most probable next token the true one?",
+        "Given the notes and the true history, how often is the most probable next code the true "
+        "one?",
         {
-            "note, where it sounds": _mean(songs, lambda song: song.note_accuracy),
-            **{
-                f"codebook {h}": bootstrap_mean(song.code_accuracy[h] for song in songs)
-                for h in codebooks
-            },
+            f"codebook {h}": bootstrap_mean(song.code_accuracy[h] for song in songs)
+            for h in codebooks
         },
     )
 
@@ -260,6 +272,11 @@ def _summary(figures: Sequence[Mapping[str, float]]) -> dict[str, Estimate]:
 def _last(judged: Judged) -> str:
     """Return the name of the reference: the line that is closest to the true bass."""
     return list(judged)[-1]
+
+
+def _known_mean(values: Iterable[float]) -> Estimate:
+    """Average the values that are not nan."""
+    return bootstrap_mean(value for value in values if value == value)
 
 
 def _mean(songs: Sequence[Likelihood], of: Callable[[Likelihood], float]) -> Estimate:

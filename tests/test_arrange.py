@@ -37,7 +37,8 @@ from stage2_prior.bass_sound import PlainSound
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.edits import Edits, GivenBass
 from stage2_prior.model import Prior
-from stage2_prior.sampling import FREE, GeneratedBass, SamplingSettings
+from stage2_prior.performer.sampling import FREE
+from stage2_prior.sampling import GeneratedBass, SamplingSettings
 
 RATE = 44100
 SECONDS = 3.0

@@ -36,7 +36,8 @@ from stage2_prior.clips import Clip, MixedClip
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.frechet import embed
 from stage2_prior.model import Prior
-from stage2_prior.sampling import FREE, GeneratedBass, SamplingSettings
+from stage2_prior.performer.sampling import FREE
+from stage2_prior.sampling import GeneratedBass, SamplingSettings
 from tests.oracle_codec import RATE, SECONDS, OracleCodec, oracle_song, two_tones
 
 CODEC = OracleCodec(two_tones())

@@ -18,7 +18,7 @@ from shared.times import TimeRange
 from stage2_prior.accompaniment import PreparedSong
 from stage2_prior.chord_line import allowed_notes, read_chord_file
 from stage2_prior.edits import Edits, GivenBass, bass_tokens, given_bass
-from stage2_prior.sampling import FREE
+from stage2_prior.performer.sampling import FREE
 from tests.oracle_codec import RATE, OracleCodec, two_tones
 
 
