@@ -33,7 +33,7 @@ from shared.songs.tracks import mix_name
 from shared.sound.files import read_audio, write_wav
 from shared.sound.samples import Samples, fit_length, resample, rms, to_stereo, unclipped
 from stage2_prior.accompaniment import PreparedSong, prepare_song
-from stage2_prior.balance import balance_gain
+from stage2_prior.balance import balance_envelope
 from stage2_prior.bass_search import BassSearch
 from stage2_prior.bass_sound import BassSound, PlainSound
 from stage2_prior.edits import Edits, GivenBass, given_bass
@@ -98,7 +98,7 @@ class _Song:
 class _Mix:
     """Sound at the song's sample rate `[2, N]`: the song without its bass, the new bass, and both.
 
-    `balance` is what the decoded bass was multiplied by.
+    `balance` is what the decoded bass was multiplied by: the median over time.
     """
 
     rest: Samples
@@ -152,7 +152,9 @@ def generate_bass(
             line = _write_line(prior, codes, settings, given)
         with watch("decode"):
             bass = _render(line, prepared, codec, options.edits, sound)
-            mix = _mix(read, prepared, bass, _balance(bass, line, prepared, given, prior), codec)
+            mix = _mix(
+                read, prepared, bass, _balance(bass, line, prepared, given, codec, prior), codec
+            )
         notes = tuple(tokens_to_notes(line.notes, codec.frame_rate))
         with watch("write files"):
             scales = _save_sound(files, mix, read.sample_rate)
@@ -223,15 +225,26 @@ def _render(
 
 
 def _balance(
-    bass: Samples, line: GeneratedBass, song: PreparedSong, given: GivenBass, prior: Prior
-) -> float:
-    """Return what to multiply the bass by. A line that continues a given sound has its level."""
+    bass: Samples,
+    line: GeneratedBass,
+    song: PreparedSong,
+    given: GivenBass,
+    codec: Codec,
+    prior: Prior,
+) -> npt.NDArray[np.float32]:
+    """Return what to multiply the bass by `[N]`: 1 if it continues a sound that is given."""
     if given.has_sound:
-        return 1.0
-    return balance_gain(bass, line.notes, song.gain, prior.balance)
+        return np.ones(bass.shape[-1], np.float32)
+    return balance_envelope(bass, line.notes, song.accompaniment, codec.sample_rate, prior.balance)
 
 
-def _mix(song: _Song, prepared: PreparedSong, bass: Samples, balance: float, codec: Codec) -> _Mix:
+def _mix(
+    song: _Song,
+    prepared: PreparedSong,
+    bass: Samples,
+    balance: npt.NDArray[np.float32],
+    codec: Codec,
+) -> _Mix:
     """Bring the bass to the song's sample rate, and put it in place of the song's own bass."""
 
     def at_rate_of_song(samples: Samples) -> Samples:
@@ -240,7 +253,7 @@ def _mix(song: _Song, prepared: PreparedSong, bass: Samples, balance: float, cod
 
     removed = None if prepared.bass is None else at_rate_of_song(prepared.bass)
     rest = song.stereo if removed is None else song.stereo - removed
-    return _Mix(rest, at_rate_of_song(bass * np.float32(balance)), balance)
+    return _Mix(rest, at_rate_of_song(bass * balance), float(np.median(balance)))
 
 
 def _save_sound(files: Mapping[str, Path], mix: _Mix, sample_rate: int) -> dict[str, float]:
