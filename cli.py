@@ -740,7 +740,7 @@ def evaluate_prior(
     from stage2_prior.prior_names import name_priors
     from stage2_prior.prior_report import report_markdown
 
-    paths = prior or [None]
+    paths: list[Path | None] = [*prior] if prior else [None]
     loaded = [load_prior(path, device) for path in paths]
     named = [
         NamedPrior(name, each, sampling.settings(each))

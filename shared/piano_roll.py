@@ -120,6 +120,5 @@ def _colour(velocity: int) -> tuple[float, ...]:
 def _seconds_per_inch(axis: Axes) -> float:
     """Return how many seconds an inch of the time axis is, in a layout with narrow margins."""
     start, stop = axis.get_xlim()
-    figure = axis.get_figure()
-    assert figure is not None
-    return (stop - start) / (0.93 * figure.get_figwidth())
+    figure = axis.figure
+    return (stop - start) / (0.93 * figure.bbox.width / figure.dpi)

@@ -3,7 +3,19 @@
 The codes determine the level too, but the prior sometimes generates a line that is far too soft.
 In the shipped prior's training songs the bass is, while it sounds, 3 dB softer than the
 accompaniment on average, with a standard deviation of 3 dB. A line outside a range around this
-value is scaled to the nearest end of the range.
+value is scaled to the nearest end of the range. Both levels are measured only where the line and
+the song sound, and a burst of the song does not count (shared/sound/level_curve.py).
+
+From there the line follows the song, whose level is taken apart into what fades in and out at its
+ends, and breaks between louder parts:
+
+- A fade is followed dB for dB. Up to 2 dB below the typical level are ignored, and from 4 dB below
+  on it is followed in full.
+- The first 6 dB of a break are ignored. It is followed from there on, but by no more than 10 dB, so
+  that the bass does not vanish where only a cymbal goes on.
+- The first 6 dB of a part above the typical level are ignored, and it is followed from there on.
+
+Where the song has ended, the line is faded out. For a silent song, the line is silent.
 """
 
 from dataclasses import dataclass
@@ -13,14 +25,23 @@ import numpy.typing as npt
 
 from shared.errors import require
 from shared.music.notes import NoteVocabulary
+from shared.sound.level_curve import LevelCurve
 from shared.sound.levels import TARGET_RMS
+from shared.sound.samples import Samples
 
 LARGEST_DB = 60.0
+# The levels of fades, relative to the typical one, and what a line is changed by for them.
+FADE_DB, FADE_CHANGE_DB = (-LARGEST_DB, -4.0, -2.0, 6.0, LARGEST_DB), (-LARGEST_DB, -4, 0, 0, 54)
+# The same for breaks, relative to the louder parts around them.
+BREAK_DB, BREAK_CHANGE_DB = (-16.0, -6.0), (-10.0, 0.0)
+FADE_OUT = 0.05  # s, after the end of the song
+
+Notes = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True)
 class BalanceRange:
-    """The range of levels of a bass line, in dB relative to the RMS of the accompaniment.
+    """The range of levels of a bass line, in dB relative to the level of the accompaniment.
 
     The JSON of a prior's checkpoint holds these values under `balance`. The values here apply
     where it does not, and are written into the checkpoints of new training runs.
@@ -41,16 +62,39 @@ class BalanceRange:
         )
 
 
-def balance_gain(
-    line: npt.NDArray[np.float32],
-    notes: npt.NDArray[np.integer],
-    song_gain: float,
-    balance: BalanceRange,
-) -> float:
-    """Return the factor that brings a line `[2, N]` into the range of levels.
+def balance_envelope(
+    line: Samples, notes: Notes, accompaniment: Samples, sample_rate: int, balance: BalanceRange
+) -> npt.NDArray[np.float32]:
+    """Return what to multiply each sample of a line by `[N]`.
 
     Args:
-        line: the sound of the line.
+        line: the sound of the line `[2, N]`.
+        notes: its note tokens `[T]`, evenly spread over the sound.
+        accompaniment: the song without its bass `[2, N]`.
+        sample_rate: samples per second of both.
+        balance: the range of levels.
+    """
+    length = line.shape[-1]
+    song = LevelCurve.of(accompaniment, sample_rate)
+    if song.silent:
+        return np.zeros(length, np.float32)
+    level = _level_beside(line, notes, song)
+    change = (
+        0.0 if level is None else np.clip(level, balance.softest_db, balance.loudest_db) - level
+    )
+    times = np.arange(length) / sample_rate
+    decibels = np.interp(times, song.times, change + following(song.envelope - song.typical))
+    faded = np.clip(1 - (times - song.end) / FADE_OUT, 0, 1)
+    return (faded * 10 ** (decibels / 20)).astype(np.float32)
+
+
+def balance_gain(line: Samples, notes: Notes, song_gain: float, balance: BalanceRange) -> float:
+    """Return the factor that brings a line into the range of levels in a part of a song.
+
+    This is for lines beside codes, where only the level of the whole song is known.
+
+    Args:
+        line: the sound of the line `[2, N]`.
         notes: its note tokens `[T]`. The level is measured over the frames that are not rests.
         song_gain: what the song is multiplied by to reach the level of shared/sound/levels.py.
         balance: the range of levels.
@@ -65,3 +109,55 @@ def balance_gain(
     level = np.sqrt(power / sounding) / TARGET_RMS
     lowest, highest = (10 ** (db / 20) for db in (balance.softest_db, balance.loudest_db))
     return float(np.clip(level, lowest, highest) / level)
+
+
+def level_beside_song(
+    line: Samples, notes: Notes, accompaniment: Samples, sample_rate: int
+) -> float | None:
+    """Return the level of a line in dB relative to its song, measured where both sound.
+
+    Args:
+        line: the sound of the line `[2, N]`.
+        notes: its note tokens `[T]`, evenly spread over the sound.
+        accompaniment: the song without its bass `[2, N]`.
+        sample_rate: samples per second of both.
+
+    Returns:
+        The level; None where one of them is silent.
+    """
+    song = LevelCurve.of(accompaniment, sample_rate)
+    return None if song.silent else _level_beside(line, notes, song)
+
+
+def song_end(accompaniment: Samples, sample_rate: int) -> float:
+    """Return when a song `[2, N]` ends, in seconds.
+
+    That is after its last sound if more than a second of silence is left, and otherwise with the
+    last sample. A silent song ends at 0, unless it lasts less than a second.
+    """
+    return LevelCurve.of(accompaniment, sample_rate).end
+
+
+def following(envelope: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return by how many dB a line follows the level of its song, as the module says.
+
+    Args:
+        envelope: the level of the song in dB relative to its typical level `[K]`.
+    """
+    before = np.maximum.accumulate(envelope)
+    after = np.maximum.accumulate(envelope[::-1])[::-1]
+    fades = np.minimum(before, after)
+    return np.asarray(
+        np.interp(fades, FADE_DB, FADE_CHANGE_DB)
+        + np.interp(envelope - fades, BREAK_DB, BREAK_CHANGE_DB)
+    )
+
+
+def _level_beside(line: Samples, notes: Notes, song: LevelCurve) -> float | None:
+    """Return the level of a line relative to a song that is not silent; None for a silent line."""
+    place = np.arange(line.shape[-1]) / max(1, line.shape[-1])
+    played = (np.asarray(notes) != NoteVocabulary.REST)[(place * len(notes)).astype(np.int64)]
+    both = played & song.sounding[(place * len(song.blocks)).astype(np.int64)]
+    chosen = both if both.any() else played
+    power = float(np.square(line[:, chosen], dtype=np.float64).mean()) if chosen.any() else 0.0
+    return 10 * float(np.log10(power)) - song.typical if power > 0 else None

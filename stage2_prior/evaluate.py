@@ -52,6 +52,7 @@ from stage2_prior.prior_report import (
 )
 from stage2_prior.report_sections import (
     GeneratedRow,
+    Judged,
     bars_section,
     bass_removal_section,
     codec_section,
@@ -203,7 +204,6 @@ class _Work:
 
 
 _Lines = Mapping[str, Sequence[ClipLine]]  # by the name of the row
-_Judged = Mapping[str, Sequence[JudgedLine]]
 
 
 def _sample(work: _Work, row: GeneratedRow, bar: ProgressBar) -> list[ClipLine]:
@@ -243,7 +243,7 @@ def _judge(
 
 
 def _measure_prior(
-    work: _Work, named: NamedPrior, lines: _Lines, judged: _Judged, bar: ProgressBar
+    work: _Work, named: NamedPrior, lines: _Lines, judged: Judged, bar: ProgressBar
 ) -> PriorFigures:
     """Measure one prior: how well it predicts the true bass, and each step of generation."""
     likelihoods = _likelihoods(named.prior, work.clips, bar)
@@ -277,7 +277,7 @@ def _sections(
     sampler: ClipSampler,
     likelihoods: Sequence[Likelihood],
     lines: Sequence[ClipLine],
-    judged: _Judged,
+    judged: Judged,
     bar: ProgressBar,
 ) -> tuple[Section, ...]:
     """Answer the questions of the report about one prior, whose lines are given."""

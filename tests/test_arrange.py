@@ -32,7 +32,7 @@ from stage2_prior.arrange import (
     ArrangeOptions,
     generate_bass,
 )
-from stage2_prior.balance import balance_gain
+from stage2_prior.balance import balance_envelope
 from stage2_prior.bass_sound import PlainSound
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.edits import Edits, GivenBass
@@ -232,9 +232,8 @@ def test_the_mix_has_the_new_bass_in_place_of_the_songs(
         return fit_length(resample(samples, codec.sample_rate, rate), 2 * rate)
 
     sound = line.sound(song)
-    balance = balance_gain(
-        sound, line.notes[: codec.num_frames(2 * RATE)], song.gain, prior.balance
-    )
+    notes = line.notes[: codec.num_frames(2 * RATE)]
+    balance = balance_envelope(sound, notes, song.accompaniment, RATE, prior.balance)
     bass = at_home(balance * sound)
     stereo = read_audio(path).samples
     rest = stereo - at_home(song.bass)
@@ -262,7 +261,7 @@ def test_the_mix_has_the_new_bass_in_place_of_the_songs(
         "seconds": 2.0,
     }
     assert figures["encoder_gain"] == song.gain
-    assert figures["balance"] == pytest.approx(balance)
+    assert figures["balance"] == pytest.approx(np.median(balance))
     levels = {"song": stereo, "accompaniment": rest, "bass": bass, "removed_bass": song.bass}
     assert figures["rms_db"] == pytest.approx(
         {name: 20 * np.log10(rms(samples)) for name, samples in levels.items()}, abs=0.011
@@ -389,7 +388,7 @@ def test_a_silent_song(codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
     assert made.figures["silent"]
     assert made.figures["encoder_gain"] == 1
     assert not made.figures["bass_removed"]
-    assert np.isfinite(read(made.files["bass"])).all()
+    assert not read(made.files["bass"]).any()
 
 
 def test_the_songs_own_bass_stays_where_it_is_kept(

@@ -84,7 +84,7 @@ def test_a_progression_has_a_chord_a_bar_and_begins_anew_until_the_song_ends() -
 def test_bar_n_has_chord_n_whatever_the_metre_and_the_first_downbeat(
     progression: str, downbeat: float, beats_a_bar: int
 ) -> None:
-    beats = downbeat + 0.5 * np.arange(-4, 30)
+    beats = downbeat + np.linspace(-2, 14.5, 34)
     grid = BarGrid(beats, np.arange(4, 34, beats_a_bar))
     symbols = progression.split()
     expected = [
@@ -123,11 +123,11 @@ def test_the_bars_of_a_progression(text: str, bars: list[str]) -> None:
 
 
 def test_a_song_that_begins_just_after_a_downbeat_has_this_bar() -> None:
-    late = BarGrid(-0.1 + 0.5 * np.arange(30), np.array([0, 4, 8, 12]))
+    late = BarGrid(-0.1 + np.linspace(0, 14.5, 30), np.array([0, 4, 8, 12]))
     assert placed("C F", late)[:2] == [("C", 0.0), ("F", 1.9)]
     limits = limits_on_grid(place_chords("C F", late, DURATION), late)
     assert limits.must_begin[[0, 4 * STEPS]].all()
-    much_later = BarGrid(-0.3 + 0.5 * np.arange(30), np.array([0, 4, 8, 12]))
+    much_later = BarGrid(-0.3 + np.linspace(0, 14.5, 30), np.array([0, 4, 8, 12]))
     assert placed("C F", much_later)[:2] == [("C", 1.7), ("F", 3.7)]
 
 

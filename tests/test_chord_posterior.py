@@ -12,7 +12,7 @@ from shared.music.chord_posterior import (
     positions_within,
 )
 
-GRID = BarGrid(0.5 * np.arange(9), np.array([0, 4]))
+GRID = BarGrid(np.linspace(0, 4, 9), np.array([0, 4]))
 
 
 def test_the_harmony_at_the_positions_of_a_grid() -> None:
@@ -49,7 +49,7 @@ def test_a_chord_begins_and_ends_at_the_nearest_position(
 def test_the_first_chord_of_a_song_that_begins_late_begins_on_the_beat(
     late: float, first: int
 ) -> None:
-    grid = BarGrid(0.5 * np.arange(9) - late, np.array([0, 4]))
+    grid = BarGrid(np.linspace(0, 4, 9) - late, np.array([0, 4]))
     assert positions_within(Chord(0.0, 1.0, 0, "maj", 0), grid).start == first
 
 

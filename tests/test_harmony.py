@@ -8,7 +8,7 @@ from shared.music.bar_grid import BarGrid
 from stage2_prior.chord_line import place_chords
 from stage2_prior.harmony import Harmony, HarmonySource
 
-GRID = BarGrid(0.5 * np.arange(9), np.array([0, 4]))
+GRID = BarGrid(np.linspace(0, 4, 9), np.array([0, 4]))
 
 
 def test_the_harmony_is_heard_left_alone_or_given() -> None:

@@ -3,8 +3,8 @@
 YIN (de Cheveigné and Kawahara, 2002) estimates the pitch of every frame of the sound. A note is
 played if, in at least half of the frames in which it sounds, the pitch lies within 50 cents of it.
 Octaves are not told apart, because the overtones of a bass are often louder than its fundamental.
-On recorded and rendered basses with their true notes, this accepts 97.6 % of the notes. Of notes
-that are a semitone or a whole tone away from the true ones it accepts at most 0.3 %.
+In 20 rendered songs with their true notes this accepts 97.5 % of the notes. Of notes that are a
+semitone or a whole tone away from the true ones it accepts at most 0.6 %.
 """
 
 from collections.abc import Sequence
