@@ -39,7 +39,7 @@ from shared.songs.tracks import mix_name
 from shared.sound.files import read_audio, write_wav
 from shared.sound.samples import Samples, fit_length, resample, rms, to_stereo, unclipped
 from stage2_prior.accompaniment import PreparedSong, prepare_song
-from stage2_prior.balance import balance_envelope
+from stage2_prior.balance import balance_envelope, song_end
 from stage2_prior.bass_sound import BassSound, PlainSound
 from stage2_prior.composer.sampling import E1, G3
 from stage2_prior.edits import Edits, GivenBass, given_bass
@@ -243,9 +243,8 @@ def _evidence(
     chords = None
     if options.harmony.source is HarmonySource.AUTO:
         chords = recognise_chords(song.mixture, codec.sample_rate)
-    return SongEvidence(
-        chords=chords, onsets=onset_envelope(prepared.accompaniment, codec.sample_rate)
-    )
+    rest, rate = prepared.accompaniment, codec.sample_rate
+    return SongEvidence(chords=chords, onsets=onset_envelope(rest, rate), end=song_end(rest, rate))
 
 
 def _wishes(options: ArrangeOptions, given: GivenBass) -> Wishes:

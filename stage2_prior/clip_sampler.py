@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.codes.codec import Codec
-from shared.music.notes import Note, tokens_to_notes
+from shared.music.notes import Note
 from shared.sound.samples import Samples
 from stage2_prior.balance import balance_gain
 from stage2_prior.bass_sound import BassSound, decoded_bass
@@ -97,8 +97,7 @@ class ClipSampler:
 
     def heard(self, clip: Clip, sampled: ClipLine) -> HeardLine:
         """Return a sampled line as `generate-bass` renders it, with its notes."""
-        notes = tokens_to_notes(sampled.line.notes, clip.song.frame_rate)
-        return HeardLine(self.balanced_sound(clip, sampled), notes)
+        return HeardLine(self.balanced_sound(clip, sampled), sampled.line.played)
 
     def true_sound(self, clip: Clip) -> Samples:
         """Render the true bass from its codes and notes `[2, num_samples]`."""

@@ -116,11 +116,14 @@ class SongEvidence:
         grid: its bars; None where they are to be found.
         chords: chords that a recogniser names; None where there is none.
         onsets: the onsets of its sound, to which beats are moved; None where they are not known.
+        end: when it has ended, in seconds, and the line with it; None where that is at its last
+            frame.
     """
 
     grid: BarGrid | None = None
     chords: tuple[Chord, ...] | None = None
     onsets: OnsetEnvelope | None = None
+    end: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +191,9 @@ def generate(
         chords = heard_chords_of(hearing, grid)
     given = _Given.of(fixed[0], grid, rate)
     rules = Rules.of_range(grid.positions, wishes.lowest, wishes.highest)
-    rules = rules.with_given(given.on_grid, given.open)
+    end = frames / rate if evidence.end is None else evidence.end
+    sounding = grid.time_of(np.arange(grid.positions)) < end
+    rules = rules.with_given(given.on_grid, given.open & sounding)
     if not heard_chords:
         limits = limits_on_grid(chords, grid)
         rules = rules.with_chords(limits.pitch_classes, limits.must_begin)

@@ -135,8 +135,9 @@ def guided_hearing(
         beats = beats + (scale - 1) * (_log_odds(whole.beats) - _log_odds(without.beats))
     if not guidance:
         return whole
-    guided = (expit(features) for features in (features, beats))
-    return Hearing(*guided, whole.frame_rate)
+    return Hearing(
+        expit(features).astype(np.float32), expit(beats).astype(np.float32), whole.frame_rate
+    )
 
 
 def _log_odds(probability: Floats) -> Floats:
