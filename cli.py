@@ -104,10 +104,11 @@ Sources = Annotated[
     str | None, option("Use only these sources. The default is all sources.", metavar="A,B")
 ]
 View = Annotated[
-    Literal["mixture", "accompaniment", "alone"],
+    Literal["mixture", "accompaniment", "without_bass", "alone"],
     option(
         "Take the codes of the whole song (mixture), of the song without its bass "
-        "(accompaniment), or of each source encoded by itself (alone)."
+        "(accompaniment), of the song out of which the codec took the bass (without_bass), or of "
+        "each source encoded by itself (alone)."
     ),
 ]
 Seed = Annotated[int, option("Seed the random numbers. The same seed gives the same result.")]

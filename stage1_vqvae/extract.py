@@ -1,8 +1,8 @@
 """Write the codes of every song of a data folder: what `extract-codes` does.
 
-Each song gets one `.codes.safetensors` file with three views (the mixture, the accompaniment
-without bass, and every source alone) and the notes of its bass. `manifest.json` lists the files and
-states the format that they share.
+Each song gets one `.codes.safetensors` file with four views (the mixture, the
+accompaniment without bass, the same with the bass taken out by the codec, and every source alone)
+and the notes of its bass. `manifest.json` lists the files and states the format that they share.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from shared.music.song_facts import SongFacts, read_song_facts
 from shared.songs.augment import Variation, vary_facts, vary_samples
 from shared.songs.cache import CachedSong, build_cache
 from shared.sound.levels import accompaniment_gain
+from shared.sound.separation import separate_mixture
 from shared.sources import BASS, SOURCES
 
 
@@ -102,8 +103,10 @@ def encode_song(
     stems = vary_samples(song.read_all(), song.sample_rate, variation)
     num_samples = stems.shape[-1]
     rms = np.sqrt(np.square(stems, dtype=np.float64).mean((1, 2)))
-    accompaniment = stems.sum(0) - stems[BASS]
+    mixture = stems.sum(0)
+    accompaniment = mixture - stems[BASS]
     gain = accompaniment_gain(accompaniment)
+    rest = mixture - separate_mixture(mixture, codec, [SOURCES[BASS]])[0]
     alone = [codec.encode(stem * gain)[source] for source, stem in enumerate(stems)]
     notes = _bass_notes(facts, stems[BASS], codec)
     return SongCodes(
@@ -117,8 +120,9 @@ def encode_song(
         gain=gain,
         rms=dict(zip(SOURCES, rms.tolist(), strict=True)),
         views={
-            "mixture": codec.encode(stems.sum(0) * gain),
+            "mixture": codec.encode(mixture * gain),
             "accompaniment": codec.encode(accompaniment * gain),
+            "without_bass": codec.encode(rest * accompaniment_gain(rest)),
             "alone": np.stack(alone),
         },
         notes=notes.tokens,

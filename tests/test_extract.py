@@ -1,4 +1,4 @@
-"""Extraction of codes: three views, notes, what is skipped, what is refused."""
+"""Extraction of codes: four views, notes, what is skipped, what is refused."""
 
 import json
 import shutil
@@ -18,6 +18,8 @@ from shared.config import load_config
 from shared.errors import UserError
 from shared.music.notes import NoteVocabulary
 from shared.songs.augment import Variation
+from shared.sound.levels import accompaniment_gain
+from shared.sound.separation import separate_mixture
 from shared.sources import BASS, SOURCES
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
@@ -52,7 +54,9 @@ def test_views_are_what_they_say(data: Path, codec: VQVAECodec, tmp_path: Path) 
     stems = stems_of(data / "train/one")
     accompaniment = stems.sum(0) - stems[BASS]
     assert np.sqrt(np.square(accompaniment * song.gain).mean()) == pytest.approx(0.1, rel=1e-3)
+    rest = stems.sum(0) - separate_mixture(stems.sum(0), codec, ["bass"])[0]
     expected = {
+        "without_bass": codec.encode(rest * accompaniment_gain(rest)),
         "mixture": codec.encode(stems.sum(0) * song.gain),
         "accompaniment": codec.encode(accompaniment * song.gain),
         "alone": np.stack([codec.encode(s * song.gain)[i] for i, s in enumerate(stems)]),

@@ -234,9 +234,7 @@ def _bar_starts(
     # Within a bar, each place follows the one before. A bar follows a bar of any length.
     index = np.arange(len(states))
     ends = np.flatnonzero(place_of == beats_of - 1)
-    switch = np.where(
-        beats_of[ends][:, None] == beats_of[first], 0, common[first] - ODD_BAR_COST
-    )
+    switch = np.where(beats_of[ends][:, None] == beats_of[first], 0, common[first] - ODD_BAR_COST)
     total = common - np.log(beats_of) + scores[0]
     origins = np.empty((len(scores), len(states)), np.int64)
     for row in range(1, len(scores)):

@@ -64,9 +64,7 @@ def _all_tempi() -> _Tempi:
 
 
 def _tempi_near(bpm: float, tolerance: float) -> _Tempi:
-    return _Tempi(
-        bpm / (1 + tolerance), bpm * (1 + tolerance), spacing=0.01, reach=6, spread=0.015
-    )
+    return _Tempi(bpm / (1 + tolerance), bpm * (1 + tolerance), spacing=0.01, reach=6, spread=0.015)
 
 
 SONG_TOLERANCE = 0.25  # how far the tempo of a song strays from its usual one

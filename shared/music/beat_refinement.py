@@ -100,6 +100,13 @@ def _smooth(shifts: Floats, weights: Floats) -> Floats:
     inner = max(0, len(shifts) - 2)
     diagonals = np.zeros((3, len(shifts)))
     diagonals[2] = weights + PULL * np.maximum(1 - weights, 0)
-    for row, column, product in ((2, 0, 1), (2, 1, 4), (2, 2, 1), (1, 1, -2), (1, 2, -2), (0, 2, 1)):
+    for row, column, product in (
+        (2, 0, 1),
+        (2, 1, 4),
+        (2, 2, 1),
+        (1, 1, -2),
+        (1, 2, -2),
+        (0, 2, 1),
+    ):
         diagonals[row, column : column + inner] += BEND_COST * product
     return np.asarray(solveh_banded(diagonals, weights * shifts))
