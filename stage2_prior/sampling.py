@@ -26,6 +26,7 @@ from stage2_prior.composer.features import ROOT, TONES, Hearing, guided_hearing
 from stage2_prior.composer.grid_notes import GridNotes
 from stage2_prior.composer.sampling import E1, G3, Rules, compose
 from stage2_prior.harmony import Harmony, HarmonySource
+from stage2_prior.loudness import UNKNOWN_LOUDNESS
 from stage2_prior.model import Prior
 from stage2_prior.performer.sampling import FREE, perform
 from stage2_prior.performer.score import loudness_of
@@ -191,14 +192,17 @@ def generate(
         chords = heard_chords_of(hearing, grid)
     given = _Given.of(fixed[0], grid, rate)
     rules = Rules.of_range(grid.positions, wishes.lowest, wishes.highest)
-    end = frames / rate if evidence.end is None else evidence.end
-    sounding = grid.time_of(np.arange(grid.positions)) < end
-    rules = rules.with_given(given.on_grid, given.open & sounding)
     if not heard_chords:
         limits = limits_on_grid(chords, grid)
         rules = rules.with_chords(limits.pitch_classes, limits.must_begin)
     elif wishes.harmony.source is HarmonySource.AUTO:
         rules = rules.leaning_to(LEANING * np.log(harmony_on_grid(chords, grid).tones))
+    times = grid.time_of(np.arange(grid.positions))
+    frame = np.round(times * rate)
+    # The first chord may open on the beat just before the song begins.
+    begun = (frame >= 0) | rules.must_begin
+    ended = (frame >= frames) | (times >= (frames / rate if evidence.end is None else evidence.end))
+    rules = rules.with_given(given.on_grid, given.open & begun & ~ended)
     lines = compose(
         prior.composer,
         hearing.on_grid(grid),
@@ -266,8 +270,7 @@ class _Given:
         given = tokens != FREE
         notes = tokens_to_notes(np.where(given, tokens, NoteVocabulary.REST), frame_rate)
         frame = np.round(grid.time_of(np.arange(grid.positions)) * frame_rate).astype(int)
-        inside = (frame >= 0) & (frame < len(tokens))
-        open_ = ~(given[frame.clip(0, len(tokens) - 1)] & inside)
+        open_ = ~given[frame.clip(0, len(tokens) - 1)]
         on_grid = GridNotes.quantise(notes, grid)
         # A note at the edge may have moved into the part that is free.
         return cls(tuple(notes), on_grid.select(~open_[on_grid.onset]), open_)
@@ -294,7 +297,7 @@ def _perform(
         prior.performer,
         np.concatenate((lead[0], tokens)),
         settings,
-        loudness=np.concatenate((np.zeros(before, np.uint8), loudness)),
+        loudness=np.concatenate((np.full(before, UNKNOWN_LOUDNESS), loudness)),
         tone=wishes.tone,
         fixed=np.concatenate((lead[1:], fixed), axis=1),
         seed=settings.seed,

@@ -24,7 +24,7 @@ from shared.training.settings import TrainSettings
 from stage2_prior.composer.material import composed_song
 from stage2_prior.composer.sequences import ComposedSong
 from stage2_prior.composer.task import ComposerTask
-from stage2_prior.config import ModelConfig, Part, PriorConfig
+from stage2_prior.config import PARTS, ModelConfig, Part, PriorConfig
 from stage2_prior.corpus import open_corpus, read_songs
 from stage2_prior.listener.sequences import HeardSong
 from stage2_prior.listener.task import ListenerTask
@@ -58,15 +58,20 @@ def train_prior(
             sizes. It may have been trained on the codes of another codec of the same format.
 
     Raises:
-        UserError: there are no usable codes, `out` holds a run that this one does not continue, or
-            the checkpoint does not fit.
+        UserError: there are no usable codes, `out` holds a run that this one does not continue,
+            the checkpoint does not fit, or the composer has no trained listener to learn from.
     """
+    require(
+        init_from is not None or "composer" not in config.parts or "listener" in config.parts,
+        "the composer learns from what the listener hears: train the part 'listener' too, or give "
+        "--init-from",
+    )
     corpus = open_corpus(codes)
     torch.manual_seed(config.listener.train.seed)
     prior = Prior(config.model, corpus.format, fingerprint="in training")
     if init_from is not None:
         _start_from(prior, load_checkpoint(init_from, "prior"))
-    for part in config.parts:
+    for part in (part for part in PARTS if part in config.parts):
         task, settings = _task(part, prior, corpus, config)
         best = fit(task, settings, out / part, resume, device)
         load_weights(getattr(prior, part), load_checkpoint(best, part))
@@ -126,11 +131,12 @@ def _start_from(model: Prior, checkpoint: Checkpoint) -> None:
         "it",
     )
     config = checkpoint.read("model", ModelConfig)
-    for part in ("listener", "composer", "performer"):
-        old, new = getattr(config, part), getattr(model.config, part)
+    # These do not show in the sizes of the weights.
+    for part, setting in (*((part, "heads") for part in PARTS), ("performer", "delays")):
+        old, new = (getattr(sizes, part) for sizes in (config, model.config))
         require(
-            old.heads == new.heads,  # this does not show in the sizes of the weights
-            f"the prior {checkpoint.path} has another 'model.{part}.heads': give the same",
+            getattr(old, setting) == getattr(new, setting),
+            f"the prior {checkpoint.path} has another 'model.{part}.{setting}': give the same",
         )
     load_weights(model, checkpoint)
 

@@ -73,6 +73,34 @@ def test_notes_do_not_overlap_and_one_position_has_one_note() -> None:
     assert notes.end[0] == 12
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_any_notes_become_a_line_whose_steps_never_go_back(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    onsets = np.sort(chance.uniform(-1, 9, 200))
+    played = [Note(t, chance.exponential(0.2), int(chance.integers(20, 75))) for t in onsets]
+    notes = GridNotes.quantise(played, GRID)
+    assert len(notes) > 20
+    assert (np.diff(notes.onset) >= LENGTHS[0]).all()
+    assert (notes.end[:-1] <= notes.onset[1:]).all()
+    assert MAY_BEGIN[notes.onset % STEPS].all()
+    steps = LineSteps.of(notes, GRID.positions)
+    assert ((steps.gap >= 0) & (steps.gap <= NOTHING)).all()
+    begins = steps.pitch >= 0
+    np.testing.assert_array_equal((steps.cursor + steps.gap)[begins], notes.onset)
+
+
+def test_of_notes_too_close_together_the_longest_stays() -> None:
+    played = [Note(2 / 24, 0.02, 40), Note(3 / 24, 0.3, 41), Note(0.5, 0.3, 42)]
+    notes = GridNotes.quantise(played, GRID)
+    assert (notes.onset.tolist(), notes.pitch.tolist()) == ([3, 12], [41, 42])
+
+
+def test_a_note_before_the_song_begins_with_it() -> None:
+    grid = BarGrid(0.5 * np.arange(9) - 0.1, np.arange(0, 9, 4))
+    (note,) = line((0, 12, 40, -1)).played(grid)
+    assert (note.onset, note.end) == (0, pytest.approx(0.4))
+
+
 def test_steps_follow_the_line_and_say_where_nothing_follows() -> None:
     steps = LineSteps.of(line((6, 6, LOWEST, 2), (150, 12, LOWEST + 5, -1)), 192)
     assert steps.cursor.tolist() == [0, 12, 60, 108, 162]

@@ -124,8 +124,11 @@ def guided_hearing(
         f"there is no source '{', '.join(sorted(unknown))}': choose from {', '.join(sources)}",
     )
     whole = listen(listener, accompaniment)
+    scales = {source: scale for source, scale in guidance.items() if scale != 1}
+    if not scales:
+        return whole
     features, beats = _log_odds(whole.features), _log_odds(whole.beats)
-    for source, scale in guidance.items():
+    for source, scale in scales.items():
         hidden = np.zeros(accompaniment.shape, np.bool_)
         hidden[sources.index(source)] = True
         without = listen(listener, accompaniment, hidden)
@@ -133,8 +136,6 @@ def guided_hearing(
             _log_odds(whole.features) - _log_odds(without.features)
         )
         beats = beats + (scale - 1) * (_log_odds(whole.beats) - _log_odds(without.beats))
-    if not guidance:
-        return whole
     return Hearing(
         expit(features).astype(np.float32), expit(beats).astype(np.float32), whole.frame_rate
     )

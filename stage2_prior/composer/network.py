@@ -19,7 +19,8 @@ from shared.config import Range
 from shared.errors import require
 from shared.music.bar_grid import STEPS
 from stage2_prior.composer.features import FEATURES, PITCH
-from stage2_prior.composer.grid_notes import LENGTHS, LOUDNESSES, MAY_BEGIN, PITCHES
+from stage2_prior.composer.grid_notes import LENGTHS, MAY_BEGIN, PITCHES
+from stage2_prior.loudness import LOUDNESSES
 from stage2_prior.x_transformers_guard import Decoder, Encoder
 
 HORIZON = 4 * STEPS  # how far ahead of the end of the last note the next one may begin

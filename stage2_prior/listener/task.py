@@ -20,9 +20,11 @@ from stage2_prior.listener.sequences import (
     HidingConfig,
     ListeningSequences,
     collate,
-    rest_weight,
     window,
 )
+from stage2_prior.rest_weight import rest_weight
+
+REST_SHARE = 0.4  # the largest share of the loss of the notes that frames without bass may have
 
 Weight = Annotated[float, Range(0, 1000)]
 
@@ -63,7 +65,7 @@ class ListenerTask(Task):
         self.model: Listener = model
         self.settings = settings
         self.sequences = ListeningSequences(songs, model.window, model.dropped, settings.hiding)
-        self.rest_weight = rest_weight(songs)
+        self.rest_weight = rest_weight(songs, REST_SHARE)
         windows = [
             window(song, start, model.window, model.dropped)
             for song in valid

@@ -74,7 +74,7 @@ class Performer(nn.Module):
             len(config.delays) in (0, books),
             f"the performer's 'delays' must be {books} numbers, one for each codebook",
         )
-        self.pattern = DelayPattern(config.delays or tuple(h // 2 for h in range(books)))
+        self.pattern = DelayPattern(config.delays) if config.delays else DelayPattern.pairs(books)
         self.score = SummedEmbedding(SIZES, config.dim)
         self.history = SummedEmbedding([format.cardinality + SPECIAL] * books, config.dim)
         head_dim = config.dim // config.heads
