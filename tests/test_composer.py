@@ -97,8 +97,9 @@ def test_of_notes_too_close_together_the_longest_stays() -> None:
 
 def test_a_note_before_the_song_begins_with_it() -> None:
     grid = BarGrid(0.5 * np.arange(9) - 0.1, np.arange(0, 9, 4))
-    (note,) = line((0, 12, 40, -1)).played(grid)
-    assert (note.onset, note.end) == (0, pytest.approx(0.4))
+    long, short = (line((0, length, 40, -1)).played(grid)[0] for length in (12, 2))
+    assert (long.onset, long.end) == (0, pytest.approx(0.4))
+    assert (short.onset, short.end) == (0, pytest.approx(1 / 12))
 
 
 def test_steps_follow_the_line_and_say_where_nothing_follows() -> None:

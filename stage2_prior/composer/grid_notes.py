@@ -85,12 +85,15 @@ class GridNotes:
 
     def played(self, grid: BarGrid) -> list[Note]:
         """Return the notes in seconds. One that begins just before the song begins with it."""
-        starts, stops = grid.time_of(self.onset).clip(0), grid.time_of(self.end)
+        starts = grid.time_of(self.onset)
+        shortest = grid.time_of(self.onset + LENGTHS[0]) - starts
+        starts = starts.clip(0)
+        durations = np.maximum(grid.time_of(self.end) - starts, shortest)
         velocities = velocities_of_loudness(self.loudness)
         return [
-            Note(float(start), float(stop - start), int(pitch), int(velocity))
-            for start, stop, pitch, velocity in zip(
-                starts, stops, self.pitch, velocities, strict=True
+            Note(float(start), float(duration), int(pitch), int(velocity))
+            for start, duration, pitch, velocity in zip(
+                starts, durations, self.pitch, velocities, strict=True
             )
         ]
 
