@@ -20,30 +20,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from shared.atomic import files_together
-from shared.codes.codec import Codec, require_frame
+from shared.codes.codec import Codec
 from shared.codes.song_codes import require_fingerprint
 from shared.errors import require
 from shared.json_files import write_json
 from shared.music.bar_tracking import BarHints
 from shared.music.chord_recogniser import recognise_chords
 from shared.music.key_estimation import key_of_chords
-from shared.music.lead_sheet import lead_sheet
 from shared.music.midi import MidiScore, Timing, write_midi
 from shared.music.notes import Note
 from shared.music.onset_envelope import onset_envelope
 from shared.plots import save_generation_picture
 from shared.songs.tracks import mix_name
-from shared.sound.files import read_audio, write_wav
-from shared.sound.samples import Samples, fit_length, resample, rms, to_stereo, unclipped
+from shared.sound.files import write_wav
+from shared.sound.samples import Samples, unclipped
 from stage2_prior.accompaniment import PreparedSong, prepare_song
-from stage2_prior.balance import balance_envelope, song_end
+from stage2_prior.balance import BalanceRange, balance_envelope, level_beside_song, song_end
 from stage2_prior.bass_sound import BassSound, PlainSound
-from stage2_prior.composer.sampling import E1, G3
+from stage2_prior.composer.sampling import E1, G3, require_range
 from stage2_prior.edits import Edits, GivenBass, given_bass
+from stage2_prior.generation_report import line_figures, song_figures, sound_figures
 from stage2_prior.harmony import Harmony, HarmonySource
+from stage2_prior.mixing import Mix, SongFile
 from stage2_prior.model import Prior
 from stage2_prior.performer.tone import TONES, UNKNOWN_TONE
 from stage2_prior.sampling import GeneratedBass, SamplingSettings, SongEvidence, Wishes, generate
@@ -56,7 +56,6 @@ ENDINGS = {
     "picture": "png",
     "json": "json",
 }
-SILENCE = 1e-5  # RMS, -100 dBFS
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class ArrangeOptions:
         midi_timing: whether the MIDI file has the notes on the grid, as they are played, or both.
 
     Raises:
-        UserError: two options exclude each other.
+        UserError: two options exclude each other, or the range or the tone does not exist.
     """
 
     remove_bass: bool | None = None
@@ -88,11 +87,12 @@ class ArrangeOptions:
     midi_timing: Timing = "grid"
 
     def __post_init__(self) -> None:
-        """Check that no two options exclude each other."""
+        """Check that the options go together and exist."""
         require(
             self.edits.midi is None or self.harmony.source is not HarmonySource.GIVEN,
             "a MIDI line and chords exclude each other: give one of them",
         )
+        require_range(self.lowest, self.highest)
         require(self.tone in TONES, f"there is no tone '{self.tone}': give {', '.join(TONES)}")
 
 
@@ -116,29 +116,18 @@ class Arrangement:
 
 
 @dataclass(frozen=True, eq=False)
-class _Song:
-    """A song `[2, N]` at its own sample rate, and `mixture`, the same at the codec's."""
+class _NewBass:
+    """The new bass at the codec's sample rate and the song's own level.
 
-    path: Path
-    stereo: Samples
-    sample_rate: int
-    mixture: Samples
-
-
-@dataclass(frozen=True, eq=False)
-class _Mix:
-    """Sound at the song's sample rate `[2, N]`: the song without its bass, the new bass, and both.
-
-    `balance` is what the decoded bass was multiplied by: the median over time.
+    Attributes:
+        sound: its sound `[2, M]`.
+        balance: what its sound was multiplied by: the median over time.
+        level: its level in dB relative to the song, where both sound; None where one is silent.
     """
 
-    rest: Samples
-    bass: Samples
+    sound: Samples
     balance: float
-
-    @property
-    def whole(self) -> Samples:
-        return self.rest + self.bass
+    level: float | None
 
 
 def generate_bass(
@@ -154,9 +143,9 @@ def generate_bass(
 
     `sound` renders the line; without it the codec decodes it.
 
-    The level of the bass is brought into the prior's range (balance.py), unless the sound of a bass
-    is given for a part of the line; that sets the level then. A bass or a mix that would clip is
-    scaled as a whole. NAME.json says by how much.
+    The level of the bass is brought into the prior's range (balance.py), unless the song's own bass
+    stays in a part of the song; the new bass then has the level at which it continues that one. A
+    bass or a mix that would clip is scaled as a whole. NAME.json says by how much.
 
     Chords are recognised in the whole song, because its own bass tells their roots, and multiplied
     with what the listener hears, if a recogniser is installed (shared/music/chord_recogniser.py).
@@ -172,7 +161,7 @@ def generate_bass(
     require_fingerprint(prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
     watch = _Stopwatch()
     with watch("read"):
-        read = _read(song, codec)
+        read = SongFile.read(song, codec)
     paths = {kind: out / f"{mix_name(song)}.{ending}" for kind, ending in ENDINGS.items()}
     with files_together(paths) as files:
         with watch("take bass out"):
@@ -186,9 +175,8 @@ def generate_bass(
             wishes = _wishes(options, given)
             line = generate(prior, codes, settings, wishes, evidence)
         with watch("decode"):
-            bass = _render(line, prepared, codec, options.edits, sound)
-            balance = _balance(bass, line, prepared, given, codec, prior)
-            mix = _mix(read, prepared, bass, balance, codec)
+            bass = _render(line, prepared, given, codec, sound, prior.balance)
+            mix = Mix.of(read, prepared, bass.sound, codec)
         key = key_of_chords(line.chords) if line.chords else None
         with watch("write files"):
             scales = _save_sound(files, mix, read.sample_rate)
@@ -205,9 +193,14 @@ def generate_bass(
                 line.chords,
             )
         figures = {
-            **_sound_figures(read, prepared, mix, scales),
-            **_song_figures(line, key),
-            **_line_figures(line, settings, options),
+            **sound_figures(read, prepared, mix, scales),
+            "balance": bass.balance,
+            "level_beside_song_db": bass.level,
+            **song_figures(line.grid, line.chords, key),
+            **line_figures(line),
+            "seed": settings.seed,
+            "settings": asdict(settings),
+            "options": asdict(options),
             "sound": sound.description(),
             "checkpoints": {"codec": codec.fingerprint, "prior": prior.fingerprint},
             "timings": watch.seconds,
@@ -222,22 +215,13 @@ def generate_bass(
         chords=line.chords,
         search=prepared.search,
         bass_removed=prepared.bass is not None,
-        level=_level_beside(figures["rms_db"]),
+        level=bass.level,
     )
     return Arrangement(paths, line.played, watch.seconds, figures, summary)
 
 
-def _read(path: Path, codec: Codec) -> _Song:
-    """Read a song, and bring it to the codec's sample rate."""
-    audio = read_audio(path)
-    stereo = to_stereo(audio.samples)
-    require_frame(path, stereo.shape[-1] / audio.sample_rate, codec)
-    mixture = resample(stereo, audio.sample_rate, codec.sample_rate)
-    return _Song(path, stereo, audio.sample_rate, mixture)
-
-
 def _evidence(
-    song: _Song, prepared: PreparedSong, codec: Codec, options: ArrangeOptions
+    song: SongFile, prepared: PreparedSong, codec: Codec, options: ArrangeOptions
 ) -> SongEvidence:
     """Look at the sound of a song for what its codes do not say."""
     chords = None
@@ -260,134 +244,40 @@ def _wishes(options: ArrangeOptions, given: GivenBass) -> Wishes:
 
 
 def _render(
-    line: GeneratedBass, song: PreparedSong, codec: Codec, edits: Edits, sound: BassSound
-) -> Samples:
-    """Return the sound of the line `[2, N]` at the codec's sample rate and the song's own level.
-
-    Where the song's own bass is kept, its sound is faded in and out within one frame.
-    """
-    length = song.accompaniment.shape[-1]
-    bass = sound.render(line.codes, line.notes, length) / np.float32(song.gain)
-    kept = edits.kept_frames(line.codes.shape[1], codec.frame_rate)
-    if song.bass is None or not kept.any():
-        return bass
-    own = np.interp(np.arange(length) / codec.hop, np.arange(len(kept)), kept).astype(np.float32)
-    return own * song.bass + (1 - own) * bass
-
-
-def _balance(
-    bass: Samples,
     line: GeneratedBass,
     song: PreparedSong,
     given: GivenBass,
     codec: Codec,
-    prior: Prior,
-) -> npt.NDArray[np.float32]:
-    """Return what to multiply the bass by `[N]`: 1 if it continues a sound that is given."""
-    if given.has_sound:
-        return np.ones(bass.shape[-1], np.float32)
-    return balance_envelope(bass, line.notes, song.accompaniment, codec.sample_rate, prior.balance)
+    sound: BassSound,
+    balance: BalanceRange,
+) -> _NewBass:
+    """Turn the line into sound, and bring it to its level beside the song.
+
+    Where the song's own bass stays, its sound is faded in and out within one frame. It sets the
+    level then.
+    """
+    rest, rate = song.accompaniment, codec.sample_rate
+    length = rest.shape[-1]
+    bass = sound.render(line.codes, line.notes, length) / np.float32(song.gain)
+    change = np.ones(length, np.float32)
+    if song.bass is not None and given.kept.any():
+        frames = np.arange(len(given.kept))
+        own = np.interp(np.arange(length) / codec.hop, frames, given.kept).astype(np.float32)
+        bass = own * song.bass + (1 - own) * bass
+    else:
+        change = balance_envelope(bass, line.notes, rest, rate, balance)
+        bass = change * bass
+    level = level_beside_song(bass, line.notes, rest, rate)
+    return _NewBass(bass, float(np.median(change)), level)
 
 
-def _mix(
-    song: _Song,
-    prepared: PreparedSong,
-    bass: Samples,
-    balance: npt.NDArray[np.float32],
-    codec: Codec,
-) -> _Mix:
-    """Bring the bass to the song's sample rate, and put it in place of the song's own bass."""
-
-    def at_rate_of_song(samples: Samples) -> Samples:
-        resampled = resample(samples, codec.sample_rate, song.sample_rate)
-        return fit_length(resampled, song.stereo.shape[-1])
-
-    removed = None if prepared.bass is None else at_rate_of_song(prepared.bass)
-    rest = song.stereo if removed is None else song.stereo - removed
-    return _Mix(rest, at_rate_of_song(bass * balance), float(np.median(balance)))
-
-
-def _save_sound(files: Mapping[str, Path], mix: _Mix, sample_rate: int) -> dict[str, float]:
+def _save_sound(files: Mapping[str, Path], mix: Mix, sample_rate: int) -> dict[str, float]:
     """Write the bass and the mix, and return the scales that keep them from clipping."""
     scales = {}
     for kind, samples in (("bass", mix.bass), ("mix", mix.whole)):
         scaled, scales[kind] = unclipped(samples)
         write_wav(files[kind], scaled, sample_rate)
     return scales
-
-
-def _sound_figures(
-    song: _Song, prepared: PreparedSong, mix: _Mix, scales: Mapping[str, float]
-) -> dict[str, Any]:
-    """Describe the song and the levels, for NAME.json."""
-    length = song.stereo.shape[-1]
-    return {
-        "song": song.path,
-        "sample_rate": song.sample_rate,
-        "samples": length,
-        "seconds": length / song.sample_rate,
-        "silent": rms(song.stereo) < SILENCE,
-        "bass_removed": prepared.bass is not None,
-        "bass_search": None if prepared.search is None else asdict(prepared.search),
-        "encoder_gain": prepared.gain,
-        "balance": mix.balance,
-        "bass_scale": scales["bass"],
-        "mix_scale": scales["mix"],
-        "rms_db": {
-            "song": _decibels(song.stereo),
-            "accompaniment": _decibels(mix.rest),
-            "bass": _decibels(mix.bass),
-            "removed_bass": None if prepared.bass is None else _decibels(prepared.bass),
-        },
-    }
-
-
-def _song_figures(line: GeneratedBass, key: str | None) -> dict[str, Any]:
-    """Describe the bars and the chords of the song, for NAME.json."""
-    grid = line.grid
-    return {
-        "tempo": round(grid.tempo, 2),
-        "meter": list(grid.meter),
-        "key": key,
-        "beats": grid.beats.round(4).tolist(),
-        "downbeats": grid.downbeats.round(4).tolist(),
-        "chords": [
-            {"start": round(chord.start, 3), "end": round(chord.end, 3), "symbol": chord.symbol}
-            for chord in line.chords
-        ],
-        "lead_sheet": lead_sheet(line.chords, grid) if line.chords else None,
-    }
-
-
-def _line_figures(
-    line: GeneratedBass, settings: SamplingSettings, options: ArrangeOptions
-) -> dict[str, Any]:
-    """Describe the line and how it was written, for NAME.json."""
-    pitches = [note.pitch for note in line.played]
-    return {
-        "notes": len(pitches),
-        "range": [min(pitches), max(pitches)] if pitches else None,
-        "log_prob": {
-            "given_song": line.log_prob_conditional,
-            "given_none": line.log_prob_unconditional,
-        },
-        "candidates": [round(fit, 4) for fit in line.fits],
-        "seed": settings.seed,
-        "settings": asdict(settings),
-        "options": asdict(options),
-    }
-
-
-def _level_beside(rms_db: Mapping[str, float | None]) -> float | None:
-    """Return the level of the bass relative to the accompaniment in dB; None for silence."""
-    bass, song = rms_db["bass"], rms_db["accompaniment"]
-    return None if bass is None or song is None else bass - song
-
-
-def _decibels(samples: Samples) -> float | None:
-    """Return the RMS in dBFS; None for silence."""
-    level = rms(samples)
-    return round(20 * float(np.log10(level)), 2) if level > 0 else None
 
 
 class _Stopwatch:

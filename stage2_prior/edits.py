@@ -63,15 +63,12 @@ class GivenBass:
     Attributes:
         tokens: note tokens and codes `[1 + H, T]`; FREE where they are to be written.
         lead: note tokens and codes `[1 + H, L]` of a bass that the line continues.
+        kept: whether the song's own bass stays in a frame `[T]`.
     """
 
     tokens: npt.NDArray[np.int64]
     lead: npt.NDArray[np.int64]
-
-    @property
-    def has_sound(self) -> bool:
-        """Whether codes, and not just notes, are given in any frame."""
-        return bool((self.tokens[1:] != FREE).any()) or self.lead.shape[1] > 0
+    kept: npt.NDArray[np.bool_]
 
 
 def given_bass(edits: Edits, song: PreparedSong, codec: Codec) -> GivenBass:
@@ -108,7 +105,7 @@ def given_bass(edits: Edits, song: PreparedSong, codec: Codec) -> GivenBass:
     lead = tokens[:, :0]
     if edits.style is not None:
         lead = bass_tokens(_read_recording(edits.style, codec.sample_rate), codec)
-    return GivenBass(tokens, lead)
+    return GivenBass(tokens, lead, kept)
 
 
 def bass_tokens(samples: Samples, codec: Codec) -> npt.NDArray[np.int64]:

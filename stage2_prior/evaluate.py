@@ -1,7 +1,7 @@
 """Evaluate priors on songs that they were not trained on: `evaluate-prior`.
 
 The report tests the steps of generation one by one, in the order in which failures arise: the
-codec, the notes that the encoder predicts, the next code after the true history, codes for given
+codec, what the listener names, the bars, the next code after the true history, codes for given
 notes, the continuation of a true beginning, and generation from the accompaniment alone. It
 compares the generated lines with other lines, from silence to the true bass, and it varies the
 guidance. Several priors are evaluated on the same clips and compared song by song.
@@ -139,7 +139,7 @@ def evaluate_prior(
             songs=tuple(clip.song.track for clip in clips),
             seconds=seconds,
             codec=codec.fingerprint,
-            sound=sound.name,
+            sound=sound.description(),
             priors=tuple(figures),
             comparison=comparison(judged, work.rows),
             differences=differences(judged, work.rows),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stage2_prior.bootstrap import Estimate
 from stage2_prior.frechet import EMBEDDING
@@ -109,7 +110,7 @@ class PriorReport:
         songs: the names of the songs.
         seconds: how much of each song was evaluated.
         codec: the fingerprint of the codec.
-        sound: the name of what rendered the lines.
+        sound: what rendered the lines, as BassSound.description says.
         priors: the priors, each with its own figures. All answer the same questions.
         comparison: the kinds of bass lines, from silence to the true bass.
         differences: each prior compared with each one before it; empty for a single prior.
@@ -119,7 +120,7 @@ class PriorReport:
     songs: tuple[str, ...]
     seconds: float
     codec: str
-    sound: str
+    sound: Mapping[str, Any]
     priors: tuple[PriorFigures, ...]
     comparison: tuple[ComparisonRow, ...]
     differences: tuple[Difference, ...]
@@ -134,8 +135,8 @@ def report_markdown(report: PriorReport) -> str:
         if len(report.priors) > 1
         else "# The prior on songs it was not trained on",
         f"{len(report.songs)} songs{_of_split(report.split)}, {report.seconds:g} s from the "
-        f"middle of each; codec `{report.codec}`; sound `{report.sound}`. The brackets hold 95 % "
-        "bootstrap intervals over songs.",
+        f"middle of each; codec `{report.codec}`; sound `{report.sound['name']}`. The brackets "
+        "hold 95 % bootstrap intervals over songs.",
         "\n".join(map(_prior_line, report.priors)),
         "## Comparison",
         "The figures are judged by the sound alone, with pyin as the pitch tracker. Every line "

@@ -1,21 +1,26 @@
 """`generate-bass` with untrained tiny models: what is written, and the value of every sample."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
 import torch
+from mido import MidiFile
 
 from shared.codes.codec import CodeFormat
 from shared.config import load_config
 from shared.errors import UserError
+from shared.music.bar_grid import BarGrid
+from shared.music.bar_tracking import BarHints
+from shared.music.chord import Chord
 from shared.music.midi import read_midi, write_midi
-from shared.music.notes import Note, NoteVocabulary, notes_to_tokens
+from shared.music.notes import Note, notes_to_tokens
+from shared.music.onset_envelope import onset_envelope
 from shared.sound.files import read_audio
 from shared.sound.levels import TARGET_RMS
 from shared.sound.samples import Samples, fit_length, resample, rms, to_stereo
@@ -26,23 +31,29 @@ from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage2_prior.accompaniment import PreparedSong, prepare_song
-from stage2_prior.arrange import (
-    INFILL_CANDIDATES,
-    Arrangement,
-    ArrangeOptions,
-    generate_bass,
-)
-from stage2_prior.balance import balance_envelope
+from stage2_prior.arrange import Arrangement, ArrangeOptions, generate_bass
+from stage2_prior.balance import balance_envelope, level_beside_song
 from stage2_prior.bass_sound import PlainSound
 from stage2_prior.config import PRESETS, PriorConfig
-from stage2_prior.edits import Edits, GivenBass
+from stage2_prior.edits import Edits
+from stage2_prior.harmony import Harmony, HarmonySource
 from stage2_prior.model import Prior
 from stage2_prior.performer.sampling import FREE
-from stage2_prior.sampling import GeneratedBass, SamplingSettings
+from stage2_prior.performer.tone import TONES
+from stage2_prior.sampling import (
+    GeneratedBass,
+    SamplingSettings,
+    SongEvidence,
+    Wishes,
+    generate,
+)
+from tests.oracle_codec import OracleCodec, two_tones
 
 RATE = 44100
 SECONDS = 3.0
-QUICK = SamplingSettings(guidance=1.0)
+QUICK = SamplingSettings(guidance=1.0, candidates=2)
+GRID = BarGrid(0.4 * np.arange(11), np.array([1, 4, 7, 10]))
+CHORDS = (Chord(0.4, 1.6, 9, "min", 9), Chord(1.6, 2.8, 5, "maj", 9))
 
 
 @pytest.fixture(scope="module")
@@ -81,18 +92,10 @@ def read(path: Path) -> np.ndarray:
 class Pictures:
     """What was asked of `save_generation_picture`, which draws nothing here because it is slow."""
 
-    calls: list[tuple[Samples, Samples, int, list[Note], str]]
+    calls: list[tuple[Any, ...]]
 
-    def __call__(
-        self,
-        path: Path,
-        song: Samples,
-        bass: Samples,
-        sample_rate: int,
-        notes: Sequence[Note],
-        title: str,
-    ) -> None:
-        self.calls.append((song, bass, sample_rate, list(notes), title))
+    def __call__(self, path: Path, *content: Any) -> None:
+        self.calls.append(content)
 
 
 @pytest.fixture(autouse=True)
@@ -103,44 +106,71 @@ def pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return recorded
 
 
+@pytest.fixture(autouse=True)
+def recogniser(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Samples, int]]:
+    """What a chord recogniser was given, which names A minor for every song."""
+    heard: list[tuple[Samples, int]] = []
+
+    def recognise(audio: Samples, sample_rate: int) -> tuple[Chord, ...]:
+        heard.append((audio, sample_rate))
+        return CHORDS[:1]
+
+    monkeypatch.setattr("stage2_prior.arrange.recognise_chords", recognise)
+    return heard
+
+
 @dataclass
 class FixedLine:
     """Takes the place of `generate`: returns the same line for every song, and records the input.
 
-    The line is longer than any song here, and is cut to the song and to what precedes it.
+    The line is longer than any song here, and is cut to the song.
     """
 
     codec: VQVAECodec
     accompaniment: npt.NDArray[np.integer] | None = None
-    fixed: npt.NDArray[np.integer] | None = None
-    settings: SamplingSettings | None = None
+    wishes: Wishes | None = None
+    evidence: SongEvidence | None = None
 
     def __post_init__(self) -> None:
         random = np.random.default_rng(0)
         shape = (self.codec.num_codebooks, 400)
         self.codes = random.integers(0, self.codec.cardinality, shape).astype(np.uint16)
-        line = [Note(0.35 * n, 0.3, 30 + 2 * n) for n in range(20)]
-        self.notes = notes_to_tokens(line, 400, self.codec.frame_rate)
+        self.line = [Note(0.35 * n, 0.3, 30 + 2 * n, 80 + n) for n in range(20)]
+        self.notes = notes_to_tokens(self.line, 400, self.codec.frame_rate)
 
     def __call__(
         self,
         prior: Prior,
         accompaniment: npt.NDArray[np.integer],
         settings: SamplingSettings,
-        *,
-        fixed: npt.NDArray[np.integer],
-        allowed_notes: npt.NDArray[np.bool_],
+        wishes: Wishes,
+        evidence: SongEvidence,
     ) -> GeneratedBass:
-        self.accompaniment, self.fixed, self.settings = accompaniment, fixed, settings
+        self.accompaniment, self.wishes, self.evidence = accompaniment, wishes, evidence
         frames = accompaniment.shape[2]
-        assert allowed_notes.shape == (frames, NoteVocabulary.size)
-        return GeneratedBass(self.codes[:, :frames], self.notes[:frames], -1.5, -2.5, 0.0)
+        return GeneratedBass(
+            codes=self.codes[:, :frames],
+            notes=self.notes[:frames],
+            played=tuple(note for note in self.line if note.end < frames / self.codec.frame_rate),
+            grid=GRID,
+            chords=CHORDS,
+            fits=(1.25, 0.5),
+            log_prob_conditional=-1.5,
+            log_prob_unconditional=-2.5,
+            seconds=0.0,
+        )
 
-    def sound(self, song: PreparedSong, lead: int = 0) -> Samples:
-        """The line at the codec's sample rate and the song's level, without what precedes it."""
+    @property
+    def fixed(self) -> npt.NDArray[np.integer]:
+        assert self.wishes is not None
+        assert self.wishes.fixed is not None
+        return self.wishes.fixed
+
+    def sound(self, song: PreparedSong) -> Samples:
+        """The line at the codec's sample rate and the song's level."""
         length = song.accompaniment.shape[1]
-        part = slice(lead, lead + self.codec.num_frames(length))
-        codes, notes = self.codes[:, part], self.notes[part]
+        frames = self.codec.num_frames(length)
+        codes, notes = self.codes[:, :frames], self.notes[:frames]
         rendered = PlainSound(self.codec).render(codes, notes, length)
         return rendered / np.float32(song.gain)
 
@@ -150,6 +180,33 @@ def line(codec: VQVAECodec, monkeypatch: pytest.MonkeyPatch) -> FixedLine:
     fixed = FixedLine(codec)
     monkeypatch.setattr("stage2_prior.arrange.generate", fixed)
     return fixed
+
+
+@dataclass
+class Spy:
+    """Runs `generate`, and records what it was asked for and what it returned."""
+
+    wishes: Wishes | None = None
+    made: GeneratedBass | None = None
+
+    def __call__(
+        self,
+        prior: Prior,
+        accompaniment: npt.NDArray[np.integer],
+        settings: SamplingSettings,
+        wishes: Wishes,
+        evidence: SongEvidence,
+    ) -> GeneratedBass:
+        self.wishes = wishes
+        self.made = generate(prior, accompaniment, settings, wishes, evidence)
+        return self.made
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
+    watching = Spy()
+    monkeypatch.setattr("stage2_prior.arrange.generate", watching)
+    return watching
 
 
 def compose(song: Path, out: Path, codec: VQVAECodec, prior: Prior, **edits: object) -> Arrangement:
@@ -163,29 +220,156 @@ def test_the_files(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) 
     expected = {f"{name}.{end}" for end in ("bass.wav", "mix.wav", "mid", "png", "json")}
     assert {path.name for path in (tmp_path / "new").iterdir()} == expected
     assert {path.name for path in made.files.values()} == expected
-    report = json.loads(made.files["json"].read_text())
-    assert report["seed"] == 0
-    assert report["checkpoints"] == {"codec": "test", "prior": "untrained"}
-    assert report["samples"] == round(SECONDS * RATE)
-    assert report["bass_removed"]
-    assert set(report["timings"]) >= {"read", "encode", "write bass", "decode"}
-    assert report["settings"]["guidance"] == 1.0
-    assert report["settings"]["candidates"] == 1
 
 
-def test_the_bass_lies_a_little_below_the_song_unless_its_level_is_given(
-    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+def test_the_json_says_all_that_is_known_and_all_that_is_needed_again(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
 ) -> None:
-    made = compose(song, tmp_path / "new", codec, prior)
-    report = made.figures
-    tokens = notes_to_tokens(made.notes, codec.num_frames(report["samples"]), codec.frame_rate)
-    sounding = np.mean(tokens != NoteVocabulary.REST)
-    bass = rms(read(made.files["bass"])) / report["bass_scale"] / np.sqrt(sounding)
-    decibels = 20 * np.log10(bass * report["encoder_gain"] / TARGET_RMS)
-    assert prior.balance.softest_db - 0.3 < decibels < prior.balance.loudest_db + 0.3
-    assert report["balance"] != 1
-    kept = compose(song, tmp_path / "kept", codec, prior, redo=(TimeRange(1.0, 2.0),))
-    assert kept.figures["balance"] == 1
+    options = ArrangeOptions(
+        True,
+        Edits(redo=(TimeRange(1, 2),)),
+        BarHints(meter=(3, 4)),
+        Harmony.parse("Am | F"),
+        lowest=30,
+        tone="picked",
+    )
+    made = generate_bass(song, tmp_path, codec, prior, QUICK, options)
+    report = json.loads(made.files["json"].read_text())
+    assert report.keys() == made.figures.keys()
+    assert report["tempo"] == 150
+    assert report["meter"] == [3, 4]
+    assert report["key"] == "A minor"
+    assert report["beats"] == pytest.approx(GRID.beats)
+    assert report["downbeats"] == pytest.approx([0.4, 1.6, 2.8, 4.0])
+    assert report["chords"] == [
+        {"start": 0.4, "end": 1.6, "symbol": "Am"},
+        {"start": 1.6, "end": 2.8, "symbol": "F/A"},
+    ]
+    assert report["lead_sheet"] == "| Am | F/A |"
+    assert (report["notes"], report["range"]) == (8, [30, 44])
+    assert report["candidates"] == [1.25, 0.5]
+    assert report["log_prob"] == {"given_song": -1.5, "given_none": -2.5}
+    assert report["sound"] == {"name": "paper"}
+    assert report["checkpoints"] == {"codec": "test", "prior": "untrained"}
+    assert report["seed"] == 0
+    assert report["settings"] == asdict(QUICK)
+    assert report["options"] == {
+        "remove_bass": True,
+        "edits": {
+            "prompt": None,
+            "style": None,
+            "keep": [],
+            "redo": [{"start": 1, "stop": 2}],
+            "midi": None,
+        },
+        "hints": {"bpm": None, "first_downbeat": None, "meter": [3, 4]},
+        "harmony": {"source": "given", "chords": "Am | F"},
+        "lowest": 30,
+        "highest": 55,
+        "tone": "picked",
+        "midi_timing": "grid",
+    }
+    assert report["bass_search"]["threshold"] == codec.audible_bass
+    assert set(report["timings"]) >= {"read", "encode", "hear", "write bass", "decode"}
+    assert report["files"] == {kind: path.name for kind, path in made.files.items()}
+
+
+def test_the_summary_is_of_the_song_and_its_new_bass(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    made = compose(song, tmp_path, codec, prior)
+    rows = made.summary.rows
+    assert list(rows) == ["tempo", "meter", "key", "chords", "own bass", "new bass", "level"]
+    assert rows["chords"] == "| Am | F/A |"
+    assert rows["new bass"] == "8 notes, F#1-G#2"
+    assert made.summary.level == made.figures["level_beside_song_db"]
+
+
+def test_what_the_user_wants_reaches_the_prior(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    hints, harmony = BarHints(bpm=96, first_downbeat=0.5), Harmony.parse("Cm")
+    options = ArrangeOptions(False, Edits(), hints, harmony, 30, 50, "slap")
+    generate_bass(song, tmp_path, codec, prior, QUICK, options)
+    wishes = line.wishes
+    assert wishes is not None
+    assert (wishes.hints, wishes.harmony) == (hints, harmony)
+    assert (wishes.lowest, wishes.highest) == (30, 50)
+    assert TONES[wishes.tone] == "slap"
+    assert (line.fixed == FREE).all()
+    assert wishes.lead is not None
+    assert wishes.lead.shape[1] == 0
+
+
+def test_chords_are_recognised_in_the_whole_song_and_onsets_without_its_bass(
+    song: Path,
+    codec: VQVAECodec,
+    prior: Prior,
+    line: FixedLine,
+    recogniser: list[tuple[Samples, int]],
+    tmp_path: Path,
+) -> None:
+    compose(song, tmp_path, codec, prior)
+    ((heard, rate),) = recogniser
+    np.testing.assert_allclose(heard, read(song).T, atol=1e-6)
+    assert rate == RATE
+    evidence = line.evidence
+    assert evidence is not None
+    assert evidence.chords == CHORDS[:1]
+    rest = prepared(song, codec).accompaniment
+    assert evidence.onsets is not None
+    np.testing.assert_allclose(evidence.onsets.strength, onset_envelope(rest, RATE).strength)
+    assert evidence.end == SECONDS
+    for harmony in (Harmony(HarmonySource.OFF), Harmony.parse("Am")):
+        options = ArrangeOptions(True, harmony=harmony)
+        generate_bass(song, tmp_path, codec, prior, QUICK, options)
+        assert line.evidence is not None
+        assert line.evidence.chords is None
+    assert len(recogniser) == 1
+
+
+@pytest.mark.parametrize(
+    ("timing", "tracks"), [("grid", 1), ("played", 1), ("both", 2)], ids=lambda value: str(value)
+)
+def test_the_midi_file_has_the_bars_and_chords_of_the_song(
+    timing: Any,
+    tracks: int,
+    song: Path,
+    codec: VQVAECodec,
+    prior: Prior,
+    line: FixedLine,
+    tmp_path: Path,
+) -> None:
+    options = ArrangeOptions(True, midi_timing=timing)
+    made = generate_bass(song, tmp_path, codec, prior, QUICK, options)
+    score, *lines = MidiFile(made.files["midi"]).tracks
+    assert len(lines) == tracks
+    meter = next(message for message in score if message.type == "time_signature")
+    assert (meter.numerator, meter.denominator) != (4, 4)
+    assert [message.text for message in score if message.type == "marker"][:2] == ["Am", "F/A"]
+    onsets = [note.onset for note in read_midi(made.files["midi"])][:8]
+    exact = np.abs(np.array(onsets) - 0.35 * np.arange(8)) < 1e-3
+    assert exact.all() == (timing == "played")
+
+
+@pytest.mark.parametrize("edit", ["nothing", "prompt", "style"])
+def test_the_bass_lies_a_little_below_the_song(
+    edit: str, song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    """How loud a recording is, or what is continued from it, does not matter."""
+    riff = tmp_path / "riff.wav"
+    soundfile.write(riff, tone(110, 1.0), RATE)
+    edits = {} if edit == "nothing" else {edit: riff}
+    made = compose(song, tmp_path / "new", codec, prior, **edits)
+    assert made.summary.level is not None
+    low, high = prior.balance.softest_db, prior.balance.loudest_db
+    assert low - 0.3 < made.summary.level < high + 0.3
+    parts = prepared(song, codec)
+    bass = read(made.files["bass"]).T.astype(np.float32) / np.float32(made.figures["bass_scale"])
+    notes = line.notes[: codec.num_frames(bass.shape[1])]
+    measured = level_beside_song(bass, notes, parts.accompaniment, RATE)
+    assert measured == pytest.approx(made.summary.level, abs=0.01)
+    assert made.figures["balance"] != 1
 
 
 @pytest.mark.parametrize(
@@ -233,6 +417,7 @@ def test_the_mix_has_the_new_bass_in_place_of_the_songs(
 
     sound = line.sound(song)
     notes = line.notes[: codec.num_frames(2 * RATE)]
+    assert line.evidence is not None
     balance = balance_envelope(sound, notes, song.accompaniment, RATE, prior.balance)
     bass = at_home(balance * sound)
     stereo = read_audio(path).samples
@@ -246,13 +431,13 @@ def test_the_mix_has_the_new_bass_in_place_of_the_songs(
 
     expected = codec.encode(song.accompaniment * np.float32(song.gain))
     np.testing.assert_array_equal(line.accompaniment, expected)
-    assert line.fixed is not None
     assert (line.fixed == FREE).all()
-    ((drawn_song, drawn_bass, drawn_rate, drawn_notes, title),) = pictures.calls
+    ((drawn_song, drawn_bass, drawn_rate, drawn_notes, title, grid, chords),) = pictures.calls
     np.testing.assert_allclose(drawn_song, rest, atol=1e-6)
     np.testing.assert_allclose(drawn_bass, bass, atol=1e-6)
-    assert (drawn_rate, drawn_notes, title) == (rate, list(made.notes), "two tones")
-    assert [note.pitch for note in made.notes] == [30, 32, 34, 36, 38, 40]
+    assert (drawn_rate, drawn_notes, title) == (rate, made.notes, "two tones")
+    assert (grid, chords) == (GRID, CHORDS)
+    assert [note.pitch for note in made.notes] == [30, 32, 34, 36, 38]
 
     assert {name: figures[name] for name in ("song", "sample_rate", "samples", "seconds")} == {
         "song": path,
@@ -266,8 +451,6 @@ def test_the_mix_has_the_new_bass_in_place_of_the_songs(
     assert figures["rms_db"] == pytest.approx(
         {name: 20 * np.log10(rms(samples)) for name, samples in levels.items()}, abs=0.011
     )
-    assert figures["notes"] == 6
-    assert figures["log_prob"] == {"given_song": -1.5, "given_none": -2.5}
 
 
 def test_a_bass_that_is_left_in_stays_in_the_mix(
@@ -309,30 +492,19 @@ def test_the_songs_own_bass_is_faded_in_and_out_within_a_frame(
     written = read(made.files["bass"]).T / made.figures["bass_scale"]
     np.testing.assert_allclose(written, expected, atol=1e-4)
     assert made.figures["balance"] == 1  # the song's own bass sets the level
-    assert line.settings is not None
-    assert line.settings.candidates == INFILL_CANDIDATES
 
 
-def test_what_precedes_the_song_is_cut_off(
+def test_a_style_recording_precedes_the_line(
     song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
 ) -> None:
     riff = tmp_path / "riff.wav"
     soundfile.write(riff, tone(110, 1.0), RATE)
-    made = compose(song, tmp_path, codec, prior, style=riff)
-    lead, frames = codec.num_frames(RATE), codec.num_frames(round(SECONDS * RATE))
-    assert line.accompaniment is not None
-    assert line.fixed is not None
-    assert line.accompaniment.shape[2] == lead + frames
-    assert (line.accompaniment[..., :lead] == prior.dropped).all()
-    assert (line.accompaniment[..., lead:] < prior.dropped).all()
-    assert (line.fixed[:, :lead] != FREE).all()
-    assert (line.fixed[:, lead:] == FREE).all()
-    parts = prepared(song, codec)
-    written = read(made.files["bass"]).T / made.figures["bass_scale"]
-    np.testing.assert_allclose(written, line.sound(parts, lead), atol=1e-4)
-    notes = notes_to_tokens(made.notes, frames, codec.frame_rate)
-    voiced = line.notes[lead : lead + frames] != NoteVocabulary.REST
-    np.testing.assert_array_equal(notes != NoteVocabulary.REST, voiced)
+    compose(song, tmp_path, codec, prior, style=riff)
+    assert line.wishes is not None
+    assert line.wishes.lead is not None
+    assert line.wishes.lead.shape == (1 + codec.num_codebooks, codec.num_frames(RATE))
+    assert (line.wishes.lead != FREE).all()
+    assert (line.fixed == FREE).all()
 
 
 def test_a_prompt_is_encoded_at_one_level_however_loud_it_is(
@@ -344,7 +516,6 @@ def test_a_prompt_is_encoded_at_one_level_however_loud_it_is(
         path = tmp_path / "riff.wav"
         soundfile.write(path, loudness * riff, RATE, subtype="FLOAT")
         compose(song, tmp_path / "out", codec, prior, prompt=path)
-        assert line.fixed is not None
         frames = expected.shape[1]
         np.testing.assert_array_equal(line.fixed[1:, :frames], expected)
         assert (line.fixed[:, frames:] == FREE).all()
@@ -389,69 +560,109 @@ def test_a_silent_song(codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
     assert made.figures["encoder_gain"] == 1
     assert not made.figures["bass_removed"]
     assert not read(made.files["bass"]).any()
+    assert made.notes == ()
+    assert made.summary.rows == {"song": "it is silent, and so is its bass"}
 
 
+@pytest.mark.parametrize("edit", ["keep", "redo"])
 def test_the_songs_own_bass_stays_where_it_is_kept(
-    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+    edit: str, song: Path, codec: VQVAECodec, prior: Prior, spy: Spy, tmp_path: Path
 ) -> None:
-    original = read(song)
-    kept = compose(song, tmp_path / "keep", codec, prior, keep=(TimeRange(0, 1), TimeRange(2, 9)))
-    redone = compose(song, tmp_path / "redo", codec, prior, redo=(TimeRange(1, 2),))
+    ranges = {"keep": (TimeRange(0, 1), TimeRange(2, 9)), "redo": (TimeRange(1, 2),)}
+    made = compose(song, tmp_path, codec, prior, **{edit: ranges[edit]})
+    mix = read(made.files["mix"]) / made.figures["mix_scale"]
+    same = np.abs(mix - read(song)).max(1) < 1e-3
     hop = codec.hop
-    for made in (kept, redone):
-        mix = read(made.files["mix"]) / made.figures["mix_scale"]
-        same = np.abs(mix - original).max(1) < 1e-3
-        assert same[: RATE - hop].all()
-        assert same[2 * RATE + hop :].all()
-        assert not same[RATE + hop : 2 * RATE - hop].all()
-        assert made.figures["settings"]["candidates"] == INFILL_CANDIDATES
+    assert same[: RATE - hop].all()
+    assert same[2 * RATE + hop :].all()
+    assert not same[RATE + hop : 2 * RATE - hop].all()
+    own = prepared(song, codec).bass
+    assert own is not None
+    bass = read(made.files["bass"]).T / made.figures["bass_scale"]
+    np.testing.assert_allclose(bass[:, : RATE - hop], own[:, : RATE - hop], atol=1e-4)
+    assert spy.made is not None
+    assert spy.wishes is not None
+    assert spy.wishes.fixed is not None
+    fixed = spy.wishes.fixed
+    times = np.arange(fixed.shape[1]) / codec.frame_rate
+    kept = (times < 1) | (times >= 2)
+    assert ((fixed != FREE) == kept).all()
+    np.testing.assert_array_equal(spy.made.codes[:, kept], fixed[1:, kept])
+    np.testing.assert_array_equal(spy.made.notes[kept], fixed[0, kept])
+    onsets = [note.onset for note in made.notes]
+    assert onsets == sorted(onsets)
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [("....", False), ("####", False), ("##..", False), ("..##", True), ("#..#", True)],
-)
-def test_bass_after_a_gap_is_known_by_its_codes(given: str, expected: bool) -> None:
-    tokens = np.full((9, 4), FREE)
-    tokens[0] = 5  # notes alone, of a MIDI file, are no bass
-    tokens[:, [mark == "#" for mark in given]] = 7
-    allowed = np.ones((4, NoteVocabulary.size), np.bool_)
-    assert GivenBass(tokens, allowed, lead=0).follows_a_gap == expected
-
-
-def test_midi_in_is_midi_out(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
-    line = [Note(0.0, 0.5, 40), Note(0.5, 1.0, 45), Note(2.0, 0.9, 33)]
-    write_midi(tmp_path / "line.mid", line)
-    made = compose(song, tmp_path, codec, prior, midi=tmp_path / "line.mid")
-    played = read_midi(made.files["midi"])
-    assert [note.pitch for note in played] == [40, 45, 33]
-    np.testing.assert_allclose([n.onset for n in played], [0, 0.5, 2.0], atol=0.015)
-
-
-def test_chords_bind_the_notes(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
-    chords = tmp_path / "chords.txt"
-    chords.write_text("0 Am\n1.5 F\n")
-    made = compose(song, tmp_path, codec, prior, chords=str(chords))
-    frame = 1 / codec.frame_rate
-    struck = {
-        time: [note.pitch % 12 for note in made.notes if abs(note.onset - time) < 0.5 * frame]
-        for time in (0.0, 1.5)
-    }
-    assert struck == {0.0: [9], 1.5: [5]}
-    assert {note.pitch % 12 for note in made.notes if note.onset < 1.4} <= {9, 0, 4}
-
-
-def test_a_riff_begins_the_line_or_lends_its_style(
-    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+@pytest.mark.parametrize("edit", ["prompt", "style"])
+def test_a_riff_is_kept_to_the_code_where_it_begins_the_line(
+    edit: str, song: Path, codec: VQVAECodec, prior: Prior, spy: Spy, tmp_path: Path
 ) -> None:
     riff = tmp_path / "riff.wav"
     soundfile.write(riff, tone(110, 1.0, 22050), 22050)
-    begun = compose(song, tmp_path / "prompt", codec, prior, prompt=riff)
-    assert begun.notes[0].pitch == 45
-    assert begun.notes[0].onset < 0.1
-    styled = compose(song, tmp_path / "style", codec, prior, style=riff)
-    assert soundfile.info(styled.files["bass"]).frames == round(SECONDS * RATE)
-    assert styled.files["bass"].read_bytes() != begun.files["bass"].read_bytes()
+    made = compose(song, tmp_path, codec, prior, **{edit: riff})
+    assert spy.made is not None
+    audio = read_audio(riff)
+    samples = resample(to_stereo(audio.samples), 22050, RATE)
+    codes = codec.encode(samples * np.float32(TARGET_RMS / rms(samples)))[BASS]
+    same = spy.made.codes[:, : codes.shape[1]] == codes
+    assert same.all() == (edit == "prompt")
+    if edit == "prompt":
+        assert made.notes[0].pitch == 45
+        assert made.notes[0].onset < 0.1
+    assert soundfile.info(made.files["bass"]).frames == round(SECONDS * RATE)
+
+
+def test_the_own_bass_that_stays_is_heard_and_no_decoded_one(tmp_path: Path) -> None:
+    """This codec knows the song's bass exactly, so that the song stays as it is."""
+    codec = OracleCodec(two_tones())
+    config = load_config(PriorConfig, PRESETS, "tiny").model
+    prior = Prior(config, CodeFormat.of(codec), fingerprint="untrained").eval()
+    path = tmp_path / "song.wav"
+    soundfile.write(path, codec.stems.sum(0).T, RATE, subtype="FLOAT")
+    edits = Edits(keep=(TimeRange(0.5, 1.5),))
+    made = generate_bass(path, tmp_path, codec, prior, QUICK, ArrangeOptions(edits=edits))
+    assert made.figures["bass_search"]["decoded"] > codec.audible_bass
+    assert made.figures["bass_removed"]
+    kept = slice(RATE // 2 + codec.hop, 3 * RATE // 2 - codec.hop)
+    bass = read(made.files["bass"]).T / made.figures["bass_scale"]
+    np.testing.assert_allclose(bass[:, kept], codec.stems[BASS][:, kept], atol=1e-4)
+
+
+def test_midi_in_is_midi_out(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
+    given = [Note(0.0, 0.5, 40), Note(0.53, 1.0, 45), Note(2.0, 0.9, 33)]
+    write_midi(tmp_path / "line.mid", given)
+    edits = Edits(midi=tmp_path / "line.mid")
+    options = ArrangeOptions(True, edits, midi_timing="played")
+    made = generate_bass(song, tmp_path, codec, prior, QUICK, options)
+    played = read_midi(made.files["midi"])
+    assert [note.pitch for note in played] == [40, 45, 33]
+    np.testing.assert_allclose([n.onset for n in played], [0, 0.53, 2.0], atol=0.015)
+    assert made.figures["log_prob"] == {"given_song": 0, "given_none": 0}
+
+
+def test_chords_bind_the_notes(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
+    hints = BarHints(bpm=120, first_downbeat=0.0, meter=(3, 4))
+    options = ArrangeOptions(True, hints=hints, harmony=Harmony.parse("Am F"))
+    made = generate_bass(song, tmp_path, codec, prior, QUICK, options)
+    first, second, *_ = (chord["start"] for chord in made.figures["chords"])
+    assert first == pytest.approx(0, abs=0.02)
+    assert second == pytest.approx(1.5, abs=0.05)
+    struck = [
+        [note.pitch % 12 for note in made.notes if abs(note.onset - time) < 1e-3]
+        for time in (first, second)
+    ]
+    assert struck == [[9], [5]]
+    assert {note.pitch % 12 for note in made.notes if note.onset < second - 0.01} <= {9, 0, 4}
+    assert made.figures["lead_sheet"].startswith("| Am | F |")
+
+
+def test_the_line_stays_in_its_range(
+    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+) -> None:
+    options = ArrangeOptions(True, lowest=40, highest=43)
+    made = generate_bass(song, tmp_path, codec, prior, replace(QUICK, seed=3), options)
+    assert {note.pitch for note in made.notes} <= {40, 41, 42, 43}
+    assert len(made.figures["candidates"]) == 2
 
 
 def test_what_does_not_fit_is_refused_and_leaves_nothing(
@@ -482,11 +693,13 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(
         compose(song, short / "inside", codec, prior)
 
 
-def test_edits_that_contradict_each_other() -> None:
-    with pytest.raises(UserError, match="keep and redo"):
-        Edits(keep=(TimeRange(0, 1),), redo=(TimeRange(1, 2),))
+def test_options_that_cannot_be() -> None:
     with pytest.raises(UserError, match="MIDI line and chords"):
-        Edits(midi=Path("x.mid"), chords="C")
+        ArrangeOptions(edits=Edits(midi=Path("x.mid")), harmony=Harmony.parse("C"))
+    with pytest.raises(UserError, match="G2 to E1, but it must rise and lie within B0 to A#4"):
+        ArrangeOptions(lowest=43, highest=28)
+    with pytest.raises(UserError, match="no tone 'loud': give unknown, fingered"):
+        ArrangeOptions(tone="loud")
 
 
 def test_a_prior_of_another_codec(

@@ -1,0 +1,83 @@
+"""What NAME.json says of a song, of its new bass and of how it was written."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from shared.music.bar_grid import BarGrid
+from shared.music.chord import Chord
+from shared.music.lead_sheet import lead_sheet
+from shared.sound.samples import Samples, rms
+from stage2_prior.accompaniment import SILENCE, PreparedSong
+from stage2_prior.mixing import Mix, SongFile
+from stage2_prior.sampling import GeneratedBass
+
+
+def sound_figures(
+    song: SongFile, prepared: PreparedSong, mix: Mix, scales: Mapping[str, float]
+) -> dict[str, Any]:
+    """Describe the sound of a song, and the levels.
+
+    Args:
+        song: the song.
+        prepared: the song without its bass.
+        mix: the song with the new bass.
+        scales: what the written "bass" and "mix" were multiplied by, so that they do not clip.
+    """
+    length = song.stereo.shape[-1]
+    return {
+        "song": song.path,
+        "sample_rate": song.sample_rate,
+        "samples": length,
+        "seconds": length / song.sample_rate,
+        "silent": rms(song.stereo) < SILENCE,
+        "bass_removed": prepared.bass is not None,
+        "bass_search": None if prepared.search is None else asdict(prepared.search),
+        "encoder_gain": prepared.gain,
+        "bass_scale": scales["bass"],
+        "mix_scale": scales["mix"],
+        "rms_db": {
+            "song": _decibels(song.stereo),
+            "accompaniment": _decibels(mix.rest),
+            "bass": _decibels(mix.bass),
+            "removed_bass": None if prepared.bass is None else _decibels(prepared.bass),
+        },
+    }
+
+
+def song_figures(grid: BarGrid, chords: tuple[Chord, ...], key: str | None) -> dict[str, Any]:
+    """Describe the bars, the key and the chords of a song. Times are in seconds."""
+    return {
+        "tempo": round(grid.tempo, 2),
+        "meter": list(grid.meter),
+        "key": key,
+        "beats": grid.beats.round(4).tolist(),
+        "downbeats": grid.downbeats.round(4).tolist(),
+        "chords": [
+            {"start": round(chord.start, 4), "end": round(chord.end, 4), "symbol": chord.symbol}
+            for chord in chords
+        ],
+        "lead_sheet": lead_sheet(chords, grid) if chords else None,
+    }
+
+
+def line_figures(line: GeneratedBass) -> dict[str, Any]:
+    """Describe the notes of a line, and how well they and the other candidates fit the song."""
+    pitches = [note.pitch for note in line.played]
+    return {
+        "notes": len(pitches),
+        "range": [min(pitches), max(pitches)] if pitches else None,
+        "log_prob": {
+            "given_song": line.log_prob_conditional,
+            "given_none": line.log_prob_unconditional,
+        },
+        "candidates": [round(fit, 4) for fit in line.fits],
+    }
+
+
+def _decibels(samples: Samples) -> float | None:
+    """Return the RMS in dBFS; None for silence."""
+    level = rms(samples)
+    return round(20 * float(np.log10(level)), 2) if level > 0 else None
