@@ -416,11 +416,13 @@ def train_prior(
     init_from: InitFrom = None,
     device: Device = "auto",
 ) -> None:
-    """Train stage 2, the prior that writes the codes of a bass.
+    """Train stage 2, the prior that writes the notes and codes of a bass.
+
+    Its three parts are trained one after the other: the listener, the composer and the performer.
 
     Examples:
       python cli.py train-prior --codes runs/codes
-      python cli.py train-prior --codes runs/codes --out runs/wide --set model.dim=512
+      python cli.py train-prior --codes runs/codes --out runs/deep --set model.composer.depth=6
       python cli.py train-prior --codes my_codes --init-from runs/prior --out runs/tuned
     """
     from stage2_prior.config import PRESETS, PriorConfig

@@ -27,8 +27,13 @@ from shared.codes.codec import CodeFormat
 from shared.codes.editing import CodeEdits
 from shared.config import load_config
 from shared.errors import UserError
+from shared.music.bar_grid import BarGrid
+from shared.music.bar_tracking import BarHints
+from shared.music.notes import Note
 from shared.times import TimeRange
 from shared.training.checkpoint import save_checkpoint
+from stage1_vqvae.bass_decoder.config import PRESETS as BASS_DECODER_PRESETS
+from stage1_vqvae.bass_decoder.config import BassDecoderConfig
 from stage1_vqvae.codec import load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.evaluate import evaluate_vqvae
@@ -39,9 +44,12 @@ from stage2_prior.config import PRESETS as PRIOR_PRESETS
 from stage2_prior.config import PriorConfig
 from stage2_prior.edits import Edits
 from stage2_prior.evaluate import evaluate_prior
+from stage2_prior.harmony import Harmony, HarmonySource
 from stage2_prior.model import Prior, prior_metadata
+from stage2_prior.performer.tone import TONES
 from stage2_prior.sampling import SamplingSettings
 from stage2_prior.sampling_defaults import SamplingDefaults
+from stage2_prior.summary import Summary
 from tests.conftest import WriteSong
 
 ROOT = Path(__file__).parents[1]
@@ -87,6 +95,24 @@ def test_every_written_command_line_names_options_that_exist() -> None:
             assert options <= set(re.findall(r"--[a-z-]+", help_of(command))), (name, arguments)
         else:
             assert name == "codes", f"{name} is no command"
+
+
+def test_every_written_setting_exists() -> None:
+    text = "\n".join(path.read_text() for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")])
+    text += "".join(map(help_of, commands()))
+    stages: dict[str, tuple[type[object], Path]] = {
+        "train-vqvae": (VQVAEConfig, PRESETS),
+        "ablate": (VQVAEConfig, PRESETS),
+        "train-prior": (PriorConfig, PRIOR_PRESETS),
+        "train-bass-decoder": (BassDecoderConfig, BASS_DECODER_PRESETS),
+    }
+    tried = 0
+    for name, arguments in re.findall(r"cli\.py ([a-z-]+)(.*)", text.replace("\\\n", " ")):
+        settings = [each.strip("'") for each in re.findall(r"--set ('.*?'|\S+)", arguments)]
+        if settings:
+            load_config(*stages[name], "compact", overrides=settings)
+            tried += len(settings)
+    assert tried >= 5
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -337,7 +363,9 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     for arguments in (
         "separate --song x.wav --sources bass,drums --no-mask --codec c --device cpu",
         "generate-bass --song x.wav --keep 0:10-0:20 --keep 30-40 --prompt p --style s "
-        f"--leave-bass --sound {default_soundfont()}:38",
+        "--leave-bass --bpm 96 --first-downbeat 0.42 --meter 3/4 --harmony off --lowest F#1 "
+        "--highest 50 --tone slap --midi-timing both "
+        f"--sound {default_soundfont()}:38",
         "codes edit f --out o --mute bass --mute drums --replace vocals=v --splice 1-2 --donor d "
         "--at 3 --shift 0.5 --within 4-5 --sources bass,other",
         "codes decode f --out o --view alone --sources bass",
@@ -350,6 +378,12 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given["generate_bass"][5] == ArrangeOptions(
         remove_bass=False,
         edits=Edits(keep=(TimeRange(10, 20), TimeRange(30, 40)), prompt=Path("p"), style=Path("s")),
+        hints=BarHints(bpm=96, first_downbeat=0.42, meter=(3, 4)),
+        harmony=Harmony(HarmonySource.OFF),
+        lowest=30,
+        highest=50,
+        tone="slap",
+        midi_timing="both",
     )
     sound = given["generate_bass"][6]
     assert isinstance(sound, SoundFontSound)
@@ -370,6 +404,65 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     default = (None, "auto")
     assert given["decode_file"] == (Path("f"), Path("o"), default, "alone", ["bass"])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("", ArrangeOptions()),
+        (
+            "--redo 1-2 --midi-in m",
+            ArrangeOptions(edits=Edits(redo=(TimeRange(1, 2),), midi=Path("m"))),
+        ),
+        ("--chords C", ArrangeOptions(harmony=Harmony(HarmonySource.GIVEN, "C"))),
+        ("--chords c.txt", ArrangeOptions(harmony=Harmony(HarmonySource.GIVEN, "c.txt"))),
+        ("--remove-bass", ArrangeOptions(remove_bass=True)),
+    ],
+)
+def test_generate_bass_passes_on_what_is_given_and_no_more(
+    options: str, expected: ArrangeOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert generated_with(monkeypatch, options.split())[5] == expected
+
+
+def test_a_progression_is_one_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = generated_with(monkeypatch, ["--chords", "Cm | Ab Eb | Bb"])
+    assert given[5].harmony == Harmony(HarmonySource.GIVEN, "Cm | Ab Eb | Bb")
+
+
+def generated_with(monkeypatch: pytest.MonkeyPatch, options: list[str]) -> tuple[Any, ...]:
+    """What generate-bass passes on."""
+    given: list[tuple[Any, ...]] = []
+
+    def record(*values: Any) -> None:
+        given.append(values)
+        raise UserError("enough")
+
+    monkeypatch.setattr("stage2_prior.arrange.generate_bass", record)
+    monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: None)
+    monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", lambda *_: None)
+    monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
+    result = CliRunner().invoke(cli.app, ["generate-bass", "--song", "x", *options])
+    assert result.stderr == "error: enough\n", (result.output, result.exception)
+    return given[0]
+
+
+def test_the_summary_goes_to_the_terminal_and_the_files_to_the_output(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    grid = BarGrid(0.5 * np.arange(9), np.array([0, 4]))
+    summary = Summary([Note(0.0, 1.0, 28)], grid=grid, key="A minor", level=-3.0)
+    files = {"bass": Path("a.bass.wav"), "midi": Path("a.mid")}
+    made = SimpleNamespace(files=files, summary=summary)
+    monkeypatch.setattr("stage2_prior.arrange.generate_bass", lambda *_: made)
+    monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: None)
+    monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", lambda *_: None)
+    monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
+    result = CliRunner().invoke(cli.app, ["generate-bass", "--song", "x"])
+    assert result.stdout == "a.bass.wav\na.mid\n", result.exception
+    said = [line.split(maxsplit=1) for line in result.stderr.splitlines()]
+    assert [text.strip() for _, text in said][:3] == ["120.0 beats per minute", "4/4", "A minor"]
+    assert result.stderr.rstrip().endswith("3.0 dB below the song")
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -395,6 +488,13 @@ def test_the_defaults_are_those_of_the_python_api() -> None:
     """Those that a prior's checkpoint does not hold."""
     for name in ("seed", "candidates"):
         assert getattr(cli.Sampling(), name) == getattr(SamplingSettings(), name)
+    assert cli.Sampling().candidates == 16
+    assert inspect.signature(cli.generate_bass).parameters["midi_timing"].default == "grid"
+
+
+def test_every_tone_can_be_asked_for() -> None:
+    text = re.sub(r"\s", "", help_of(("generate-bass",)))
+    assert f"--tone<{'|'.join(TONES)}>" in text
 
 
 @pytest.mark.parametrize(
@@ -526,7 +626,18 @@ def test_generation_that_cannot_be_is_refused(tmp_path: Path, codec: Path, prior
         ("--guide", "drums=2", "--guide", "drums=3"): "--guide names drums more than once",
         ("--redo", "later"): "write it as 0:30-0:45",
         ("--keep", "0:20-0:30"): "time range",
-        ("--chords", "H"): "H",
+        ("--chords", "H"): "in bar 1 of the chords, 'H' is not a chord",
+        ("--chords", "C", "--midi-in", "x.mid"): "a MIDI line and chords exclude each other",
+        ("--bpm", "7"): "the tempo is 7.0 beats per minute: give a number from 20 to 400",
+        ("--first-downbeat", "-1"): "the first downbeat is at -1.0 s: give a time of 0 s or later",
+        ("--meter", "waltz"): "'waltz' is not a time signature: write it as 3/4 or 6/8",
+        ("--lowest", "low"): "'low' is not a pitch: give a name such as E1 or Bb2",
+        (
+            "--lowest",
+            "G2",
+            "--highest",
+            "E1",
+        ): "the range of the line is G2 to E1, but it must rise",
         ("--midi-in", str(song)): "song.wav",
     }.items():
         refuse(*generate, "--prior", prior, *options, out=out, mentions=mentions)

@@ -32,7 +32,8 @@ from stage2_prior.clips import Clip
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.evaluate import NamedPrior, evaluate_prior
 from stage2_prior.frechet import BANDS
-from stage2_prior.likelihood import Bits, EncoderAccuracy, Likelihood
+from stage2_prior.likelihood import Likelihood, NoteBits
+from stage2_prior.listener.accuracy import ListeningAccuracy
 from stage2_prior.model import Prior
 from stage2_prior.sampling import SamplingSettings
 from stage2_prior.sampling_defaults import SamplingDefaults
@@ -66,7 +67,7 @@ def prior(codec: VQVAECodec) -> Prior:
 
 
 def named(prior: Prior, name: str = "mine", **given: Any) -> NamedPrior:
-    return NamedPrior(name, prior, SamplingSettings.of(prior, **given))
+    return NamedPrior(name, prior, SamplingSettings.of(prior, **{"candidates": 2, **given}))
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +137,7 @@ def test_a_whole_evaluation_with_the_songs_themselves(
         "report.png",
     }
     assert report.songs == ("a", "bb")
-    assert report.sound == "paper"
+    assert report.sound == {"name": "paper"}
     (figures,) = report.priors
     assert (figures.name, figures.fingerprint, figures.seeds) == ("mine", "untrained", (0, 1))
     assert report.differences == ()
@@ -159,7 +160,8 @@ def test_a_whole_evaluation_with_the_songs_themselves(
     sections = {section.name: section.figures for section in figures.sections}
     assert list(sections) == [
         "Codec",
-        "Encoder",
+        "Listener",
+        "Bars",
         "Next code",
         "Given notes",
         "Continuation",
@@ -167,6 +169,7 @@ def test_a_whole_evaluation_with_the_songs_themselves(
         "Bass removal",
         "Guidance",
     ]
+    assert sections["Bars"]["beats"].songs == 2
     assert "chord tones, difference" in sections["Bass removal"]
     assert "clips within 6 dB of 'true bass'" in sections["Generation"]
     assert list(sections["Given notes"]) == ["note guidance 1", "note guidance 2"]
@@ -181,8 +184,9 @@ def test_a_whole_evaluation_with_the_songs_themselves(
         "comparison",
         "differences",
     }
-    for condition in ("conditional", "unconditional", "shuffled"):
-        assert read["priors"][0]["likelihood"][f"bits per code {condition}"]["songs"] == 2
+    for condition in ("the song", "its bars alone", "another song"):
+        figure = f"bits/s of the notes, given {condition}"
+        assert read["priors"][0]["likelihood"][figure]["songs"] == 2
     page = (tmp_path / "out" / "report.md").read_text()
     assert "another song's bass" in page
     frames = [codec.num_frames(round(seconds * RATE)) for seconds in (6.0, SECONDS)]
@@ -231,6 +235,7 @@ class Recorded:
         ):
             monkeypatch.setattr(evaluate, name, self.measurement(name, value))
         monkeypatch.setattr(evaluate, "song_likelihood", self.likelihood)
+        monkeypatch.setattr(evaluate, "bar_figures", self.bars)
         monkeypatch.setattr(evaluate, "compared_lines", self.lines)
         monkeypatch.setattr(evaluate, "judge_lines", self.judge)
         monkeypatch.setattr(
@@ -251,11 +256,18 @@ class Recorded:
 
     def likelihood(self, prior: Prior, song: Any, other: Any) -> Likelihood:
         self.calls.append(("likelihood", song.track, other.track))
-        bits = {
-            name: Bits(float(index), 0.0, 0.0)
-            for index, name in enumerate(("conditional", "unconditional", "shuffled"))
-        }
-        return Likelihood(1, bits, (0.5,), 0.5, EncoderAccuracy(1, 1, 0.5, 0.5, 0.5))
+        return Likelihood(
+            seconds=1,
+            notes=NoteBits(song=0.0, none=1.0, shuffled=2.0),
+            codes=1.0,
+            codes_alone=2.0,
+            code_accuracy=(0.5,),
+            listening=ListeningAccuracy(0.5, 0.5, 0.5, 0.5, 0.5, 0.5),
+        )
+
+    def bars(self, clips: Any, lines: Any) -> tuple[list[float], list[float]]:
+        self.calls.append(("bars", *lines))
+        return [0.5] * len(clips), [0.25] * len(clips)
 
     def lines(self, sampler: Any, clip: Clip, other: Clip, generated: Any) -> dict[str, Any]:
         self.calls.append(("lines", clip.number, other.number, dict(generated)))
@@ -326,6 +338,7 @@ def test_every_clip_is_measured_and_the_next_one_lends_its_bass_and_accompanimen
         *(("guided_figures", n, scale) for scale in (1.0, 3.0, 5.0) for n in range(2)),
         *(("equal_codes", number, f"line {number} of seed 3") for number in range(2)),
         *(("codec_pitch_match", number) for number in range(2)),
+        ("bars", *(f"line {number} of seed 3" for number in range(3))),
         *(("continuation_figures", number) for number in range(2)),
     ]
     assert recorded.calls == expected
@@ -338,7 +351,8 @@ def test_every_clip_is_measured_and_the_next_one_lends_its_bass_and_accompanimen
     assert figures == pytest.approx(
         {
             "Codec": 0.25,
-            "Encoder": 0.5,
+            "Listener": 0.5,
+            "Bars": 0.5,
             "Next code": 0.5,
             "Given notes": 0.5,
             "Continuation": 0.1,

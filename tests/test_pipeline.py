@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pretty_midi
 import pytest
 import soundfile
 from typer.testing import CliRunner
@@ -20,6 +22,7 @@ RUN_FILES = {
     "model.safetensors",
     "state.safetensors",
 }
+PARTS = ("listener", "composer", "performer")
 TRAIN = ("--preset", "tiny", "--device", "cpu")
 
 
@@ -61,7 +64,8 @@ def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
     edit_and_decode(codes / "test/excerpt.codes.safetensors", vqvae, tmp_path / "edited")
 
     run("train-prior", "--codes", codes, "--out", prior, *TRAIN)
-    assert files(prior) == RUN_FILES
+    parts = {f"{part}/{name}" for part in PARTS for name in RUN_FILES}
+    assert files(prior) == {"model.json", "model.safetensors", *parts}
     fingerprints = [
         json.loads(path.read_text())["fingerprint"]
         for path in (vqvae / "model.json", codes / "manifest.json")
@@ -80,6 +84,10 @@ def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
         assert (info.frames, info.samplerate, info.channels) == (268288, 44100, 2)
     described = json.loads((bass / "excerpt.json").read_text())
     assert described["seed"] == 0
+    assert len(described["candidates"]) == 16
+    grid = pretty_midi.PrettyMIDI(str(bass / "excerpt.mid"))
+    first = next(time for time in described["downbeats"] if time > 0.1)
+    assert np.abs(grid.get_downbeats() - first).min() < 0.01
     made_by = json.loads((prior / "model.json").read_text())["fingerprint"]
     assert described["checkpoints"] == {"codec": fingerprints[0], "prior": made_by}
 
