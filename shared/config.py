@@ -180,7 +180,10 @@ def _described(kind: Any) -> str:
     if origin is Literal:
         return f"one of {_join(map(str, arguments))}"
     if origin is tuple:
-        item = arguments[0] if typing.get_origin(arguments[0]) is None else arguments[0].__origin__
+        item = arguments[0]
+        if typing.get_origin(item) is Literal:
+            return f"a list of some of {_join(map(str, typing.get_args(item)))}"
+        item = item if typing.get_origin(item) is None else item.__origin__
         count = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
         return f"a list of {count}{_TYPES[item][1]}"
     return _TYPES[kind][0]

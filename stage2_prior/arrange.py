@@ -39,6 +39,7 @@ from shared.sound.samples import Samples, unclipped
 from stage2_prior.accompaniment import PreparedSong, prepare_song
 from stage2_prior.balance import BalanceRange, balance_envelope, level_beside_song, song_end
 from stage2_prior.bass_sound import BassSound, PlainSound
+from stage2_prior.chord_line import describe_placement
 from stage2_prior.composer.sampling import E1, G3, require_range
 from stage2_prior.edits import Edits, GivenBass, given_bass
 from stage2_prior.generation_report import line_figures, song_figures, sound_figures
@@ -207,12 +208,14 @@ def generate_bass(
             "files": {kind: path.name for kind, path in paths.items()},
         }
         write_json(files["json"], figures)
+    chords_are_given = options.harmony.source is HarmonySource.GIVEN
     summary = Summary(
         notes=line.played,
         silent=figures["silent"],
         grid=line.grid,
         key=key,
         chords=line.chords,
+        placement=describe_placement(line.chords, line.grid) if chords_are_given else None,
         search=prepared.search,
         bass_removed=prepared.bass is not None,
         level=bass.level,

@@ -28,6 +28,7 @@ class Summary:
         grid: the beats and bars of the song; None where they are not known.
         key: a tonic and a mode, such as `G# minor`; None where it is not known.
         chords: the chords of the song, in order.
+        placement: where the chords of the user are; None where he gives none.
         search: what was found when a bass was looked for in the song; None if it was not.
         bass_removed: whether a bass was taken out of the song.
         level: the level of the new bass in dB relative to the song; None where one is silent.
@@ -38,6 +39,7 @@ class Summary:
     grid: BarGrid | None = None
     key: str | None = None
     chords: Sequence[Chord] = ()
+    placement: str | None = None
     search: BassSearch | None = None
     bass_removed: bool = False
     level: float | None = None
@@ -55,6 +57,8 @@ class Summary:
             rows["key"] = self.key
         if self.grid is not None and self.chords:
             rows["chords"] = _chord_lines(self.chords, self.grid)
+        if self.placement is not None:
+            rows["placement"] = self.placement
         rows["own bass"] = _own_bass(self.search, self.bass_removed)
         rows["new bass"] = _new_bass(self.notes)
         if self.level is not None:

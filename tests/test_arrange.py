@@ -52,7 +52,7 @@ from tests.oracle_codec import OracleCodec, two_tones
 RATE = 44100
 SECONDS = 3.0
 QUICK = SamplingSettings(guidance=1.0, candidates=2)
-GRID = BarGrid(0.4 * np.arange(11), np.array([1, 4, 7, 10]))
+GRID = BarGrid(np.linspace(0, 4, 11), np.array([1, 4, 7, 10]))
 CHORDS = (Chord(0.4, 1.6, 9, "min", 9), Chord(1.6, 2.8, 5, "maj", 9))
 
 
@@ -281,6 +281,9 @@ def test_the_summary_is_of_the_song_and_its_new_bass(
     rows = made.summary.rows
     assert list(rows) == ["tempo", "meter", "key", "chords", "own bass", "new bass", "level"]
     assert rows["chords"] == "| Am | F/A |"
+    options = ArrangeOptions(True, harmony=Harmony.parse("Am | F/A"))
+    given = generate_bass(song, tmp_path, codec, prior, QUICK, options).summary.rows
+    assert given["placement"] == "Am from 0.40 s: bar 1\nF/A from 1.60 s: bar 2"
     assert rows["new bass"] == "8 notes, F#1-G#2"
     assert made.summary.level == made.figures["level_beside_song_db"]
 

@@ -450,7 +450,7 @@ def generated_with(monkeypatch: pytest.MonkeyPatch, options: list[str]) -> tuple
 def test_the_summary_goes_to_the_terminal_and_the_files_to_the_output(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    grid = BarGrid(0.5 * np.arange(9), np.array([0, 4]))
+    grid = BarGrid(np.linspace(0, 4, 9), np.array([0, 4]))
     summary = Summary([Note(0.0, 1.0, 28)], grid=grid, key="A minor", level=-3.0)
     files = {"bass": Path("a.bass.wav"), "midi": Path("a.mid")}
     made = SimpleNamespace(files=files, summary=summary)

@@ -327,7 +327,7 @@ def test_every_frame_hears_the_whole_window_and_hidden_codes_are_a_token_of_thei
 
 
 def test_the_sizes_of_the_network_must_fit() -> None:
-    with pytest.raises(UserError, match="'dim'"):
+    with pytest.raises(UserError, match=r"'model\.listener\.dim'"):
         ListenerConfig(dim=36, heads=4)
 
 

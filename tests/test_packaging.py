@@ -90,6 +90,15 @@ def test_data_flows_one_way(package: str, forbidden: set[str]) -> None:
         assert not found, f"{path} imports {found}"
 
 
+def test_the_architecture_names_every_module() -> None:
+    """The modules of the synthetic band have a page of their own."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for path in MODULES:
+        names = path.relative_to(ROOT).parts[1:]
+        if path.name != "__init__.py" and names[0] != "band":
+            assert f"`{'/'.join(names)}`" in page, path
+
+
 def test_torchaudio_is_imported_by_its_guard_only() -> None:
     for path in MODULES:
         if path.name != "torchaudio_guard.py":

@@ -50,6 +50,11 @@ def test_everything_that_is_known_is_said() -> None:
     assert lines[3:5] == ["chords    | Cm | Ab | Cm | Ab |  x2", "          | Bb Ab |"]
 
 
+def test_the_chords_of_the_user_are_placed() -> None:
+    rows = Summary(notes=[], grid=GRID, placement="Cm from 0.00 s: bars 1, 2").rows
+    assert rows["placement"] == "Cm from 0.00 s: bars 1, 2"
+
+
 def test_nothing_is_said_of_what_is_not_known() -> None:
     assert Summary(notes=[]).rows == {
         "own bass": "not looked for; the song is left as it is",

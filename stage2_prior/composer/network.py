@@ -50,8 +50,8 @@ class ComposerConfig:
         """Raise UserError for sizes that do not go together."""
         require(
             self.dim % (4 * self.heads) == 0,
-            f"the composer's 'dim' must be a multiple of 4 times its 'heads', and {self.dim} is no "
-            f"multiple of {4 * self.heads}",
+            f"'model.composer.dim' must be a multiple of 4 times 'model.composer.heads', and "
+            f"{self.dim} is no multiple of {4 * self.heads}",
         )
 
 

@@ -35,8 +35,8 @@ class ListenerConfig:
         """Raise UserError for sizes that do not go together."""
         require(
             self.dim % (4 * self.heads) == 0,
-            f"the listener's 'dim' must be a multiple of 4 times its 'heads', and {self.dim} is no "
-            f"multiple of {4 * self.heads}",
+            f"'model.listener.dim' must be a multiple of 4 times 'model.listener.heads', and "
+            f"{self.dim} is no multiple of {4 * self.heads}",
         )
 
 

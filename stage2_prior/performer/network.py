@@ -43,12 +43,12 @@ class PerformerConfig:
         """Raise UserError for sizes that do not go together."""
         require(
             self.dim % (4 * self.heads) == 0,
-            f"the performer's 'dim' must be a multiple of 4 times its 'heads', and {self.dim} is "
-            f"no multiple of {4 * self.heads}",
+            f"'model.performer.dim' must be a multiple of 4 times 'model.performer.heads', and "
+            f"{self.dim} is no multiple of {4 * self.heads}",
         )
         require(
             not self.delays or min(self.delays) == 0,
-            "the smallest of the performer's 'delays' must be 0",
+            "the smallest of 'model.performer.delays' must be 0",
         )
 
 
@@ -72,7 +72,7 @@ class Performer(nn.Module):
         books = format.codebooks
         require(
             len(config.delays) in (0, books),
-            f"the performer's 'delays' must be {books} numbers, one for each codebook",
+            f"'model.performer.delays' must be {books} numbers, one for each codebook",
         )
         self.pattern = DelayPattern(config.delays) if config.delays else DelayPattern.pairs(books)
         self.score = SummedEmbedding(SIZES, config.dim)
