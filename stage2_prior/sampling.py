@@ -197,12 +197,13 @@ def generate(
         rules = rules.with_chords(limits.pitch_classes, limits.must_begin)
     elif wishes.harmony.source is HarmonySource.AUTO:
         rules = rules.leaning_to(LEANING * np.log(harmony_on_grid(chords, grid).tones))
-    times = grid.time_of(np.arange(grid.positions))
-    frame = np.round(times * rate)
+    position = np.arange(grid.positions)
+    frame = np.round(grid.time_of(position) * rate)
     # The first chord may open on the beat just before the song begins.
     begun = (frame >= 0) | rules.must_begin
-    ended = (frame >= frames) | (times >= (frames / rate if evidence.end is None else evidence.end))
-    rules = rules.with_given(given.on_grid, given.open & begun & ~ended)
+    end = frames / rate if evidence.end is None else evidence.end
+    lasts = (frame < frames) & (position < np.round(grid.position_of(end)))
+    rules = rules.with_given(given.on_grid, given.open & begun & lasts)
     lines = compose(
         prior.composer,
         hearing.on_grid(grid),
