@@ -19,6 +19,7 @@ from shared.errors import require
 from stage2_prior.delay_pattern import DelayPattern
 from stage2_prior.performer.score import HIDDEN, SIZES
 from stage2_prior.summed_embedding import SummedEmbedding
+from stage2_prior.transformer import make_transformer
 from stage2_prior.x_transformers_guard import Decoder
 
 MASK, PAD = -1, -2  # codes of the history: a hidden code, and a frame that does not exist
@@ -77,22 +78,7 @@ class Performer(nn.Module):
         self.pattern = DelayPattern(config.delays) if config.delays else DelayPattern.pairs(books)
         self.score = SummedEmbedding(SIZES, config.dim)
         self.history = SummedEmbedding([format.cardinality + SPECIAL] * books, config.dim)
-        head_dim = config.dim // config.heads
-        self.decoder = Decoder(
-            dim=config.dim,
-            depth=config.depth,
-            heads=config.heads,
-            attn_dim_head=head_dim,
-            attn_flash=True,  # and no attention dropout, which no fused CPU kernel supports
-            ff_mult=config.feedforward,
-            ff_dropout=config.dropout,
-            rotary_pos_emb=True,
-            rotary_emb_dim=head_dim,
-            verbose=False,
-        )
-        # The frequencies are constants. In half precision they would shift all positions.
-        rotary = self.decoder.rotary_pos_emb
-        rotary.register_buffer("inv_freq", rotary.inv_freq, persistent=False)
+        self.decoder = make_transformer(Decoder, config, config.depth)
         self.code_head = nn.Linear(config.dim, books * format.cardinality)
 
     @property
