@@ -1,6 +1,7 @@
 """Lines become steps and back, sampling agrees with training, and rules hold by construction."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from stage2_prior.composer.steps import LineSteps
 from stage2_prior.sampling_defaults import SamplingDefaults
 
 CONFIG = ComposerConfig(dim=32, heads=2, depth=2, reader_depth=1, choice_dim=8, bars=4)
-GRID = BarGrid(0.5 * np.arange(17), np.arange(0, 17, 4))
+GRID = BarGrid(np.linspace(0, 8, 17), np.arange(0, 17, 4))
 PLAIN = SamplingDefaults(note_temperature=1.0, min_p=0.0, guidance=1.0)
 
 
@@ -50,7 +51,7 @@ def line(*notes: tuple[int, int, int, int]) -> GridNotes:
     return GridNotes(*table.T)
 
 
-def written(count: int = 3, rules: Rules | None = None, **settings: float) -> list[ComposedLine]:
+def written(count: int = 3, rules: Rules | None = None, **settings: Any) -> list[ComposedLine]:
     rules = rules or Rules.of_range(GRID.positions)
     chosen = replace(PLAIN, **settings)
     return compose(composer(), heard(GRID.positions), GRID, rules, chosen, count, seed=1)
@@ -96,7 +97,7 @@ def test_of_notes_too_close_together_the_longest_stays() -> None:
 
 
 def test_a_note_before_the_song_begins_with_it() -> None:
-    grid = BarGrid(0.5 * np.arange(9) - 0.1, np.arange(0, 9, 4))
+    grid = BarGrid(np.linspace(-0.1, 3.9, 9), np.arange(0, 9, 4))
     long, short = (line((0, length, 40, -1)).played(grid)[0] for length in (12, 2))
     assert (long.onset, long.end) == (0, pytest.approx(0.4))
     assert (short.onset, short.end) == (0, pytest.approx(1 / 12))

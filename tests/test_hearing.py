@@ -109,7 +109,7 @@ def test_harmony_is_averaged_from_a_position_on() -> None:
     frames = 400
     rate = 50.0
     features = np.random.default_rng(0).random((frames, FEATURES))
-    grid = BarGrid(0.5 * np.arange(17), np.arange(0, 17, 4))
+    grid = BarGrid(np.linspace(0, 8, 17), np.arange(0, 17, 4))
     read = hearing_of(features, rate).on_grid(grid)
     assert read.shape == (grid.positions, FEATURES)
     assert read.dtype == np.float32
@@ -135,7 +135,7 @@ def test_an_onset_counts_at_the_positions_near_it() -> None:
 
 
 def test_outside_the_song_nothing_is_read() -> None:
-    grid = BarGrid(0.5 * np.arange(9) - 0.75, np.arange(0, 9, 4))
+    grid = BarGrid(np.linspace(-0.75, 3.25, 9), np.arange(0, 9, 4))
     read = hearing_of(np.ones((10, FEATURES)), 10.0).on_grid(grid)
     frame = np.round(grid.time_of(np.arange(grid.positions)) * 10)
     inside = (frame >= 0) & (frame < 10)

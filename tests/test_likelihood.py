@@ -77,7 +77,7 @@ def test_the_bits_of_notes_under_each_condition(
     bits = song_likelihood(prior, song("a"), song("b", frames)).notes
     assert bits is not None
     seconds = prior.composer.config.bars * 4 * 0.5  # the composer sees so many bars in training
-    notes = sum(note["onset"] < seconds for note in FACTS["bass_notes"])  # type: ignore[index]
+    notes = sum(note["onset"] < seconds for note in FACTS["bass_notes"])
     assert [int((each["pitch"] >= 0).sum()) for each in composer.batches] == [notes] * 3
     onsets = int((composer.batches[0]["gap"] >= 0).sum())  # the last says that nothing follows
     assert notes <= onsets <= notes + 1

@@ -331,7 +331,7 @@ def test_the_sizes_of_the_network_must_fit() -> None:
         ListenerConfig(dim=36, heads=4)
 
 
-def task(**weights: float) -> ListenerTask:
+def task(**weights: Any) -> ListenerTask:
     train = TrainSettings(
         steps=20, batch_size=2, learning_rate=0.02, warmup_steps=2, log_every=20, validate_every=20
     )

@@ -221,8 +221,8 @@ def test_the_first_weights_must_fit(trained: Path, override: str, message: str |
 
 
 def test_the_first_weights_must_be_of_the_same_codes(trained: Path) -> None:
-    for changes in ({"codebooks": 4}, {"cardinality": 32}):
-        prior = Prior(tiny().model, replace(FORMAT, **changes), "in training")
+    for format in (replace(FORMAT, codebooks=4), replace(FORMAT, cardinality=32)):
+        prior = Prior(tiny().model, format, "in training")
         with pytest.raises(UserError, match="8 codebooks of 64, but these have"):
             train._start_from(prior, train.load_checkpoint(trained, "prior"))
 

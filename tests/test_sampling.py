@@ -1,6 +1,5 @@
 """Writing a line: what is given is kept, wishes come true, and a seed decides the rest."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ from tests.toy_songs import FORMAT
 
 RATE = FORMAT.frame_rate
 FRAMES = 340  # 7.9 s
-GRID = BarGrid(0.5 * np.arange(18), np.arange(0, 18, 4))
+GRID = BarGrid(np.linspace(0, 8.5, 18), np.arange(0, 18, 4))
 FAST = {"candidates": 1, "note_guidance": 1.0}
 
 
@@ -56,11 +55,15 @@ def written(
     wishes: Wishes | None = None,
     evidence: SongEvidence | None = None,
     frames: int = FRAMES,
-    **settings: Any,
+    **changes: Any,
 ) -> GeneratedBass:
     """A line on bars that are known, unless other evidence is given."""
-    chosen = SamplingSettings(**(FAST | settings))
+    chosen = SamplingSettings(**(FAST | changes))
     return generate(prior, song(frames), chosen, wishes, evidence or SongEvidence(grid=GRID))
+
+
+def settings(**changes: Any) -> SamplingSettings:
+    return SamplingSettings(**changes)
 
 
 def given_line(frames: int = FRAMES) -> np.ndarray:
@@ -112,7 +115,7 @@ def test_songs_of_any_length_on_bars_that_are_found(prior: Prior, frames: int) -
 
 
 def test_a_line_begins_with_the_song(prior: Prior) -> None:
-    early = BarGrid(0.5 * np.arange(19) - 0.7, np.arange(0, 19, 4))
+    early = BarGrid(np.linspace(-0.7, 8.3, 19), np.arange(0, 19, 4))
     for seed in range(4):
         line = written(prior, evidence=SongEvidence(grid=early), seed=seed)
         assert line.played[0].onset >= 0
@@ -120,7 +123,7 @@ def test_a_line_begins_with_the_song(prior: Prior) -> None:
 
 
 def test_the_first_chord_opens_a_song_that_begins_just_after_its_beat(prior: Prior) -> None:
-    early = BarGrid(0.5 * np.arange(18) - 0.1, np.arange(0, 18, 4))
+    early = BarGrid(np.linspace(-0.1, 8.4, 18), np.arange(0, 18, 4))
     wishes = Wishes(harmony=Harmony.parse("A"))
     for seed in range(3):
         line = written(prior, wishes, SongEvidence(grid=early), seed=seed)
@@ -159,7 +162,7 @@ def test_notes_and_codes_have_temperatures_of_their_own(prior: Prior, stream: st
     assert wishes.fixed is not None
     wishes.fixed[0 if stream == "notes" else slice(1, 9)] = FREE  # only one of them is free
 
-    def sampled(seed: int, **temperatures: float) -> GeneratedBass:
+    def sampled(seed: int, **temperatures: Any) -> GeneratedBass:
         return written(prior, wishes, seed=seed, **temperatures)
 
     cold, warm = {own: 0.0, other: 1.0}, {own: 1.0, other: 0.0}
@@ -356,14 +359,14 @@ def test_threads_are_given_back(prior: Prior) -> None:
 )
 def test_settings_out_of_range(field: str, value: float) -> None:
     with pytest.raises(UserError, match=field.replace("_", "[ -]").replace("candidates", "candid")):
-        SamplingSettings(**{field: value})  # type: ignore[arg-type]
+        settings(**{field: value})
 
 
 @pytest.mark.parametrize("field", ["temperature", "note_temperature", "guidance", "note_guidance"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_settings_must_be_finite(field: str, value: float) -> None:
     with pytest.raises(UserError, match=f"{field.replace('_', ' ')} is {value}"):
-        SamplingSettings(**{field: value})  # type: ignore[arg-type]
+        settings(**{field: value})
 
 
 def test_guidance_by_a_source_must_be_finite() -> None:
@@ -373,8 +376,8 @@ def test_guidance_by_a_source_must_be_finite() -> None:
 
 def test_settings_of_a_prior_are_its_own_unless_others_are_given(prior: Prior) -> None:
     tuned = Prior(prior.config, prior.format, "test", SamplingDefaults(guidance=4.5, min_p=0.1))
-    settings = SamplingSettings.of(tuned, seed=3, temperature=None, min_p=0.0, guidance=None)
-    assert settings == SamplingSettings(guidance=4.5, min_p=0.0, seed=3)
+    chosen = SamplingSettings.of(tuned, seed=3, temperature=None, min_p=0.0, guidance=None)
+    assert chosen == SamplingSettings(guidance=4.5, min_p=0.0, seed=3)
     assert SamplingSettings.of(prior) == SamplingSettings()
     with pytest.raises(UserError, match="min-p is 2"):
         SamplingSettings.of(tuned, min_p=2)
@@ -411,14 +414,14 @@ def test_codes_of_a_song_that_do_not_fit(prior: Prior, codes: np.ndarray, messag
 )
 def test_wishes_that_do_not_fit(prior: Prior, wishes: Wishes, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        generate(prior, song(10), SamplingSettings(**FAST), wishes)
+        generate(prior, song(10), settings(**FAST), wishes)
 
 
 def test_given_codes_that_the_prior_does_not_know(prior: Prior) -> None:
     fixed = given_line(10)
     fixed[3, 4] = 64
     with pytest.raises(UserError, match="given codes"):
-        generate(prior, song(10), SamplingSettings(**FAST), Wishes(fixed=fixed))
+        generate(prior, song(10), settings(**FAST), Wishes(fixed=fixed))
 
 
 def test_an_unknown_source_is_named(prior: Prior) -> None:
@@ -429,6 +432,5 @@ def test_an_unknown_source_is_named(prior: Prior) -> None:
 def test_a_source_that_is_not_heard_is_dropped(prior: Prior) -> None:
     without = song()
     without[2] = prior.listener.dropped
-    other = replace(SamplingSettings(**FAST), temperature=0, note_temperature=0)
-    line = generate(prior, without, other, None, SongEvidence(grid=GRID))
+    line = generate(prior, without, settings(**FAST), None, SongEvidence(grid=GRID))
     assert line.codes.shape == (8, FRAMES)
