@@ -79,6 +79,7 @@ def normalise(activation: Floats, rate: float) -> Floats | None:
     Returns:
         The scaled activation from 0 to 1, or None if it is too flat to say anything.
     """
+    activation = np.asarray(activation, np.float64)  # networks give single precision
     second = max(1, round(rate))
     if len(activation) < 2:
         return None
