@@ -70,7 +70,7 @@ def _tempi_near(bpm: float, tolerance: float) -> _Tempi:
 
 
 SONG_TOLERANCE = 0.25  # how far the tempo of a song strays from its usual one
-HINT_TOLERANCE = 0.03  # how far it strays from the tempo that the user says
+HINT_TOLERANCE = 0.04  # how far it strays from the tempo that the user says
 
 
 def normalise(activation: Floats, rate: float) -> Floats | None:
