@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from shared.console import err_console
 from shared.errors import UserError
 
 try:
@@ -117,5 +116,7 @@ def _owner(handle: int) -> str:
 
 def _lock(handle: int, purpose: str) -> None:
     if not try_lock(handle):
+        from shared.console import err_console  # takes long to import
+
         err_console.print(f"waiting for another process to {purpose}")
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -20,6 +20,7 @@ from shared.sources import BASS
 from shared.times import TimeRange, frames_within
 from stage2_prior.accompaniment import PreparedSong
 from stage2_prior.chord_line import allowed_notes, names_file, place_chords, read_chord_file
+from stage2_prior.harmony import Harmony
 from stage2_prior.sampling import FREE
 
 BEAT_RATE = 22050  # at which beats are tracked
@@ -156,6 +157,7 @@ def _read_chords(chords: str, song: PreparedSong, sample_rate: int) -> tuple[Cho
     duration = song.accompaniment.shape[-1] / sample_rate
     if names_file(chords):
         return read_chord_file(Path(chords), duration)
+    Harmony.parse(chords)  # a chord that nobody can read is refused before beats are looked for
     return place_chords(chords, _bars_of_four(song.accompaniment, sample_rate), duration)
 
 
