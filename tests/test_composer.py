@@ -32,7 +32,7 @@ from stage2_prior.composer.steps import LineSteps
 from stage2_prior.sampling_defaults import SamplingDefaults
 
 CONFIG = ComposerConfig(dim=32, heads=2, depth=2, reader_depth=1, choice_dim=8, bars=4)
-GRID = BarGrid(0.5 * np.arange(17), np.arange(0, 17, 4))
+GRID = BarGrid(np.arange(0, 8.5, 0.5), np.arange(0, 17, 4))
 PLAIN = SamplingDefaults(note_temperature=1.0, min_p=0.0, guidance=1.0)
 
 
@@ -50,10 +50,9 @@ def line(*notes: tuple[int, int, int, int]) -> GridNotes:
     return GridNotes(*table.T)
 
 
-def written(count: int = 3, rules: Rules | None = None, **settings: float) -> list[ComposedLine]:
+def written(count: int = 3, rules: Rules | None = None) -> list[ComposedLine]:
     rules = rules or Rules.of_range(GRID.positions)
-    chosen = replace(PLAIN, **settings)
-    return compose(composer(), heard(GRID.positions), GRID, rules, chosen, count, seed=1)
+    return compose(composer(), heard(GRID.positions), GRID, rules, PLAIN, count, seed=1)
 
 
 def test_notes_move_to_the_nearest_simple_place_and_back_to_the_times_of_the_grid() -> None:

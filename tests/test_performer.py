@@ -187,8 +187,8 @@ def test_phrases_begin_after_rests_or_else_with_notes() -> None:
     everything = np.ones(300, bool)
     assert [p.start for p in plan_phrases(notes, everything, 100, 0)] == [0, 100, 200]
     assert [p.start for p in plan_phrases(notes, everything, 98, 0)] == [0, 70, 150, 220]
-    notes[127:130] = NoteVocabulary.REST
-    assert [p.start for p in plan_phrases(notes, everything, 100, 0)] == [0, 128, 200]
+    notes[117:120] = NoteVocabulary.REST
+    assert [p.start for p in plan_phrases(notes, everything, 100, 0)] == [0, 118, 200]
 
 
 def test_the_reference_sounds_and_is_known_if_possible() -> None:

@@ -241,7 +241,8 @@ class _Writer:
 
     def _advance(self, past: PastNotes, cursor: Tensor) -> Tensor:
         """Run a step of the decoder; return the states `[2, C, D]`."""
-        both = PastNotes(*(each.repeat(2)[:, None] for each in past[:4]), cursor.repeat(2)[:, None])
+        past = past._replace(cursor=cursor)
+        both = PastNotes(*(each.repeat(2)[:, None] for each in past))
         song = self.songs[:, cursor].flatten(0, 1)[:, None]
         x = self.composer.embed(both, song)
         return self.decoder.advance(x, both.cursor.float())[:, 0].unflatten(0, (2, self.count))

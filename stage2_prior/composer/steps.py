@@ -61,8 +61,13 @@ class LineSteps:
             cursor += HORIZON
         table = np.array(rows, np.int64).reshape(-1, 5)
         before = np.concatenate(([[0, HORIZON, NONE, NONE, NONE]], table[:-1]))
+        cursors, gaps, pitches, lengths, loudnesses = table.T
         return cls(
-            *table.T,
+            cursor=cursors,
+            gap=gaps,
+            pitch=pitches,
+            length=lengths,
+            loudness=loudnesses,
             past_pitch=np.where(before[:, 2] == NONE, PITCHES, before[:, 2]),
             past_length=np.where(before[:, 3] == NONE, len(LENGTHS), before[:, 3]),
             past_loudness=np.where(before[:, 4] == NONE, UNKNOWN, before[:, 4]),
