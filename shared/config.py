@@ -19,6 +19,8 @@ from shared.errors import UserError, require
 
 C = TypeVar("C")
 
+_LARGEST_FILE = 1 << 16  # bytes; reading a key of 100,000 parts takes minutes
+
 
 @dataclasses.dataclass(frozen=True)
 class Range:
@@ -105,6 +107,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         if path.exists() and not path.is_file():  # reading from a pipe would wait for ever
             raise UserError(f"cannot read the configuration {path}: it is not a regular file")
+        if path.stat().st_size > _LARGEST_FILE:
+            raise UserError(
+                f"{path} is too large for a configuration: name a TOML file of settings"
+            )
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read the configuration {path}: {error.strerror}") from error

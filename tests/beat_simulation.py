@@ -1,4 +1,4 @@
-"""Songs whose beats are known, and the activations that an imperfect network would give for them."""
+"""Songs whose beats are known, and the activations that an imperfect network gives for them."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ def simulate(
     bpm: float = 100.0,
     meter: int = 4,
     duration: float = 60.0,
-    start: float = 0.3,
+    start: float = 0.2,
     pickup: int = 0,
     drift: float = 0.0,
     jitter: float = 0.0,
@@ -55,7 +55,7 @@ def simulate(
     """
     rng = np.random.default_rng(seed)
     beats = [start]
-    while beats[-1] < duration:
+    while beats[-1] < duration - 0.1:
         place = beats[-1] / duration
         beats.append(beats[-1] + 60 / (bpm * (1 + drift * (place**2 - 0.25))))
     times = np.array(beats[:-1])
@@ -94,7 +94,7 @@ def random_song(seed: int) -> Song:
         bpm=float(np.exp(rng.uniform(np.log(60), np.log(180)))),
         meter=meter,
         duration=duration,
-        start=float(rng.uniform(0, 0.6)),
+        start=float(rng.uniform(0, 0.3)),
         pickup=int(rng.integers(meter)),
         drift=float(rng.uniform(-0.08, 0.08)),
         jitter=0.015,

@@ -29,7 +29,7 @@ def test_positions_and_times_are_inverse_also_where_the_tempo_changes_and_outsid
 
 
 def test_places_count_from_the_bar_and_a_pickup_is_the_end_of_a_bar() -> None:
-    grid = BarGrid(0.5 * np.arange(12), np.array([1, 5, 9]))
+    grid = BarGrid(np.arange(0, 6, 0.5), np.array([1, 5, 9]))
     assert grid.bar_of([0, STEPS, 5 * STEPS - 1, 5 * STEPS]).tolist() == [-1, 0, 0, 1]
     assert grid.place_in_bar([0, STEPS, 5 * STEPS - 1, 5 * STEPS]).tolist() == [
         3 * STEPS,

@@ -377,3 +377,15 @@ def test_a_dataclass_that_code_builds_is_trusted_except_for_joint_rules() -> Non
     assert TrainSettings(steps=0).steps == 0
     with pytest.raises(UserError, match=r"muon.*set 'train.precision=bf16-mixed'"):
         TrainSettings(optimizer="muon", precision="16-mixed")
+
+
+@pytest.mark.usefixtures("deadline")
+@pytest.mark.parametrize(
+    "text", ["a." * 100_000 + "b = 1", "a = " + "[" * 50_000, "a = 1\n" * 20_000]
+)
+def test_an_absurd_file_is_refused_at_once(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "absurd.toml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"absurd\.toml (is too large|nests too deeply)") as caught:
+        load_config(Outer, tmp_path, file=file)
+    assert len(str(caught.value)) < 300

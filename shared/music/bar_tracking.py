@@ -26,11 +26,11 @@ BEAT_UNITS = (1, 2, 4, 8, 16)
 # How common bars of so many beats are.
 METERS = {4: 0.7, 3: 0.14, 2: 0.08, 6: 0.03, 5: 0.03, 7: 0.02}
 ODD_BAR_COST = 6.0  # nats for a bar of another length than the one before
-# Networks err in the same way in all bars of a song, so that a bar counts less than if the errors
-# were independent.
-DOWNBEAT_WEIGHT = 0.5
-USUAL_SHARE = 0.25  # of beats that are downbeats
-DOWNBEAT_FLOOR = 0.1
+# A beat is a downbeat if its activation exceeds DOWNBEAT_THRESHOLD of the song's usual peak.
+# Networks err in the same way in all bars of a song, so that the weight is low.
+DOWNBEAT_THRESHOLD = 0.4
+DOWNBEAT_WEIGHT = 2.0  # nats
+LOWEST_CONTRAST = 0.02  # between downbeats and other beats; a flatter activation says nothing
 DOWNBEAT_REACH = 0.035  # s between a beat and the peak of its downbeat's activation
 NEIGHBOURS = 2  # beats on either side that say whether the song has audible beats here
 
@@ -105,8 +105,8 @@ def beat_unit_of(meter: tuple[int, int] | None, beats_per_bar: int) -> int:
 
 
 def track_bars(
-    beat: npt.NDArray[np.floating],
-    downbeat: npt.NDArray[np.floating],
+    beat: Floats,
+    downbeat: Floats,
     frame_rate: float,
     duration: float,
     hints: BarHints | None = None,
@@ -131,7 +131,6 @@ def track_bars(
             behind the end of the song.
     """
     hints = hints or BarHints()
-    beat, downbeat = np.asarray(beat, np.float64), np.asarray(downbeat, np.float64)
     require(
         beat.ndim == 1 and beat.shape == downbeat.shape,
         f"the activations of beats {beat.shape} and downbeats {downbeat.shape} differ in shape: "
@@ -148,12 +147,13 @@ def track_bars(
         "give an earlier time",
     )
     activation = normalise(beat, frame_rate)
-    beats = None
+    beats: Floats | None = None
     if activation is not None:
         beats = decode_beats(activation, frame_rate, hints.bpm, fixed)
     if activation is None or beats is None:
         activation = np.zeros(max(1, len(beat)))
-        beats = (fixed or 0.0) + 60 / (hints.bpm or DEFAULT_BPM) * np.arange(2)
+        period = 60 / (hints.bpm or DEFAULT_BPM)
+        beats = np.array([0, period]) + (fixed or 0.0)
     else:
         beats = move_to_peaks(beats, activation, frame_rate, fixed)
         if onsets is not None:
@@ -225,8 +225,7 @@ def _bar_starts(
     beats_of, place_of = (np.array(column) for column in zip(*states, strict=True))
     common = np.log(np.array([meters[beats] for beats in beats_of]))
     first = place_of == 0
-    scores = np.where(first, *(column[:, None] for column in _downbeat_support(activation)))
-    scores = DOWNBEAT_WEIGHT * audible[:, None] * scores
+    scores = first * (audible * _downbeat_support(activation))[:, None]
     scores[opening, first] += 1e-3
     if known is not None:
         scores[known, ~first] = -1e6
@@ -256,12 +255,10 @@ def _bar_starts(
     return found if len(found) else np.array([0], np.int64)
 
 
-def _downbeat_support(activation: Floats) -> tuple[Floats, Floats]:
-    """Return what speaks for each beat as a downbeat, and as another beat, in nats `[B]` each."""
+def _downbeat_support(activation: Floats) -> Floats:
+    """Return by how much each beat is more plausible as a downbeat than not, in nats `[B]`."""
     background, peak = np.percentile(activation, (30, 90))
-    if peak - background < 0.02:
-        return np.zeros(len(activation)), np.zeros(len(activation))
+    if peak - background < LOWEST_CONTRAST:
+        return np.zeros(len(activation))
     share = np.clip((activation - background) / (peak - background), 0, 1)
-    span = 1 + 2 * DOWNBEAT_FLOOR
-    share = (share + DOWNBEAT_FLOOR) / span
-    return np.log(share / USUAL_SHARE), np.log((1 - share) / (1 - USUAL_SHARE))
+    return np.asarray(DOWNBEAT_WEIGHT * (share - DOWNBEAT_THRESHOLD))

@@ -25,7 +25,7 @@ TEMPO_SPREAD = 0.7  # octaves
 TEMPO_WEIGHT = 0.15  # nats per second at one TEMPO_SPREAD from USUAL_BPM
 
 # A moment supports a beat if its activation exceeds THRESHOLD of the song's usual peak.
-THRESHOLD = 0.3
+THRESHOLD = 0.25
 FLOOR = 0.05
 LOWEST_CONTRAST = 0.02  # between peaks and background; a flatter activation says nothing
 ACTIVITY_SECONDS = 1.5  # where nothing peaks within this distance, missing peaks say nothing
@@ -64,11 +64,13 @@ def _all_tempi() -> _Tempi:
 
 
 def _tempi_near(bpm: float, tolerance: float) -> _Tempi:
-    return _Tempi(bpm / (1 + tolerance), bpm * (1 + tolerance), spacing=0.01, reach=6, spread=0.015)
+    return _Tempi(
+        bpm / (1 + tolerance), bpm * (1 + tolerance), spacing=0.008, reach=4, spread=0.007
+    )
 
 
 SONG_TOLERANCE = 0.25  # how far the tempo of a song strays from its usual one
-HINT_TOLERANCE = 0.03  # how far it strays from the tempo that the user says
+HINT_TOLERANCE = 0.04  # how far it strays from the tempo that the user says
 
 
 def normalise(activation: Floats, rate: float) -> Floats | None:
@@ -77,6 +79,7 @@ def normalise(activation: Floats, rate: float) -> Floats | None:
     Returns:
         The scaled activation from 0 to 1, or None if it is too flat to say anything.
     """
+    activation = np.asarray(activation, np.float64)  # networks give single precision
     second = max(1, round(rate))
     if len(activation) < 2:
         return None

@@ -1,8 +1,8 @@
 """Beats that are moved a little to where the sound says they are, with a tempo that stays smooth.
 
-Both steps are least-squares fits of a curve with little bend, of which each beat pulls by as much
-as its evidence is clear: first the shifts to the peaks of the activation that the beats were
-decoded from, and then the shifts to the onsets of the sound.
+Both steps are least-squares fits of times whose tempo changes little. Each beat pulls by as much as
+its evidence is clear: first towards the peaks of the activation that the beats were decoded from,
+and then towards the onsets of the sound.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from shared.music.onset_envelope import OnsetEnvelope
 
 PEAK_REACH = 0.046  # s: how far a beat moves to a peak of the activation
 ONSET_REACH = 0.035  # s: how far it moves on to an onset
-BEND_COST = 10.0  # of the squared change of the slope, where a clear beat's squared error counts 1
+# The cost of a beat's squared change of length, where the squared error of a clear beat costs 1.
+BEND_COST = 10.0
 PULL = 0.1  # how much a beat without evidence pulls to where it is
 ONSET_STRENGTH = 0.1  # a weaker peak, as a share of the song's strong onsets, is no onset
 FIXED_WEIGHT = 1e6
@@ -80,26 +81,27 @@ def move_to_onsets(beats: Floats, onsets: OnsetEnvelope, fixed: float | None = N
 def _moved(
     beats: Floats, shifts: Floats, weights: Floats, reach: float, fixed: float | None
 ) -> Floats:
-    """Move beats `[B]` by their shifts, smoothed, but no farther than `reach` seconds."""
-    if fixed is None:
-        return beats + np.clip(_smooth(shifts, weights), -reach, reach)
-    known = int(np.abs(beats - fixed).argmin())
-    shifts, weights = shifts.copy(), weights.copy()
-    shifts[known], weights[known] = fixed - beats[known], FIXED_WEIGHT
-    result = beats + np.clip(_smooth(shifts, weights), -reach, reach)
-    result[known] = fixed
+    """Move beats `[B]` by about their shifts, to an even tempo, by at most `reach` seconds."""
+    targets, weights = beats + shifts, weights.copy()
+    known = None if fixed is None else int(np.abs(beats - fixed).argmin())
+    if known is not None:
+        targets[known], weights[known] = fixed, FIXED_WEIGHT
+    result = beats + np.clip(_smooth(targets, weights, beats) - beats, -reach, reach)
+    if known is not None:
+        result[known] = fixed
     return result
 
 
-def _smooth(shifts: Floats, weights: Floats) -> Floats:
-    """Fit a curve of little bend to shifts `[B]`; where their weight is low, it tends to 0."""
+def _smooth(targets: Floats, weights: Floats, rest: Floats) -> Floats:
+    """Fit times of little bend to targets `[B]`; where their weight is low, they tend to `rest`."""
     from scipy.linalg import solveh_banded
 
     # The normal equations have five diagonals. In scipy's form, row 2 holds the main one, and each
     # second difference (1, -2, 1) adds the products of its entries to three columns.
-    inner = max(0, len(shifts) - 2)
-    diagonals = np.zeros((3, len(shifts)))
-    diagonals[2] = weights + PULL * np.maximum(1 - weights, 0)
+    inner = max(0, len(targets) - 2)
+    diagonals = np.zeros((3, len(targets)))
+    pull = PULL * np.maximum(1 - weights, 0)
+    diagonals[2] = weights + pull
     for row, column, product in (
         (2, 0, 1),
         (2, 1, 4),
@@ -109,4 +111,4 @@ def _smooth(shifts: Floats, weights: Floats) -> Floats:
         (0, 2, 1),
     ):
         diagonals[row, column : column + inner] += BEND_COST * product
-    return np.asarray(solveh_banded(diagonals, weights * shifts))
+    return np.asarray(solveh_banded(diagonals, weights * targets + pull * rest))

@@ -132,7 +132,7 @@ def save_state(out: Path, run: Run, identity: Mapping[str, Any]) -> None:
         for index, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{index}.{k}": v for k, v in moments.items()}
     tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-    header = {
+    header: dict[str, Any] = {
         "format": FORMAT,
         "step": run.step,
         "best": run.best,

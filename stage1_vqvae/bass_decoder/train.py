@@ -95,13 +95,14 @@ class BassDecoderTask(Task):
         decoder = BassDecoder(model, self.codec, fingerprint="in training")
         distances, levels, found, known = [], [], 0, 0
         for excerpt in self.excerpts:
-            sound = decoder.decode(excerpt.codes, excerpt.tokens, len(excerpt.samples)).mean(0)
+            codes = excerpt.codes.astype(np.uint16)
+            sound = decoder.decode(codes, excerpt.tokens, len(excerpt.samples)).mean(0)
             bands = band_distances(sound, excerpt.samples, self.format.sample_rate)
             distances.append([band.distance for band in bands])
             levels.append([band.level_error for band in bands])
             certain = excerpt.tokens >= 0
             known += certain.sum()
-            found += (decoder.find_notes(excerpt.codes) == excerpt.tokens)[certain].sum()
+            found += (decoder.find_notes(codes) == excerpt.tokens)[certain].sum()
         distance, level = (_mean(np.array(rows)) for rows in (distances, levels))
         names = [f"{low}-{high}" for low, high in BANDS]
         return {
