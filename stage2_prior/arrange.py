@@ -38,7 +38,7 @@ from shared.sound.files import write_wav
 from shared.sound.samples import Samples, unclipped
 from stage2_prior.accompaniment import PreparedSong, prepare_song
 from stage2_prior.balance import BalanceRange, balance_envelope, level_beside_song, song_end
-from stage2_prior.bass_sound import BassSound, PlainSound
+from stage2_prior.bass_sound import BassSound, PlainSound, decoded_bass
 from stage2_prior.chord_line import describe_placement
 from stage2_prior.composer.sampling import E1, G3, require_range
 from stage2_prior.edits import Edits, GivenBass, given_bass
@@ -46,6 +46,7 @@ from stage2_prior.generation_report import line_figures, song_figures, sound_fig
 from stage2_prior.harmony import Harmony, HarmonySource
 from stage2_prior.mixing import Mix, SongFile
 from stage2_prior.model import Prior
+from stage2_prior.performance import Listening
 from stage2_prior.performer.tone import TONES, UNKNOWN_TONE
 from stage2_prior.sampling import GeneratedBass, SamplingSettings, SongEvidence, Wishes, generate
 from stage2_prior.summary import Summary
@@ -174,7 +175,11 @@ def generate_bass(
             evidence = _evidence(read, prepared, codec, options)
         with watch("write bass"):
             wishes = _wishes(options, given)
-            line = generate(prior, codes, settings, wishes, evidence)
+            samples = prepared.accompaniment.shape[-1]
+            listening = Listening(
+                lambda codes: decoded_bass(codes, samples, 1.0, codec), codec.sample_rate
+            )
+            line = generate(prior, codes, settings, wishes, evidence, listening)
         with watch("decode"):
             bass = _render(line, prepared, given, codec, sound, prior.balance)
             mix = Mix.of(read, prepared, bass.sound, codec)
@@ -219,6 +224,8 @@ def generate_bass(
         search=prepared.search,
         bass_removed=prepared.bass is not None,
         level=bass.level,
+        checked=line.checked,
+        fits=line.fits,
     )
     return Arrangement(paths, line.played, watch.seconds, figures, summary)
 

@@ -14,6 +14,7 @@ from stage2_prior.balance import balance_gain
 from stage2_prior.bass_sound import BassSound, decoded_bass
 from stage2_prior.clips import Clip, MixedClip
 from stage2_prior.model import Prior
+from stage2_prior.performance import Listening
 from stage2_prior.performer.sampling import FREE
 from stage2_prior.sampling import GeneratedBass, SamplingSettings, Wishes, generate
 
@@ -77,7 +78,12 @@ class ClipSampler:
         """
         settings = replace(self.settings, **{"seed": self.settings.seed + clip.number, **changes})
         given = clip if mixed is None else mixed
-        line = generate(self.prior, given.accompaniment, settings, Wishes(fixed=fixed))
+        listening = Listening(
+            lambda codes: decoded_bass(codes, clip.num_samples, 1.0, self.codec),
+            self.codec.sample_rate,
+        )
+        wishes = Wishes(fixed=fixed)
+        line = generate(self.prior, given.accompaniment, settings, wishes, listening=listening)
         return ClipLine(line, clip.song.gain if mixed is None else mixed.gain)
 
     def nothing_fixed(self, clip: Clip) -> npt.NDArray[np.int64]:

@@ -26,9 +26,9 @@ from stage2_prior.composer.features import ROOT, TONES, Hearing, guided_hearing
 from stage2_prior.composer.grid_notes import GridNotes
 from stage2_prior.composer.sampling import E1, G3, Rules, compose
 from stage2_prior.harmony import Harmony, HarmonySource
-from stage2_prior.loudness import UNKNOWN_LOUDNESS
 from stage2_prior.model import Prior
-from stage2_prior.performer.sampling import FREE, perform
+from stage2_prior.performance import Checked, Listening, Score, play_line
+from stage2_prior.performer.sampling import FREE
 from stage2_prior.performer.score import loudness_of
 from stage2_prior.performer.tone import UNKNOWN_TONE
 from stage2_prior.sampling_defaults import SamplingDefaults
@@ -140,6 +140,7 @@ class GeneratedBass:
         fits: how well each candidate fits the song, the best first (ComposedLine.fit).
         log_prob_conditional: log-probability in nats of the composed notes, given the song.
         log_prob_unconditional: the same without what was heard.
+        checked: how well the codes sound like the notes; None where nobody listened.
         seconds: how long it took.
     """
 
@@ -151,6 +152,7 @@ class GeneratedBass:
     fits: tuple[float, ...]
     log_prob_conditional: float
     log_prob_unconditional: float
+    checked: Checked | None
     seconds: float
 
 
@@ -160,6 +162,7 @@ def generate(
     settings: SamplingSettings,
     wishes: Wishes | None = None,
     evidence: SongEvidence | None = None,
+    listening: Listening | None = None,
 ) -> GeneratedBass:
     """Write a bass line.
 
@@ -170,6 +173,8 @@ def generate(
         settings: how to sample.
         wishes: what the user wants of the line.
         evidence: what is known of the song beside its codes.
+        listening: how the line can be heard, to play phrases again that have wrong notes. Without
+            it, nobody listens.
 
     Raises:
         UserError: an array or a setting does not fit the prior, or the wishes exclude each other.
@@ -215,8 +220,21 @@ def generate(
     )
     played = given.with_free_notes(lines[0].notes, grid)
     tokens = np.where(fixed[0] == FREE, notes_to_tokens(played, frames, rate), fixed[0])
+    performance = play_line(
+        prior.performer,
+        Score(
+            notes=tokens,
+            loudness=loudness_of(played, frames, rate),
+            fixed=fixed[1:],
+            tone=wishes.tone,
+            lead=wishes.lead,
+        ),
+        settings,
+        settings.seed,
+        listening,
+    )
     return GeneratedBass(
-        codes=_perform(prior, tokens, played, settings, wishes, fixed[1:]),
+        codes=performance.codes,
         notes=tokens.astype(np.uint8),
         played=tuple(played),
         grid=grid,
@@ -224,6 +242,7 @@ def generate(
         fits=tuple(line.fit for line in lines),
         log_prob_conditional=lines[0].log_prob,
         log_prob_unconditional=lines[0].log_prob_alone,
+        checked=performance.checked,
         seconds=time.monotonic() - started,
     )
 
@@ -280,30 +299,6 @@ class _Given:
         """Return these notes and those that were composed where the line is free, in order."""
         free = composed.select(self.open[composed.onset]).played(grid)
         return sorted([*self.notes, *free], key=lambda note: note.onset)
-
-
-def _perform(
-    prior: Prior,
-    tokens: Codes,
-    played: list[Note],
-    settings: SamplingSettings,
-    wishes: Wishes,
-    fixed: Codes,
-) -> npt.NDArray[np.uint16]:
-    """Write the codes of the notes `[H, T]`; `fixed` `[H, T]` are given."""
-    loudness = loudness_of(played, len(tokens), prior.format.frame_rate)
-    lead = np.zeros((1 + len(fixed), 0), np.int64) if wishes.lead is None else wishes.lead
-    before = lead.shape[1]
-    codes = perform(
-        prior.performer,
-        np.concatenate((lead[0], tokens)),
-        settings,
-        loudness=np.concatenate((np.full(before, UNKNOWN_LOUDNESS), loudness)),
-        tone=wishes.tone,
-        fixed=np.concatenate((lead[1:], fixed), axis=1),
-        seed=settings.seed,
-    )
-    return codes[:, before:]
 
 
 def _check_accompaniment(prior: Prior, accompaniment: Codes) -> None:

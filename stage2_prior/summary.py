@@ -13,6 +13,7 @@ from shared.music.lead_sheet import lead_sheet
 from shared.music.notes import Note
 from shared.music.pitch_names import pitch_name
 from stage2_prior.bass_search import BassSearch
+from stage2_prior.performance import Checked
 
 BARS_A_LINE = 4
 CLEAR = 1.5  # a share of so many times the threshold, or of its inverse, leaves no doubt
@@ -32,6 +33,8 @@ class Summary:
         search: what was found when a bass was looked for in the song; None if it was not.
         bass_removed: whether a bass was taken out of the song.
         level: the level of the new bass in dB relative to the song; None where one is silent.
+        checked: how well its sound agrees with its notes; None where nobody listened.
+        fits: how well each candidate fits the song, in nats a note, the best first.
     """
 
     notes: Sequence[Note]
@@ -43,6 +46,8 @@ class Summary:
     search: BassSearch | None = None
     bass_removed: bool = False
     level: float | None = None
+    checked: Checked | None = None
+    fits: Sequence[float] = ()
 
     @property
     def rows(self) -> dict[str, str]:
@@ -61,6 +66,13 @@ class Summary:
             rows["placement"] = self.placement
         rows["own bass"] = _own_bass(self.search, self.bass_removed)
         rows["new bass"] = _new_bass(self.notes)
+        if len(self.fits) > 1:
+            rows["chosen"] = (
+                f"of {len(self.fits)} lines; they fit the song by {self.fits[0]:.2f} (this one) to "
+                f"{self.fits[-1]:.2f} nats a note"
+            )
+        if self.checked is not None and self.notes:
+            rows["played"] = _played(self.checked)
         if self.level is not None:
             side = "above" if self.level > 0 else "below"
             rows["level"] = f"{abs(self.level):.1f} dB {side} the song"
@@ -106,3 +118,12 @@ def _new_bass(notes: Sequence[Note]) -> str:
     if len(notes) == 1:
         return f"1 note, {lowest}"
     return f"{len(notes)} notes, {lowest}-{highest}"
+
+
+def _played(checked: Checked) -> str:
+    """Say how much of the line sounds as it is written, and what was played again for that."""
+    text = f"{checked.right_share:.0%} of the time of its notes sounds as written"
+    if checked.repeats:
+        times = "once" if checked.repeats == 1 else f"{checked.repeats} times"
+        text += f"; of {checked.phrases} phrases, some were played again, {times} in all"
+    return text

@@ -12,7 +12,7 @@ from shared.music.bar_grid import STEPS, BarGrid
 from shared.music.bar_tracking import BarHints
 from shared.music.chord import Chord
 from shared.music.notes import Note, NoteVocabulary, notes_to_tokens, tokens_to_notes
-from stage2_prior import sampling
+from stage2_prior import performance, sampling
 from stage2_prior.composer.grid_notes import MAY_BEGIN, GridNotes
 from stage2_prior.composer.sampling import E1, G3
 from stage2_prior.config import PRESETS, PriorConfig
@@ -225,13 +225,13 @@ def test_nothing_to_write(prior: Prior) -> None:
 
 def test_a_line_continues_what_leads_to_it(prior: Prior, monkeypatch: pytest.MonkeyPatch) -> None:
     played: dict[str, Any] = {}
-    perform = sampling.perform
+    perform = performance.perform
 
     def recorded(performer: Any, notes: np.ndarray, settings: Any, **rest: Any) -> np.ndarray:
         played.update(rest, notes=notes)
         return perform(performer, notes, settings, **rest)
 
-    monkeypatch.setattr(sampling, "perform", recorded)
+    monkeypatch.setattr(performance, "perform", recorded)
     lead = given_line()[:, :60]
     led = written(prior, Wishes(lead=lead, tone=3))
     assert np.array_equal(played["notes"], np.concatenate((lead[0], led.notes)))
