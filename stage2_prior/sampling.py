@@ -140,8 +140,8 @@ class GeneratedBass:
         fits: how well each candidate fits the song, the best first (ComposedLine.fit).
         log_prob_conditional: log-probability in nats of the composed notes, given the song.
         log_prob_unconditional: the same without what was heard.
-        checked: how well the codes sound like the notes; None where nobody listened.
         seconds: how long it took.
+        checked: how well the codes sound like the notes; None where nobody listened.
     """
 
     codes: npt.NDArray[np.uint16]
@@ -152,8 +152,8 @@ class GeneratedBass:
     fits: tuple[float, ...]
     log_prob_conditional: float
     log_prob_unconditional: float
-    checked: Checked | None
     seconds: float
+    checked: Checked | None = None
 
 
 def generate(
@@ -242,8 +242,8 @@ def generate(
         fits=tuple(line.fit for line in lines),
         log_prob_conditional=lines[0].log_prob,
         log_prob_unconditional=lines[0].log_prob_alone,
-        checked=performance.checked,
         seconds=time.monotonic() - started,
+        checked=performance.checked,
     )
 
 

@@ -38,6 +38,7 @@ from stage2_prior.clips import Clip, MixedClip
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.frechet import embed
 from stage2_prior.model import Prior
+from stage2_prior.performance import Listening
 from stage2_prior.performer.sampling import FREE
 from stage2_prior.sampling import GeneratedBass, SamplingSettings, Wishes
 from tests.oracle_codec import RATE, SECONDS, OracleCodec, oracle_song, two_tones
@@ -73,9 +74,15 @@ class Recorder:
         accompaniment: npt.NDArray[np.integer],
         settings: SamplingSettings,
         wishes: Wishes,
+        listening: Listening,
     ) -> GeneratedBass:
         self.calls.append(
-            {"accompaniment": accompaniment, "settings": settings, "fixed": wishes.fixed}
+            {
+                "accompaniment": accompaniment,
+                "settings": settings,
+                "fixed": wishes.fixed,
+                "heard": listening.decode(np.zeros((1, accompaniment.shape[2]), np.uint16)),
+            }
         )
         codes = np.full((1, accompaniment.shape[2]), self.code)
         return generated(codes, NOTES[: codes.shape[1]])
@@ -108,6 +115,7 @@ def test_a_line_is_sampled_for_the_accompaniment_with_a_seed_of_its_own(
     sampled = sampler.sample(clip)
     (call,) = recorder.calls
     assert np.array_equal(call["accompaniment"], clip.accompaniment)
+    assert call["heard"].shape == (2, clip.num_samples)
     assert call["settings"] == SamplingSettings(seed=103, guidance=4.0)
     assert call["fixed"] is None
     assert sampled.gain == clip.song.gain
