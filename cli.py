@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shared.codes.codec import Codec
     from shared.music.bar_tracking import BarHints
     from stage2_prior.bass_sound import BassSound
+    from stage2_prior.delivery import Delivery
     from stage2_prior.harmony import Harmony
     from stage2_prior.model import Prior
     from stage2_prior.sampling import SamplingSettings
@@ -110,6 +111,9 @@ View = Annotated[
         "(accompaniment), of the song out of which the codec took the bass (without_bass), or of "
         "each source encoded by itself (alone)."
     ),
+]
+Force = Annotated[
+    bool, option("Replace files that exist. Files that are read never are.", "--force")
 ]
 Seed = Annotated[int, option("Seed the random numbers. The same seed gives the same result.")]
 
@@ -238,6 +242,57 @@ class Shape:
         return Harmony.parse(self.harmony if self.chords is None else self.chords)
 
 
+@dataclasses.dataclass(frozen=True)
+class Writing:
+    """The options that say how the files of a song are written."""
+
+    name: Annotated[
+        str | None,
+        option("Call the files NAME.bass.wav and so on. The default is the song's name."),
+    ] = None
+    audio_format: Annotated[
+        Literal["wav", "flac"], option("Write the sounds in this format.", "--format")
+    ] = "wav"
+    bits: Annotated[
+        Literal["16", "24", "32f"] | None,
+        option(
+            "Write samples of so many bits, or floating-point numbers (32f). The default is 24, or "
+            "32f where the song has more."
+        ),
+    ] = None
+    bass_level: Annotated[
+        str | None,
+        option("Make the new bass this much louder, or softer, than it would be.", metavar="-3dB"),
+    ] = None
+    limit: Annotated[
+        bool,
+        option(
+            "Where the files would clip, soften only the peaks with a true-peak limiter. The "
+            "default is to make all files softer by the same amount.",
+            "--limit",
+        ),
+    ] = False
+    no_rescale: Annotated[
+        bool, option("Leave all levels as they are, even where the files clip.", "--no-rescale")
+    ] = False
+    force: Force = False
+
+    def delivery(self) -> "Delivery":
+        """Check the values and join them."""
+        from stage2_prior.delivery import Delivery
+
+        if self.limit and self.no_rescale:
+            raise UserError("--limit and --no-rescale exclude each other: give one of them")
+        peaks: Any = "limit" if self.limit else "keep" if self.no_rescale else "rescale"
+        return Delivery(self.audio_format, self.bits, self.name, self.force, peaks)
+
+    def bass_change(self) -> float:
+        """Return by how many dB the bass is to be louder."""
+        from shared.sound.decibels import parse_decibels
+
+        return 0.0 if self.bass_level is None else parse_decibels(self.bass_level)
+
+
 @command(app)
 def generate_bass(
     song: Song,
@@ -245,6 +300,7 @@ def generate_bass(
     sampling: Sampling = Sampling(),
     bars: Bars = Bars(),
     shape: Shape = Shape(),
+    writing: Writing = Writing(),
     midi_in: Annotated[Path | None, option("Play the notes of this MIDI file.")] = None,
     prompt: Annotated[Path | None, option("Begin with this recording of a bass.")] = None,
     style: Annotated[
@@ -279,8 +335,9 @@ def generate_bass(
 ) -> None:
     """Write a new bass line for a song.
 
-    The files are the new bass, the song with the new bass, the notes as MIDI with the bars and the
-    chords of the song, a picture, and a JSON file with the settings and the levels.
+    The files are the new bass, the song without its own bass, both together, the notes as MIDI with
+    the bars and the chords of the song, the codes, a picture, and a JSON file with the settings and
+    all that was measured.
 
     Examples:
       python cli.py generate-bass --song mix.wav
@@ -289,6 +346,7 @@ def generate_bass(
       python cli.py generate-bass --song mix.wav --tone picked --lowest E1 --highest E2
       python cli.py generate-bass --song mix.wav --redo 0:30-0:45 --guide drums=2
       python cli.py generate-bass --song mix.wav --midi-in my_line.mid --sound bass.sf2:34
+      python cli.py generate-bass --song mix.wav --format flac --bits 16 --bass-level -3dB --limit
     """
     from shared.console import err_console
     from shared.music.pitch_names import parse_pitch
@@ -308,6 +366,8 @@ def generate_bass(
         highest=parse_pitch(shape.highest),
         tone=shape.tone,
         midi_timing=midi_timing,
+        bass_level=writing.bass_change(),
+        delivery=writing.delivery(),
     )
     loaded = load_prior(prior, device)
     settings = sampling.settings(loaded)
@@ -534,6 +594,7 @@ def separate(
             "--mask/--no-mask",
         ),
     ] = True,
+    force: Force = False,
     codec: CodecPath = None,
     device: Device = "auto",
 ) -> None:
@@ -547,7 +608,8 @@ def separate(
     from stage1_vqvae.codec import load_codec
     from stage1_vqvae.separate import separate
 
-    files = separate(song, out, load_codec(codec, device), _names(sources) or SOURCES, mask)
+    named = _names(sources) or SOURCES
+    files = separate(song, out, load_codec(codec, device), named, mask, force)
     for path in dict.fromkeys((*files.stems.values(), files.mix, files.residual)):
         print(path)
 
@@ -590,6 +652,7 @@ def codes_show(
     picture: Annotated[
         Path | None, option("Draw all codes of the view into this PNG file.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Show what a codes file holds.
 
@@ -600,8 +663,10 @@ def codes_show(
     from shared.codes.song_codes import SongCodes
     from shared.codes.views import frames_table, save_codes_picture, sources_table, summary_table
     from shared.console import console
+    from shared.outputs import require_free
     from shared.times import parse_time
 
+    require_free([] if picture is None else [picture], [file], force)
     song = SongCodes.load(file)
     console.print(summary_table(song))
     console.print(sources_table(song, view))
@@ -638,6 +703,7 @@ def codes_edit(
     sources: Annotated[
         str | None, option("Splice and shift these sources only.", metavar="A,B")
     ] = None,
+    force: Force = False,
     codec: CodecPath = None,
     device: Device = "auto",
 ) -> None:
@@ -659,7 +725,7 @@ def codes_edit(
 
     named = _names(sources)
     edits = CodeEdits(mute or (), replace or (), splice, donor, at, shift, within, named)
-    edit_file(file, out, edits, lambda: load_codec(codec, device))
+    edit_file(file, out, edits, lambda: load_codec(codec, device), force)
     print(out)
 
 
@@ -669,6 +735,7 @@ def codes_decode(
     out: Annotated[Path, option("Write the sound to this WAV file.")],
     view: View = "mixture",
     sources: Sources = None,
+    force: Force = False,
     codec: CodecPath = None,
     device: Device = "auto",
 ) -> None:
@@ -683,7 +750,7 @@ def codes_decode(
     from shared.codes.decoding import decode_file
     from stage1_vqvae.codec import load_codec
 
-    decode_file(file, out, load_codec(codec, device), view, _names(sources))
+    decode_file(file, out, load_codec(codec, device), view, _names(sources), force)
     print(out)
 
 

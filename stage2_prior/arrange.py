@@ -2,18 +2,11 @@
 
     song -> without its bass -> codes of the accompaniment -> bars, chords, notes, codes -> sound
 
-The files for a song NAME are:
-
-    NAME.bass.wav   the new bass, stereo, with the sample rate and the exact length of the song
-    NAME.mix.wav    the song with the new bass, which replaces the song's own bass where that was
-                    removed, and is added to the song as it is otherwise
-    NAME.mid        the notes of the new bass, on the bars and beats of the song, with its chords
-    NAME.png        the song without bass, the new bass, and its notes, bars and chords, over time
-    NAME.json       what is needed to generate the same again, and what was measured on the way
+The files are those of delivery.py.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -33,31 +26,32 @@ from shared.music.midi import MidiScore, Timing, write_midi
 from shared.music.notes import Note
 from shared.music.onset_envelope import onset_envelope
 from shared.plots import save_generation_picture
-from shared.songs.tracks import mix_name
-from shared.sound.files import write_wav
-from shared.sound.samples import Samples, unclipped
+from shared.sound.decibels import factor
+from shared.sound.encoding import Encoding
+from shared.sound.samples import Samples
+from shared.version import versions
 from stage2_prior.accompaniment import PreparedSong, prepare_song
 from stage2_prior.balance import BalanceRange, balance_envelope, level_beside_song, song_end
-from stage2_prior.bass_sound import BassSound, PlainSound, decoded_bass
-from stage2_prior.chord_line import describe_placement
+from stage2_prior.bass_sound import BassSound, PlainSound, SoundFontSound, decoded_bass
+from stage2_prior.chord_line import describe_placement, names_file
 from stage2_prior.composer.sampling import E1, G3, require_range
+from stage2_prior.delivery import Delivery
 from stage2_prior.edits import Edits, GivenBass, given_bass
-from stage2_prior.generation_report import line_figures, song_figures, sound_figures
+from stage2_prior.generation_report import (
+    line_figures,
+    sha256,
+    song_figures,
+    sound_figures,
+)
 from stage2_prior.harmony import Harmony, HarmonySource
+from stage2_prior.line_codes import codes_of_line
 from stage2_prior.mixing import Mix, SongFile
 from stage2_prior.model import Prior
+from stage2_prior.peaks import tame_peaks
 from stage2_prior.performance import Listening
 from stage2_prior.performer.tone import TONES, UNKNOWN_TONE
 from stage2_prior.sampling import GeneratedBass, SamplingSettings, SongEvidence, Wishes, generate
 from stage2_prior.summary import Summary
-
-ENDINGS = {
-    "bass": "bass.wav",
-    "mix": "mix.wav",
-    "midi": "mid",
-    "picture": "png",
-    "json": "json",
-}
 
 
 @dataclass(frozen=True)
@@ -74,6 +68,8 @@ class ArrangeOptions:
         highest: the highest pitch.
         tone: how the bass sounds, one of TONES.
         midi_timing: whether the MIDI file has the notes on the grid, as they are played, or both.
+        bass_level: by how many dB the new bass is louder than it would be otherwise.
+        delivery: how the files are written.
 
     Raises:
         UserError: two options exclude each other, or the range or the tone does not exist.
@@ -87,6 +83,8 @@ class ArrangeOptions:
     highest: int = G3
     tone: str = TONES[UNKNOWN_TONE]
     midi_timing: Timing = "grid"
+    bass_level: float = 0.0
+    delivery: Delivery = field(default_factory=Delivery)
 
     def __post_init__(self) -> None:
         """Check that the options go together and exist."""
@@ -103,7 +101,7 @@ class Arrangement:
     """What `generate_bass` leaves.
 
     Attributes:
-        files: the files by kind: bass, mix, midi, picture and json.
+        files: the files by kind: bass, backing, mix, midi, codes, picture and json.
         notes: the notes of the new line.
         timings: seconds that each step took.
         figures: the content of NAME.json.
@@ -146,25 +144,28 @@ def generate_bass(
     `sound` renders the line; without it the codec decodes it.
 
     The level of the bass is brought into the prior's range (balance.py), unless the song's own bass
-    stays in a part of the song; the new bass then has the level at which it continues that one. A
-    bass or a mix that would clip is scaled as a whole. NAME.json says by how much.
+    stays in a part of the song; the new bass then has the level at which it continues that one.
+    What is done where the files would clip, peaks.py says; NAME.json says what was done.
 
     Chords are recognised in the whole song, because its own bass tells their roots, and multiplied
     with what the listener hears, if a recogniser is installed (shared/music/chord_recogniser.py).
 
-    Where the song's own bass is kept, its own sound is used and not its decoded codes.
+    Where the song's own bass is kept, its own sound is used and not its decoded codes, and the mix
+    is the song, sample for sample.
 
     Raises:
         UserError: the song cannot be read or is shorter than a frame, an edit does not fit it, a
-            file cannot be written, or the prior was trained on the codes of another codec.
+            file cannot be written or would replace another one, or the prior was trained on the
+            codes of another codec.
     """
     options = options or ArrangeOptions()
     sound = sound or PlainSound(codec)
     require_fingerprint(prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
-    watch = _Stopwatch()
+    watch, delivery = _Stopwatch(), options.delivery
+    paths = delivery.checked_paths(song, out, _inputs(options, sound))
     with watch("read"):
         read = SongFile.read(song, codec)
-    paths = {kind: out / f"{mix_name(song)}.{ending}" for kind, ending in ENDINGS.items()}
+    encoding = Encoding.for_song(delivery.container, delivery.bits, read.wide)
     with files_together(paths) as files:
         with watch("take bass out"):
             prepared = prepare_song(read.mixture, codec, options.remove_bass)
@@ -181,38 +182,50 @@ def generate_bass(
             )
             line = generate(prior, codes, settings, wishes, evidence, listening)
         with watch("decode"):
-            bass = _render(line, prepared, given, codec, sound, prior.balance)
+            change = factor(options.bass_level)
+            bass = _render(line, prepared, given, codec, sound, prior.balance, change)
             mix = Mix.of(read, prepared, bass.sound, codec)
         key = key_of_chords(line.chords) if line.chords else None
         with watch("write files"):
-            scales = _save_sound(files, mix, read.sample_rate)
+            tamed = tame_peaks(mix.sounds, read.sample_rate, delivery.peaks)
+            for kind, part in tamed.parts.items():
+                encoding.write(files[kind], part, read.sample_rate)
+            name = delivery.name_of(song)
             score = MidiScore(line.grid, key, line.chords)
             write_midi(files["midi"], line.played, score, options.midi_timing)
+            codes_of_line(name, codes, line, key, bass.sound, prepared.gain, codec).save(
+                files["codes"]
+            )
             save_generation_picture(
                 files["picture"],
                 mix.rest,
                 mix.bass,
                 read.sample_rate,
                 line.played,
-                mix_name(song),
+                name,
                 line.grid,
                 line.chords,
             )
         figures = {
-            **sound_figures(read, prepared, mix, scales),
+            **sound_figures(read, prepared, mix),
+            "encoding": asdict(encoding),
+            "peaks": asdict(tamed.report),
             "balance": bass.balance,
             "level_beside_song_db": bass.level,
             **song_figures(line.grid, line.chords, key),
             **line_figures(line),
             "seed": settings.seed,
             "settings": asdict(settings),
-            "options": asdict(options),
+            "options": _options(options),
             "sound": sound.description(),
             "checkpoints": {"codec": codec.fingerprint, "prior": prior.fingerprint},
-            "timings": watch.seconds,
+            "versions": versions(),
             "files": {kind: path.name for kind, path in paths.items()},
+            "sha256": {kind: sha256(path) for kind, path in files.items() if kind != "json"},
         }
         write_json(files["json"], figures)
+        # Until all other files have their names, no JSON file says that they are there.
+        paths["json"].unlink(missing_ok=True)
     chords_are_given = options.harmony.source is HarmonySource.GIVEN
     summary = Summary(
         notes=line.played,
@@ -224,10 +237,38 @@ def generate_bass(
         search=prepared.search,
         bass_removed=prepared.bass is not None,
         level=bass.level,
+        loudness=figures["loudness_lufs"],
+        written=f"{encoding}, {read.sample_rate} Hz, {_channels(read)}",
+        peaks=tamed.report.sentence(encoding.is_float),
         checked=line.checked,
         fits=line.fits,
     )
     return Arrangement(paths, line.played, watch.seconds, figures, summary)
+
+
+def _inputs(options: ArrangeOptions, sound: BassSound) -> list[Path]:
+    """List the files that are read beside the song."""
+    edits = options.edits
+    named = [edits.prompt, edits.style, edits.midi]
+    if options.harmony.chords is not None and names_file(options.harmony.chords):
+        named.append(Path(options.harmony.chords))
+    if isinstance(sound, SoundFontSound):
+        named.append(sound.path)
+    return [path for path in named if path is not None]
+
+
+def _options(options: ArrangeOptions) -> dict[str, Any]:
+    """Return the options on which the result depends."""
+    chosen = asdict(options)
+    del chosen["delivery"]["force"]
+    return chosen
+
+
+def _channels(song: SongFile) -> str:
+    """Say how many channels are written, and why not others."""
+    if song.channels > 2:
+        return f"stereo (mixed down from {song.channels} channels)"
+    return "mono" if song.channels == 1 else "stereo"
 
 
 def _evidence(
@@ -260,34 +301,26 @@ def _render(
     codec: Codec,
     sound: BassSound,
     balance: BalanceRange,
+    wanted: float,
 ) -> _NewBass:
     """Turn the line into sound, and bring it to its level beside the song.
 
     Where the song's own bass stays, its sound is faded in and out within one frame. It sets the
-    level then.
+    level then. `wanted` is by which factor the user wants the new bass to be louder.
     """
     rest, rate = song.accompaniment, codec.sample_rate
     length = rest.shape[-1]
     bass = sound.render(line.codes, line.notes, length) / np.float32(song.gain)
-    change = np.ones(length, np.float32)
+    change = np.full(length, wanted, np.float32)
     if song.bass is not None and given.kept.any():
         frames = np.arange(len(given.kept))
         own = np.interp(np.arange(length) / codec.hop, frames, given.kept).astype(np.float32)
-        bass = own * song.bass + (1 - own) * bass
+        bass = own * song.bass + (1 - own) * change * bass
     else:
-        change = balance_envelope(bass, line.notes, rest, rate, balance)
+        change *= balance_envelope(bass, line.notes, rest, rate, balance)
         bass = change * bass
     level = level_beside_song(bass, line.notes, rest, rate)
     return _NewBass(bass, float(np.median(change)), level)
-
-
-def _save_sound(files: Mapping[str, Path], mix: Mix, sample_rate: int) -> dict[str, float]:
-    """Write the bass and the mix, and return the scales that keep them from clipping."""
-    scales = {}
-    for kind, samples in (("bass", mix.bass), ("mix", mix.whole)):
-        scaled, scales[kind] = unclipped(samples)
-        write_wav(files[kind], scaled, sample_rate)
-    return scales
 
 
 class _Stopwatch:

@@ -1,7 +1,7 @@
 """What `generate-bass` says in the terminal about a song and its new bass."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from rich.table import Table
@@ -35,6 +35,10 @@ class Summary:
         level: the level of the new bass in dB relative to the song; None where one is silent.
         checked: how well its sound agrees with its notes; None where nobody listened.
         fits: how well each candidate fits the song, in nats a note, the best first.
+        loudness: by BS.1770 in LUFS, of the song, the bass, the backing and the mix; None for what
+            has none.
+        written: the form in which the sounds are written.
+        peaks: what was done about samples beyond full scale.
     """
 
     notes: Sequence[Note]
@@ -48,6 +52,9 @@ class Summary:
     level: float | None = None
     checked: Checked | None = None
     fits: Sequence[float] = ()
+    loudness: Mapping[str, float | None] = field(default_factory=dict)
+    written: str | None = None
+    peaks: str | None = None
 
     @property
     def rows(self) -> dict[str, str]:
@@ -76,6 +83,13 @@ class Summary:
         if self.level is not None:
             side = "above" if self.level > 0 else "below"
             rows["level"] = f"{abs(self.level):.1f} dB {side} the song"
+        loudness = [f"{name} {value:.1f}" for name, value in self.loudness.items() if value]
+        if loudness:
+            rows["loudness"] = f"{', '.join(loudness)} LUFS"
+        if self.peaks is not None:
+            rows["peaks"] = self.peaks
+        if self.written is not None:
+            rows["written"] = self.written
         return rows
 
 

@@ -42,6 +42,7 @@ from stage2_prior.arrange import ArrangeOptions
 from stage2_prior.bass_sound import SoundFontSound
 from stage2_prior.config import PRESETS as PRIOR_PRESETS
 from stage2_prior.config import PriorConfig
+from stage2_prior.delivery import Delivery
 from stage2_prior.edits import Edits
 from stage2_prior.evaluate import evaluate_prior
 from stage2_prior.harmony import Harmony, HarmonySource
@@ -373,7 +374,8 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
         result = CliRunner().invoke(cli.app, arguments.split())
         assert result.stderr == "error: enough\n", (arguments, result.output, result.exception)
     codec = (Path("c"), "cpu")
-    assert given["separate"] == (Path("x.wav"), Path("stems"), codec, ["bass", "drums"], False)
+    separated = (Path("x.wav"), Path("stems"), codec, ["bass", "drums"], False, False)
+    assert given["separate"] == separated
     assert given["generate_bass"][:2] == (Path("x.wav"), Path("new_bass"))
     assert given["generate_bass"][5] == ArrangeOptions(
         remove_bass=False,
@@ -403,7 +405,7 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     )
     default = (None, "auto")
-    assert given["decode_file"] == (Path("f"), Path("o"), default, "alone", ["bass"])
+    assert given["decode_file"] == (Path("f"), Path("o"), default, "alone", ["bass"], False)
 
 
 @pytest.mark.parametrize(
@@ -417,6 +419,12 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
         ("--chords C", ArrangeOptions(harmony=Harmony(HarmonySource.GIVEN, "C"))),
         ("--chords c.txt", ArrangeOptions(harmony=Harmony(HarmonySource.GIVEN, "c.txt"))),
         ("--remove-bass", ArrangeOptions(remove_bass=True)),
+        ("--bass-level -3dB", ArrangeOptions(bass_level=-3.0)),
+        (
+            "--name n --format flac --bits 16 --limit --force",
+            ArrangeOptions(delivery=Delivery("flac", "16", "n", True, "limit")),
+        ),
+        ("--no-rescale --bits 32f", ArrangeOptions(delivery=Delivery(bits="32f", peaks="keep"))),
     ],
 )
 def test_generate_bass_passes_on_what_is_given_and_no_more(
@@ -639,6 +647,10 @@ def test_generation_that_cannot_be_is_refused(tmp_path: Path, codec: Path, prior
             "E1",
         ): "the range of the line is G2 to E1, but it must rise",
         ("--midi-in", str(song)): "song.wav",
+        ("--limit", "--no-rescale"): "--limit and --no-rescale exclude each other",
+        ("--format", "flac", "--bits", "32f"): "FLAC cannot hold 32-bit floating-point samples",
+        ("--name", "a/b"): "'a/b' cannot be the name of files",
+        ("--bass-level", "loud"): "'loud' is not a change of level: write it as -3dB",
     }.items():
         refuse(*generate, "--prior", prior, *options, out=out, mentions=mentions)
 
