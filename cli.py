@@ -31,7 +31,6 @@ T = TypeVar("T")
 
 app = typer.Typer(
     cls=Commands,
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,  # Help in rich's colours takes half a second.
     pretty_exceptions_enable=False,
@@ -181,8 +180,22 @@ class Sampling:
         return SamplingSettings.of(prior, **given, source_guidance=_source_scales(guide))
 
 
+def _print_version(wanted: bool) -> None:
+    """Print the version and stop, if that is wanted."""
+    if wanted:
+        from shared.version import project_version
+
+        print(f"bassprior {project_version()}")
+        raise typer.Exit
+
+
 @app.callback()
-def bassprior() -> None:
+def bassprior(
+    version: Annotated[
+        bool,
+        option("Print the version.", "--version", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
     """Write a new bass line for a song, and train, inspect and compare the models that do it."""
 
 
@@ -332,6 +345,11 @@ def generate_bass(
     codec: CodecPath = None,
     prior: PriorPath = None,
     device: Device = "auto",
+    quiet: Annotated[bool, option("Print only the names of the files.", "--quiet")] = False,
+    as_json: Annotated[
+        bool,
+        option("Print progress and results as JSON, one object a line, for programs.", "--json"),
+    ] = False,
 ) -> None:
     """Write a new bass line for a song.
 
@@ -348,35 +366,38 @@ def generate_bass(
       python cli.py generate-bass --song mix.wav --midi-in my_line.mid --sound bass.sf2:34
       python cli.py generate-bass --song mix.wav --format flac --bits 16 --bass-level -3dB --limit
     """
-    from shared.console import err_console
-    from shared.music.pitch_names import parse_pitch
-    from shared.times import TimeRange
-    from stage1_vqvae.codec import load_codec
-    from stage2_prior.arrange import ArrangeOptions, Edits, generate_bass
-    from stage2_prior.model import load_prior
-    from stage2_prior.summary import summary_table
+    from shared.reporting import reporting
+    from stage2_prior.steps import EACH, LOAD_MODELS, LOAD_PROGRAM, ONCE
 
-    kept, redone = (tuple(map(TimeRange.parse, ranges or ())) for ranges in (keep, redo))
-    options = ArrangeOptions(
-        remove_bass=remove_bass,
-        edits=Edits(prompt, style, kept, redone, midi_in),
-        hints=bars.hints(),
-        harmony=shape.chosen_harmony(),
-        lowest=parse_pitch(shape.lowest),
-        highest=parse_pitch(shape.highest),
-        tone=shape.tone,
-        midi_timing=midi_timing,
-        bass_level=writing.bass_change(),
-        delivery=writing.delivery(),
-    )
-    loaded = load_prior(prior, device)
-    settings = sampling.settings(loaded)
-    coder = load_codec(codec, device)
-    rendering = _rendering(sound, bass_decoder, coder, device)
-    made = generate_bass(song, out, coder, loaded, settings, options, rendering)
-    err_console.print(summary_table(made.summary))
-    for path in made.files.values():
-        print(path)
+    with reporting(ONCE, EACH, quiet, as_json) as report:
+        report.step(LOAD_PROGRAM.name)
+        from shared.music.pitch_names import parse_pitch
+        from shared.times import TimeRange
+        from stage1_vqvae.codec import load_codec
+        from stage2_prior.arrange import ArrangeOptions, Edits, generate_bass
+        from stage2_prior.model import load_prior
+
+        kept, redone = (tuple(map(TimeRange.parse, ranges or ())) for ranges in (keep, redo))
+        options = ArrangeOptions(
+            remove_bass=remove_bass,
+            edits=Edits(prompt, style, kept, redone, midi_in),
+            hints=bars.hints(),
+            harmony=shape.chosen_harmony(),
+            lowest=parse_pitch(shape.lowest),
+            highest=parse_pitch(shape.highest),
+            tone=shape.tone,
+            midi_timing=midi_timing,
+            bass_level=writing.bass_change(),
+            delivery=writing.delivery(),
+        )
+        report.step(LOAD_MODELS.name)
+        loaded = load_prior(prior, device)
+        settings = sampling.settings(loaded)
+        coder = load_codec(codec, device)
+        rendering = _rendering(sound, bass_decoder, coder, device)
+        report.begin_song(song)
+        made = generate_bass(song, out, coder, loaded, settings, options, rendering, report.step)
+        report.result(made.result)
 
 
 @command(app)

@@ -6,7 +6,7 @@ The files are those of delivery.py.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from shared.atomic import files_together
 from shared.codes.codec import Codec
 from shared.codes.song_codes import require_fingerprint
 from shared.errors import require
+from shared.estimate import Step
 from shared.json_files import write_json
 from shared.music.bar_tracking import BarHints
 from shared.music.chord_recogniser import recognise_chords
@@ -26,6 +27,7 @@ from shared.music.midi import MidiScore, Timing, write_midi
 from shared.music.notes import Note
 from shared.music.onset_envelope import onset_envelope
 from shared.plots import save_generation_picture
+from shared.reporting import Result
 from shared.sound.decibels import factor
 from shared.sound.encoding import Encoding
 from shared.sound.samples import Samples
@@ -51,7 +53,10 @@ from stage2_prior.peaks import tame_peaks
 from stage2_prior.performance import Listening
 from stage2_prior.performer.tone import TONES, UNKNOWN_TONE
 from stage2_prior.sampling import GeneratedBass, SamplingSettings, SongEvidence, Wishes, generate
+from stage2_prior.steps import ENCODE, FIND_BASS, HEAR, READ, RENDER, WRITE_FILES, WRITE_LINE
 from stage2_prior.summary import Summary
+
+OnStep = Callable[[str, float | None], None]
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,12 @@ class Arrangement:
     figures: dict[str, Any]
     summary: Summary
 
+    @property
+    def result(self) -> Result:
+        """What is reported of it."""
+        facts = {"timings": self.timings, "said": self.summary.rows}
+        return Result(self.figures["song"], self.files, self.summary.rows, facts)
+
 
 @dataclass(frozen=True, eq=False)
 class _NewBass:
@@ -138,10 +149,12 @@ def generate_bass(
     settings: SamplingSettings,
     options: ArrangeOptions | None = None,
     sound: BassSound | None = None,
+    on_step: OnStep | None = None,
 ) -> Arrangement:
     """Generate a bass line for a song, and write its files into the folder `out`, all or none.
 
-    `sound` renders the line; without it the codec decodes it.
+    `sound` renders the line; without it the codec decodes it. `on_step` is told when a step begins:
+    its name (steps.py), and how many seconds the song lasts, once that is known.
 
     The level of the bass is brought into the prior's range (balance.py), unless the song's own bass
     stays in a part of the song; the new bass then has the level at which it continues that one.
@@ -161,32 +174,33 @@ def generate_bass(
     options = options or ArrangeOptions()
     sound = sound or PlainSound(codec)
     require_fingerprint(prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
-    watch, delivery = _Stopwatch(), options.delivery
+    watch, delivery = _Stopwatch(on_step), options.delivery
     paths = delivery.checked_paths(song, out, _inputs(options, sound))
-    with watch("read"):
+    with watch(READ):
         read = SongFile.read(song, codec)
+    watch.song_seconds = read.stereo.shape[-1] / read.sample_rate
     encoding = Encoding.for_song(delivery.container, delivery.bits, read.wide)
     with files_together(paths) as files:
-        with watch("take bass out"):
+        with watch(FIND_BASS):
             prepared = prepare_song(read.mixture, codec, options.remove_bass)
-        with watch("encode"):
+        with watch(ENCODE):
             codes = codec.encode(prepared.heard)
             given = given_bass(options.edits, prepared, codec)
-        with watch("hear"):
+        with watch(HEAR):
             evidence = _evidence(read, prepared, codec, options)
-        with watch("write bass"):
+        with watch(WRITE_LINE):
             wishes = _wishes(options, given)
             samples = prepared.accompaniment.shape[-1]
             listening = Listening(
                 lambda codes: decoded_bass(codes, samples, 1.0, codec), codec.sample_rate
             )
             line = generate(prior, codes, settings, wishes, evidence, listening)
-        with watch("decode"):
+        with watch(RENDER):
             change = factor(options.bass_level)
             bass = _render(line, prepared, given, codec, sound, prior.balance, change)
             mix = Mix.of(read, prepared, bass.sound, codec)
         key = key_of_chords(line.chords) if line.chords else None
-        with watch("write files"):
+        with watch(WRITE_FILES):
             tamed = tame_peaks(mix.sounds, read.sample_rate, delivery.peaks)
             for kind, part in tamed.parts.items():
                 encoding.write(files[kind], part, read.sample_rate)
@@ -324,13 +338,17 @@ def _render(
 
 
 class _Stopwatch:
-    """The seconds that each named step took."""
+    """Tells a listener that steps begin, and keeps the seconds that each of them took."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_step: OnStep | None) -> None:
         self.seconds: dict[str, float] = {}
+        self.song_seconds: float | None = None
+        self._on_step = on_step
 
     @contextmanager
-    def __call__(self, step: str) -> Iterator[None]:
+    def __call__(self, step: Step) -> Iterator[None]:
+        if self._on_step is not None:
+            self._on_step(step.name, self.song_seconds)
         started = time.perf_counter()
         yield
-        self.seconds[step] = round(time.perf_counter() - started, 3)
+        self.seconds[step.name] = round(time.perf_counter() - started, 3)

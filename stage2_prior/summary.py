@@ -4,9 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from rich.table import Table
-from rich.text import Text
-
 from shared.music.bar_grid import BarGrid
 from shared.music.chord import Chord
 from shared.music.lead_sheet import lead_sheet
@@ -91,16 +88,6 @@ class Summary:
         if self.written is not None:
             rows["written"] = self.written
         return rows
-
-
-def summary_table(summary: Summary) -> Table:
-    """Lay a summary out in two columns: the subject, and what is said of it."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    for subject, text in summary.rows.items():
-        table.add_row(subject, Text(text))  # chord symbols are no markup
-    return table
 
 
 def _chord_lines(chords: Sequence[Chord], grid: BarGrid) -> str:

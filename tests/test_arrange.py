@@ -50,6 +50,7 @@ from stage2_prior.sampling import (
     Wishes,
     generate,
 )
+from stage2_prior.steps import EACH
 from tests.oracle_codec import OracleCodec, two_tones
 
 RATE = 44100
@@ -286,7 +287,7 @@ def test_the_json_says_all_that_is_known_and_all_that_is_needed_again(
         "delivery": {"container": "wav", "bits": None, "name": None, "peaks": "rescale"},
     }
     assert report["bass_search"]["threshold"] == codec.audible_bass
-    assert set(made.timings) >= {"read", "encode", "hear", "write bass", "decode"}
+    assert list(made.timings) == [step.name for step in EACH]
     assert report["song_sha256"] == hashlib.sha256(song.read_bytes()).hexdigest()
     for kind in ("bass", "backing", "mix", "midi", "codes"):
         written = hashlib.sha256(made.files[kind].read_bytes()).hexdigest()
@@ -295,6 +296,18 @@ def test_the_json_says_all_that_is_known_and_all_that_is_needed_again(
     assert report["encoding"] == {"container": "wav", "bits": "24"}
     assert report["loudness_lufs"].keys() == {"song", "bass", "backing", "mix"}
     assert report["files"] == {kind: path.name for kind, path in made.files.items()}
+
+
+def test_every_step_is_told_in_order_and_the_length_of_the_song_with_it(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    told: list[tuple[str, float | None]] = []
+    generate_bass(
+        *(song, tmp_path, codec, prior, QUICK),
+        on_step=lambda name, seconds: told.append((name, seconds)),
+    )
+    assert [name for name, _ in told] == [step.name for step in EACH]
+    assert [seconds for _, seconds in told] == [None, *[SECONDS] * 6]
 
 
 def test_the_summary_is_of_the_song_and_its_new_bass(

@@ -30,6 +30,7 @@ from shared.errors import UserError
 from shared.music.bar_grid import BarGrid
 from shared.music.bar_tracking import BarHints
 from shared.music.notes import Note
+from shared.reporting import Result
 from shared.times import TimeRange
 from shared.training.checkpoint import save_checkpoint
 from stage1_vqvae.bass_decoder.config import PRESETS as BASS_DECODER_PRESETS
@@ -164,7 +165,7 @@ ANEW = "the same command starts from the beginning when it is run again"
             "stage1_vqvae.train.train_vqvae",
             "run the same command with --resume auto to continue",
         ),
-        ("generate-bass --song x", "stage2_prior.arrange.generate_bass", ANEW),
+        ("generate-bass --quiet --song x", "stage2_prior.arrange.generate_bass", ANEW),
         ("separate --song x", "stage1_vqvae.separate.separate", ANEW),
         ("evaluate-vqvae --data x", "stage1_vqvae.evaluate.evaluate_vqvae", ANEW),
         ("evaluate-prior --codes x", "stage2_prior.evaluate.evaluate_prior", ANEW),
@@ -210,7 +211,16 @@ def test_a_bass_decoder_that_would_not_be_used_is_refused(
     monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", unexpected)
     monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
     for sound in ("paper", "bass.sf2"):
-        arguments = ["generate-bass", "--song", "x", "--sound", sound, "--bass-decoder", "run"]
+        arguments = [
+            "generate-bass",
+            "--quiet",
+            "--song",
+            "x",
+            "--sound",
+            sound,
+            "--bass-decoder",
+            "run",
+        ]
         result = CliRunner().invoke(cli.app, arguments)
         assert result.exit_code == 2
         assert result.stderr == (
@@ -267,7 +277,7 @@ def settings_given(
 @pytest.mark.parametrize(
     ("command", "function"),
     [
-        ("generate-bass --song x", "stage2_prior.arrange.generate_bass"),
+        ("generate-bass --quiet --song x", "stage2_prior.arrange.generate_bass"),
         ("evaluate-prior --codes x", "stage2_prior.evaluate.evaluate_prior"),
     ],
 )
@@ -363,7 +373,7 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
     for arguments in (
         "separate --song x.wav --sources bass,drums --no-mask --codec c --device cpu",
-        "generate-bass --song x.wav --keep 0:10-0:20 --keep 30-40 --prompt p --style s "
+        "generate-bass --quiet --song x.wav --keep 0:10-0:20 --keep 30-40 --prompt p --style s "
         "--leave-bass --bpm 96 --first-downbeat 0.42 --meter 3/4 --harmony off --lowest F#1 "
         "--highest 50 --tone slap --midi-timing both "
         f"--sound {default_soundfont()}:38",
@@ -450,7 +460,7 @@ def generated_with(monkeypatch: pytest.MonkeyPatch, options: list[str]) -> tuple
     monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: None)
     monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", lambda *_: None)
     monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
-    result = CliRunner().invoke(cli.app, ["generate-bass", "--song", "x", *options])
+    result = CliRunner().invoke(cli.app, ["generate-bass", "--quiet", "--song", "x", *options])
     assert result.stderr == "error: enough\n", (result.output, result.exception)
     return given[0]
 
@@ -461,16 +471,46 @@ def test_the_summary_goes_to_the_terminal_and_the_files_to_the_output(
     grid = BarGrid(np.linspace(0, 4, 9), np.array([0, 4]))
     summary = Summary([Note(0.0, 1.0, 28)], grid=grid, key="A minor", level=-3.0)
     files = {"bass": Path("a.bass.wav"), "midi": Path("a.mid")}
-    made = SimpleNamespace(files=files, summary=summary)
+    made = SimpleNamespace(result=Result(Path("x"), files, summary.rows))
     monkeypatch.setattr("stage2_prior.arrange.generate_bass", lambda *_: made)
     monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: None)
     monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", lambda *_: None)
     monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
     result = CliRunner().invoke(cli.app, ["generate-bass", "--song", "x"])
     assert result.stdout == "a.bass.wav\na.mid\n", result.exception
-    said = [line.split(maxsplit=1) for line in result.stderr.splitlines()]
-    assert [text.strip() for _, text in said][:3] == ["120.0 beats per minute", "4/4", "A minor"]
+    first, second, *said = result.stderr.splitlines()
+    assert (first, second) == ("load the program", "load the models")
+    told = [line.split(maxsplit=1)[1].strip() for line in said]
+    assert told[:3] == ["120.0 beats per minute", "4/4", "A minor"]
     assert result.stderr.rstrip().endswith("3.0 dB below the song")
+    quiet = CliRunner().invoke(cli.app, ["generate-bass", "--song", "x", "--quiet"])
+    assert (quiet.stdout, quiet.stderr) == ("a.bass.wav\na.mid\n", "")
+    for_programs = CliRunner().invoke(cli.app, ["generate-bass", "--song", "x", "--json"])
+    events = [json.loads(line) for line in for_programs.stdout.splitlines()]
+    assert [event["event"] for event in events] == ["step", "step", "result"]
+    assert events[-1]["files"] == {"bass": "a.bass.wav", "midi": "a.mid"}
+    assert for_programs.stderr == ""
+
+
+def test_the_version() -> None:
+    result = CliRunner().invoke(cli.app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, "bassprior 0.1.0\n")
+
+
+def test_shells_can_complete() -> None:
+    """typer adds the options; this asks for completions as a shell does."""
+    assert "--install-completion" in CliRunner().invoke(cli.app, ["--help"]).stdout
+    completed = CliRunner().invoke(
+        cli.app,
+        [],
+        prog_name="bassprior",
+        env={
+            "_BASSPRIOR_COMPLETE": "complete_bash",
+            "COMP_WORDS": "bassprior gen",
+            "COMP_CWORD": "1",
+        },
+    )
+    assert completed.stdout.split() == ["generate-bass"]
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -609,7 +649,7 @@ def test_bad_songs_are_refused(
     song = tmp_path / "song.wav"
     if write is not None:
         write(song)
-    generate = ("generate-bass", "--song", song, "--codec", codec, "--prior", prior)
+    generate = ("generate-bass", "--quiet", "--song", song, "--codec", codec, "--prior", prior)
     refuse(*generate, out=tmp_path / "out", mentions=mentions)
 
 
@@ -617,13 +657,13 @@ def test_generation_that_cannot_be_is_refused(tmp_path: Path, codec: Path, prior
     song = tmp_path / "song.wav"
     soundfile.write(song, np.full((RATE, 2), 0.1), RATE)
     (tmp_path / "file").touch()
-    generate = ("generate-bass", "--song", song, "--codec", codec)
+    generate = ("generate-bass", "--quiet", "--song", song, "--codec", codec)
     out = tmp_path / "out"
     refuse(*generate, "--prior", prior, out=tmp_path / "file" / "out", mentions="cannot write")
     refuse(*generate, "--prior", codec, out=out, mentions="'vqvae'.*'prior' is needed")
     other = write_codec(tmp_path / "other", seed=1)
     refuse(
-        *("generate-bass", "--song", song, "--codec", other, "--prior", prior),
+        *("generate-bass", "--quiet", "--song", song, "--codec", other, "--prior", prior),
         out=out,
         mentions="codes.*were made by the codec",
     )
