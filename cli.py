@@ -21,6 +21,7 @@ except KeyboardInterrupt:  # These imports take most of the time until a command
 if TYPE_CHECKING:
     from shared.codes.codec import Codec
     from shared.music.bar_tracking import BarHints
+    from stage2_prior.arrange import Arrangement
     from stage2_prior.bass_sound import BassSound
     from stage2_prior.delivery import Delivery
     from stage2_prior.harmony import Harmony
@@ -308,7 +309,14 @@ class Writing:
 
 @command(app)
 def generate_bass(
-    song: Song,
+    song: Annotated[
+        list[str],
+        repeated(
+            "Read a song from this file: WAV, FLAC, OGG, MP3, M4A and others. A folder stands for "
+            'the songs in it, and a pattern such as "mixes/*.wav" for those that fit.',
+            metavar="FILE",
+        ),
+    ],
     out: Files = Path("new_bass"),
     sampling: Sampling = Sampling(),
     bars: Bars = Bars(),
@@ -324,6 +332,10 @@ def generate_bass(
         list[str] | None,
         repeated("Keep the song's own bass only in this range of time.", metavar="FROM-TO"),
     ] = None,
+    keep_all: Annotated[
+        bool,
+        option("Perform and write all candidates as takes, ranked by their fit.", "--keep-all"),
+    ] = False,
     redo: Annotated[
         list[str] | None,
         repeated("Keep the song's own bass outside this range of time.", metavar="FROM-TO"),
@@ -360,6 +372,8 @@ def generate_bass(
     Examples:
       python cli.py generate-bass --song mix.wav
       python cli.py generate-bass --song mix.wav --seed 7 --candidates 4 --temperature 0.9
+      python cli.py generate-bass --song mix.wav --candidates 4 --keep-all
+      python cli.py generate-bass --song album --song "demos/*.mp3" --out basses
       python cli.py generate-bass --song mix.wav --chords "Am | F | C G" --bpm 96
       python cli.py generate-bass --song mix.wav --tone picked --lowest E1 --highest E2
       python cli.py generate-bass --song mix.wav --redo 0:30-0:45 --guide drums=2
@@ -367,14 +381,17 @@ def generate_bass(
       python cli.py generate-bass --song mix.wav --format flac --bits 16 --bass-level -3dB --limit
     """
     from shared.reporting import reporting
-    from stage2_prior.steps import EACH, LOAD_MODELS, LOAD_PROGRAM, ONCE
+    from stage2_prior.steps import LOAD_MODELS, LOAD_PROGRAM, ONCE, steps_of
 
-    with reporting(ONCE, EACH, quiet, as_json) as report:
+    with reporting(
+        ONCE, steps_of(sampling.candidates if keep_all else 1), quiet, as_json
+    ) as report:
         report.step(LOAD_PROGRAM.name)
         from shared.music.pitch_names import parse_pitch
         from shared.times import TimeRange
         from stage1_vqvae.codec import load_codec
-        from stage2_prior.arrange import ArrangeOptions, Edits, generate_bass
+        from stage2_prior.arrange import ArrangeOptions, Edits, generate_takes
+        from stage2_prior.many import find_songs, names_of, write_songs
         from stage2_prior.model import load_prior
 
         kept, redone = (tuple(map(TimeRange.parse, ranges or ())) for ranges in (keep, redo))
@@ -388,16 +405,26 @@ def generate_bass(
             tone=shape.tone,
             midi_timing=midi_timing,
             bass_level=writing.bass_change(),
+            keep_all=keep_all,
             delivery=writing.delivery(),
         )
+        songs = find_songs(song)
+        if len(songs) > 1 and writing.name is not None:
+            raise UserError(f"--name names the files of one song, but there are {len(songs)}")
+        names = names_of(songs) if len(songs) > 1 else {}
         report.step(LOAD_MODELS.name)
         loaded = load_prior(prior, device)
         settings = sampling.settings(loaded)
         coder = load_codec(codec, device)
         rendering = _rendering(sound, bass_decoder, coder, device)
-        report.begin_song(song)
-        made = generate_bass(song, out, coder, loaded, settings, options, rendering, report.step)
-        report.result(made.result)
+
+        def write(path: Path, name: str | None) -> "tuple[Arrangement, ...]":
+            named = options if name is None else options.called(name)
+            return generate_takes(path, out, coder, loaded, settings, named, rendering, report.step)
+
+        outcomes = write_songs(songs, write, report, names)
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)
 
 
 @command(app)

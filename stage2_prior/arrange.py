@@ -6,16 +6,16 @@ The files are those of delivery.py.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from shared.atomic import files_together
-from shared.codes.codec import Codec
+from shared.codes.codec import Codec, Codes
 from shared.codes.song_codes import require_fingerprint
 from shared.errors import require
 from shared.estimate import Step
@@ -33,7 +33,7 @@ from shared.sound.encoding import Encoding
 from shared.sound.samples import Samples
 from shared.version import versions
 from stage2_prior.accompaniment import PreparedSong, prepare_song
-from stage2_prior.balance import BalanceRange, balance_envelope, level_beside_song, song_end
+from stage2_prior.balance import balance_envelope, level_beside_song, song_end
 from stage2_prior.bass_sound import BassSound, PlainSound, SoundFontSound, decoded_bass
 from stage2_prior.chord_line import describe_placement, names_file
 from stage2_prior.composer.sampling import E1, G3, require_range
@@ -52,7 +52,14 @@ from stage2_prior.model import Prior
 from stage2_prior.peaks import tame_peaks
 from stage2_prior.performance import Listening
 from stage2_prior.performer.tone import TONES, UNKNOWN_TONE
-from stage2_prior.sampling import GeneratedBass, SamplingSettings, SongEvidence, Wishes, generate
+from stage2_prior.sampling import (
+    GeneratedBass,
+    SamplingSettings,
+    SongEvidence,
+    Wishes,
+    generate,
+    generate_all,
+)
 from stage2_prior.steps import ENCODE, FIND_BASS, HEAR, READ, RENDER, WRITE_FILES, WRITE_LINE
 from stage2_prior.summary import Summary
 
@@ -74,6 +81,7 @@ class ArrangeOptions:
         tone: how the bass sounds, one of TONES.
         midi_timing: whether the MIDI file has the notes on the grid, as they are played, or both.
         bass_level: by how many dB the new bass is louder than it would be otherwise.
+        keep_all: whether all candidates are performed and written, and not only the best.
         delivery: how the files are written.
 
     Raises:
@@ -89,6 +97,7 @@ class ArrangeOptions:
     tone: str = TONES[UNKNOWN_TONE]
     midi_timing: Timing = "grid"
     bass_level: float = 0.0
+    keep_all: bool = False
     delivery: Delivery = field(default_factory=Delivery)
 
     def __post_init__(self) -> None:
@@ -99,6 +108,10 @@ class ArrangeOptions:
         )
         require_range(self.lowest, self.highest)
         require(self.tone in TONES, f"there is no tone '{self.tone}': give {', '.join(TONES)}")
+
+    def called(self, name: str) -> "ArrangeOptions":
+        """Return the same options with another name of the files."""
+        return replace(self, delivery=replace(self.delivery, name=name))
 
 
 @dataclass(frozen=True)
@@ -141,6 +154,33 @@ class _NewBass:
     level: float | None
 
 
+@dataclass(frozen=True, eq=False)
+class _Session:
+    """What all takes of a song have in common.
+
+    Attributes:
+        read: the song.
+        prepared: the song without its bass.
+        codes: the codes of that `[S, H, T]`.
+        given: what the user gives of the line.
+        codec: the codec.
+        prior: the prior.
+        settings: how lines are written.
+        options: what is done with the song.
+        sound: renders the lines.
+    """
+
+    read: SongFile
+    prepared: PreparedSong
+    codes: Codes
+    given: GivenBass
+    codec: Codec
+    prior: Prior
+    settings: SamplingSettings
+    options: ArrangeOptions
+    sound: BassSound
+
+
 def generate_bass(
     song: Path,
     out: Path,
@@ -153,10 +193,29 @@ def generate_bass(
 ) -> Arrangement:
     """Generate a bass line for a song, and write its files into the folder `out`, all or none.
 
-    `sound` renders the line; without it the codec decodes it. `on_step` is told when a step begins:
-    its name (steps.py), and how many seconds the song lasts, once that is known.
+    It does what `generate_takes` does, and returns the take that fits the song best.
 
-    The level of the bass is brought into the prior's range (balance.py), unless the song's own bass
+    Raises:
+        UserError: see `generate_takes`.
+    """
+    return generate_takes(song, out, codec, prior, settings, options, sound, on_step)[0]
+
+
+def generate_takes(
+    song: Path,
+    out: Path,
+    codec: Codec,
+    prior: Prior,
+    settings: SamplingSettings,
+    options: ArrangeOptions | None = None,
+    sound: BassSound | None = None,
+    on_step: OnStep | None = None,
+) -> tuple[Arrangement, ...]:
+    """Generate bass lines for a song, and write their files into the folder `out`, all or none.
+
+    There is one line, or with `options.keep_all` one for each candidate, the best first.
+
+    The level of a bass is brought into the prior's range (balance.py), unless the song's own bass
     stays in a part of the song; the new bass then has the level at which it continues that one.
     What is done where the files would clip, peaks.py says; NAME.json says what was done.
 
@@ -166,6 +225,17 @@ def generate_bass(
     Where the song's own bass is kept, its own sound is used and not its decoded codes, and the mix
     is the song, sample for sample.
 
+    Args:
+        song: an audio file.
+        out: the folder to write to.
+        codec: the codec of the prior.
+        prior: writes the lines.
+        settings: how they are written.
+        options: what is done with the song.
+        sound: renders the lines; without it the codec decodes them.
+        on_step: is told when a step begins: its name (steps.py), and how many seconds the song
+            lasts, once that is known.
+
     Raises:
         UserError: the song cannot be read or is shorter than a frame, an edit does not fit it, a
             file cannot be written or would replace another one, or the prior was trained on the
@@ -174,13 +244,14 @@ def generate_bass(
     options = options or ArrangeOptions()
     sound = sound or PlainSound(codec)
     require_fingerprint(prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
-    watch, delivery = _Stopwatch(on_step), options.delivery
-    paths = delivery.checked_paths(song, out, _inputs(options, sound))
+    watch, inputs = _Stopwatch(on_step), _inputs(options, sound)
+    numbers = [*range(1, settings.candidates + 1)] if options.keep_all else [None]
+    paths = [options.delivery.checked_paths(song, out, inputs, number) for number in numbers]
     with watch(READ):
         read = SongFile.read(song, codec)
     watch.song_seconds = read.stereo.shape[-1] / read.sample_rate
-    encoding = Encoding.for_song(delivery.container, delivery.bits, read.wide)
-    with files_together(paths) as files:
+    with ExitStack() as stack:
+        temporary = [stack.enter_context(files_together(each)) for each in paths]
         with watch(FIND_BASS):
             prepared = prepare_song(read.mixture, codec, options.remove_bass)
         with watch(ENCODE):
@@ -188,38 +259,59 @@ def generate_bass(
             given = given_bass(options.edits, prepared, codec)
         with watch(HEAR):
             evidence = _evidence(read, prepared, codec, options)
-        with watch(WRITE_LINE):
-            wishes = _wishes(options, given)
-            samples = prepared.accompaniment.shape[-1]
-            listening = Listening(
-                lambda codes: decoded_bass(codes, samples, 1.0, codec), codec.sample_rate
-            )
-            line = generate(prior, codes, settings, wishes, evidence, listening)
-        with watch(RENDER):
-            change = factor(options.bass_level)
-            bass = _render(line, prepared, given, codec, sound, prior.balance, change)
-            mix = Mix.of(read, prepared, bass.sound, codec)
-        key = key_of_chords(line.chords) if line.chords else None
-        with watch(WRITE_FILES):
-            tamed = tame_peaks(mix.sounds, read.sample_rate, delivery.peaks)
-            for kind, part in tamed.parts.items():
-                encoding.write(files[kind], part, read.sample_rate)
-            name = delivery.name_of(song)
-            score = MidiScore(line.grid, key, line.chords)
-            write_midi(files["midi"], line.played, score, options.midi_timing)
-            codes_of_line(name, codes, line, key, bass.sound, prepared.gain, codec).save(
-                files["codes"]
-            )
-            save_generation_picture(
-                files["picture"],
-                mix.rest,
-                mix.bass,
-                read.sample_rate,
-                line.played,
-                name,
-                line.grid,
-                line.chords,
-            )
+        session = _Session(read, prepared, codes, given, codec, prior, settings, options, sound)
+        lines = _lines(session, evidence)
+        made = []
+        for final, files in zip(paths, temporary, strict=True):
+            with watch(WRITE_LINE):
+                line = next(lines)
+            made.append(_deliver(session, line, final, files, watch))
+        # Until all other files have their names, no JSON file says that they are there.
+        for each in paths:
+            each["json"].unlink(missing_ok=True)
+    return tuple(made)
+
+
+def _lines(session: _Session, evidence: SongEvidence) -> Iterator[GeneratedBass]:
+    """Write the lines, the best first."""
+    options, codec = session.options, session.codec
+    samples = session.prepared.accompaniment.shape[-1]
+    listening = Listening(lambda codes: decoded_bass(codes, samples, 1.0, codec), codec.sample_rate)
+    wishes = _wishes(options, session.given)
+    arguments = (session.prior, session.codes, session.settings, wishes, evidence, listening)
+    if options.keep_all:
+        yield from generate_all(*arguments)
+    else:
+        yield generate(*arguments)
+
+
+def _deliver(
+    session: _Session,
+    line: GeneratedBass,
+    final: Mapping[str, Path],
+    files: Mapping[str, Path],
+    watch: "_Stopwatch",
+) -> Arrangement:
+    """Render a line and write its files under the temporary paths `files`."""
+    read, prepared, codec, options = session.read, session.prepared, session.codec, session.options
+    delivery, rate = options.delivery, read.sample_rate
+    encoding = Encoding.for_song(delivery.container, delivery.bits, read.wide)
+    key = key_of_chords(line.chords) if line.chords else None
+    with watch(RENDER):
+        bass = _render(line, session)
+        mix = Mix.of(read, prepared, bass.sound, codec)
+    with watch(WRITE_FILES):
+        tamed = tame_peaks(mix.sounds, rate, delivery.peaks)
+        for kind, part in tamed.parts.items():
+            encoding.write(files[kind], part, rate)
+        name = final["json"].stem
+        score = MidiScore(line.grid, key, line.chords)
+        write_midi(files["midi"], line.played, score, options.midi_timing)
+        coded = codes_of_line(name, session.codes, line, key, bass.sound, prepared.gain, codec)
+        coded.save(files["codes"])
+        save_generation_picture(
+            files["picture"], mix.rest, mix.bass, rate, line.played, name, line.grid, line.chords
+        )
         figures = {
             **sound_figures(read, prepared, mix),
             "encoding": asdict(encoding),
@@ -228,18 +320,19 @@ def generate_bass(
             "level_beside_song_db": bass.level,
             **song_figures(line.grid, line.chords, key),
             **line_figures(line),
-            "seed": settings.seed,
-            "settings": asdict(settings),
+            "seed": session.settings.seed,
+            "settings": asdict(session.settings),
             "options": _options(options),
-            "sound": sound.description(),
-            "checkpoints": {"codec": codec.fingerprint, "prior": prior.fingerprint},
+            "sound": session.sound.description(),
+            "checkpoints": {
+                "codec": codec.fingerprint,
+                "prior": session.prior.fingerprint,
+            },
             "versions": versions(),
-            "files": {kind: path.name for kind, path in paths.items()},
+            "files": {kind: path.name for kind, path in final.items()},
             "sha256": {kind: sha256(path) for kind, path in files.items() if kind != "json"},
         }
         write_json(files["json"], figures)
-        # Until all other files have their names, no JSON file says that they are there.
-        paths["json"].unlink(missing_ok=True)
     chords_are_given = options.harmony.source is HarmonySource.GIVEN
     summary = Summary(
         notes=line.played,
@@ -251,13 +344,14 @@ def generate_bass(
         search=prepared.search,
         bass_removed=prepared.bass is not None,
         level=bass.level,
-        loudness=figures["loudness_lufs"],
-        written=f"{encoding}, {read.sample_rate} Hz, {_channels(read)}",
-        peaks=tamed.report.sentence(encoding.is_float),
         checked=line.checked,
         fits=line.fits,
+        rank=line.rank,
+        loudness=figures["loudness_lufs"],
+        written=f"{encoding}, {rate} Hz, {_channels(read)}",
+        peaks=tamed.report.sentence(encoding.is_float),
     )
-    return Arrangement(paths, line.played, watch.seconds, figures, summary)
+    return Arrangement(dict(final), line.played, dict(watch.seconds), figures, summary)
 
 
 def _inputs(options: ArrangeOptions, sound: BassSound) -> list[Path]:
@@ -308,30 +402,23 @@ def _wishes(options: ArrangeOptions, given: GivenBass) -> Wishes:
     )
 
 
-def _render(
-    line: GeneratedBass,
-    song: PreparedSong,
-    given: GivenBass,
-    codec: Codec,
-    sound: BassSound,
-    balance: BalanceRange,
-    wanted: float,
-) -> _NewBass:
-    """Turn the line into sound, and bring it to its level beside the song.
+def _render(line: GeneratedBass, session: _Session) -> _NewBass:
+    """Turn a line into sound, and bring it to its level beside the song.
 
     Where the song's own bass stays, its sound is faded in and out within one frame. It sets the
-    level then. `wanted` is by which factor the user wants the new bass to be louder.
+    level then.
     """
+    song, given, codec = session.prepared, session.given, session.codec
     rest, rate = song.accompaniment, codec.sample_rate
     length = rest.shape[-1]
-    bass = sound.render(line.codes, line.notes, length) / np.float32(song.gain)
-    change = np.full(length, wanted, np.float32)
+    bass = session.sound.render(line.codes, line.notes, length) / np.float32(song.gain)
+    change = np.full(length, factor(session.options.bass_level), np.float32)
     if song.bass is not None and given.kept.any():
         frames = np.arange(len(given.kept))
         own = np.interp(np.arange(length) / codec.hop, frames, given.kept).astype(np.float32)
         bass = own * song.bass + (1 - own) * change * bass
     else:
-        change *= balance_envelope(bass, line.notes, rest, rate, balance)
+        change *= balance_envelope(bass, line.notes, rest, rate, session.prior.balance)
         bass = change * bass
     level = level_beside_song(bass, line.notes, rest, rate)
     return _NewBass(bass, float(np.median(change)), level)
@@ -351,4 +438,5 @@ class _Stopwatch:
             self._on_step(step.name, self.song_seconds)
         started = time.perf_counter()
         yield
-        self.seconds[step.name] = round(time.perf_counter() - started, 3)
+        passed = time.perf_counter() - started
+        self.seconds[step.name] = round(self.seconds.get(step.name, 0.0) + passed, 3)

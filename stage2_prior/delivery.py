@@ -10,7 +10,8 @@ The files for a song NAME are:
     NAME.png                a picture of the backing, the new bass, and its notes, bars and chords
     NAME.json               what is needed to generate the same again, and what was measured
 
-The JSON file is written last. Where it is missing, a run was cut off.
+The JSON file is written last. Where it is missing, a run was cut off. Where several takes are kept,
+the files of the second one are called NAME.take2.bass.wav and so on.
 """
 
 from collections.abc import Iterable
@@ -67,13 +68,19 @@ class Delivery:
         """Return what the files of a song are called."""
         return default_name(song) if self.name is None else self.name
 
-    def paths(self, song: Path, out: Path) -> dict[str, Path]:
-        """Return the files of a song in the folder `out` by kind, in the order of writing."""
+    def paths(self, song: Path, out: Path, take: int | None = None) -> dict[str, Path]:
+        """Return the files of a song in the folder `out` by kind, in the order of writing.
+
+        `take` is the number of the take, where there are several.
+        """
+        name = self.name_of(song) if take is None else f"{self.name_of(song)}.take{take}"
         endings = {kind: f".{kind}.{self.container}" for kind in SOUNDS}
         endings |= {"midi": ".mid", "codes": SUFFIX, "picture": ".png", "json": ".json"}
-        return {kind: out / f"{self.name_of(song)}{ending}" for kind, ending in endings.items()}
+        return {kind: out / f"{name}{ending}" for kind, ending in endings.items()}
 
-    def checked_paths(self, song: Path, out: Path, inputs: Iterable[Path]) -> dict[str, Path]:
+    def checked_paths(
+        self, song: Path, out: Path, inputs: Iterable[Path], take: int | None = None
+    ) -> dict[str, Path]:
         """Return the files as `paths` does.
 
         `inputs` are the files that are read beside the song.
@@ -81,7 +88,7 @@ class Delivery:
         Raises:
             UserError: one of the files is an input, or exists and may not be replaced.
         """
-        paths = self.paths(song, out)
+        paths = self.paths(song, out, take)
         require_free(paths.values(), [song, *inputs], self.force)
         return paths
 

@@ -79,6 +79,7 @@ def line_figures(line: GeneratedBass) -> dict[str, Any]:
             "given_none": line.log_prob_unconditional,
         },
         "candidates": [round(fit, 4) for fit in line.fits],
+        "rank": line.rank + 1,
         "checked": None if line.checked is None else asdict(line.checked),
     }
 

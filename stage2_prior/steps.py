@@ -15,3 +15,9 @@ WRITE_FILES = Step("write the files", 1.5, 0.03)
 
 ONCE = (LOAD_PROGRAM, LOAD_MODELS)
 EACH = (READ, FIND_BASS, ENCODE, HEAR, WRITE_LINE, RENDER, WRITE_FILES)
+TAKE = (WRITE_LINE, RENDER, WRITE_FILES)
+
+
+def steps_of(takes: int) -> tuple[Step, ...]:
+    """Return the steps of a song of which several takes are written."""
+    return EACH + (takes - 1) * TAKE

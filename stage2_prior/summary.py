@@ -32,6 +32,7 @@ class Summary:
         level: the level of the new bass in dB relative to the song; None where one is silent.
         checked: how well its sound agrees with its notes; None where nobody listened.
         fits: how well each candidate fits the song, in nats a note, the best first.
+        rank: the place of the line among them; 0 is the best.
         loudness: by BS.1770 in LUFS, of the song, the bass, the backing and the mix; None for what
             has none.
         written: the form in which the sounds are written.
@@ -49,6 +50,7 @@ class Summary:
     level: float | None = None
     checked: Checked | None = None
     fits: Sequence[float] = ()
+    rank: int = 0
     loudness: Mapping[str, float | None] = field(default_factory=dict)
     written: str | None = None
     peaks: str | None = None
@@ -72,8 +74,9 @@ class Summary:
         rows["new bass"] = _new_bass(self.notes)
         if len(self.fits) > 1:
             rows["chosen"] = (
-                f"of {len(self.fits)} lines; they fit the song by {self.fits[0]:.2f} (this one) to "
-                f"{self.fits[-1]:.2f} nats a note"
+                f"number {self.rank + 1} of {len(self.fits)} lines: it fits the song by "
+                f"{self.fits[self.rank]:.2f} nats a note, and all by {self.fits[0]:.2f} to "
+                f"{self.fits[-1]:.2f}"
             )
         if self.checked is not None and self.notes:
             rows["played"] = _played(self.checked)

@@ -33,7 +33,7 @@ from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage2_prior.accompaniment import PreparedSong, prepare_song
-from stage2_prior.arrange import Arrangement, ArrangeOptions, generate_bass
+from stage2_prior.arrange import Arrangement, ArrangeOptions, generate_bass, generate_takes
 from stage2_prior.balance import balance_envelope, level_beside_song
 from stage2_prior.bass_sound import PlainSound
 from stage2_prior.config import PRESETS, PriorConfig
@@ -263,6 +263,7 @@ def test_the_json_says_all_that_is_known_and_all_that_is_needed_again(
     assert report["lead_sheet"] == "| Am | F/A |"
     assert (report["notes"], report["range"]) == (8, [30, 44])
     assert report["candidates"] == [1.25, 0.5]
+    assert report["rank"] == 1
     assert report["log_prob"] == {"given_song": -1.5, "given_none": -2.5}
     assert report["sound"] == {"name": "paper"}
     assert report["checkpoints"] == {"codec": "test", "prior": "untrained"}
@@ -284,6 +285,7 @@ def test_the_json_says_all_that_is_known_and_all_that_is_needed_again(
         "tone": "picked",
         "midi_timing": "grid",
         "bass_level": -3.0,
+        "keep_all": False,
         "delivery": {"container": "wav", "bits": None, "name": None, "peaks": "rescale"},
     }
     assert report["bass_search"]["threshold"] == codec.audible_bass
@@ -308,6 +310,27 @@ def test_every_step_is_told_in_order_and_the_length_of_the_song_with_it(
     )
     assert [name for name, _ in told] == [step.name for step in EACH]
     assert [seconds for _, seconds in told] == [None, *[SECONDS] * 6]
+
+
+def test_all_candidates_are_written_as_takes_the_best_first(
+    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+) -> None:
+    settings = replace(QUICK, candidates=3)
+    best = generate_bass(song, tmp_path, codec, prior, settings, ArrangeOptions(True))
+    options = ArrangeOptions(True, keep_all=True)
+    takes = generate_takes(song, tmp_path / "all", codec, prior, settings, options)
+    names = {path.name for path in (tmp_path / "all").iterdir()}
+    assert len(names) == 3 * 7
+    assert {f"My song.v2.take{number}.mix.wav" for number in (1, 2, 3)} <= names
+    assert best.files["bass"].read_bytes() == takes[0].files["bass"].read_bytes()
+    fits = best.figures["candidates"]
+    assert fits == sorted(fits, reverse=True)
+    for number, take in enumerate(takes, 1):
+        assert take.files["json"].name == f"My song.v2.take{number}.json"
+        assert (take.figures["rank"], take.figures["candidates"]) == (number, fits)
+        said = f"number {number} of 3 lines: it fits the song by {fits[number - 1]:.2f}"
+        assert take.summary.rows["chosen"].startswith(said)
+    assert len({take.notes for take in takes}) == 3
 
 
 def test_the_summary_is_of_the_song_and_its_new_bass(

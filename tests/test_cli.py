@@ -165,7 +165,7 @@ ANEW = "the same command starts from the beginning when it is run again"
             "stage1_vqvae.train.train_vqvae",
             "run the same command with --resume auto to continue",
         ),
-        ("generate-bass --quiet --song x", "stage2_prior.arrange.generate_bass", ANEW),
+        ("generate-bass --quiet --song x", "stage2_prior.arrange.generate_takes", ANEW),
         ("separate --song x", "stage1_vqvae.separate.separate", ANEW),
         ("evaluate-vqvae --data x", "stage1_vqvae.evaluate.evaluate_vqvae", ANEW),
         ("evaluate-prior --codes x", "stage2_prior.evaluate.evaluate_prior", ANEW),
@@ -231,7 +231,6 @@ def test_a_bass_decoder_that_would_not_be_used_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "option"),
     [
-        ("generate-bass --song a.wav --song b.wav", "--song"),
         ("generate-bass --song a.wav --out a --seed 1 --out b", "--out"),
         ("generate-bass --song=a.wav --codec a --codec=b", "--codec"),
         ("generate-bass --song a.wav --prior a --prior a", "--prior"),
@@ -277,7 +276,7 @@ def settings_given(
 @pytest.mark.parametrize(
     ("command", "function"),
     [
-        ("generate-bass --quiet --song x", "stage2_prior.arrange.generate_bass"),
+        ("generate-bass --quiet --song x", "stage2_prior.arrange.generate_takes"),
         ("evaluate-prior --codes x", "stage2_prior.evaluate.evaluate_prior"),
     ],
 )
@@ -363,7 +362,7 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for function in (
         "stage1_vqvae.separate.separate",
-        "stage2_prior.arrange.generate_bass",
+        "stage2_prior.arrange.generate_takes",
         "shared.codes.editing.edit_file",
         "shared.codes.decoding.decode_file",
     ):
@@ -386,8 +385,8 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     codec = (Path("c"), "cpu")
     separated = (Path("x.wav"), Path("stems"), codec, ["bass", "drums"], False, False)
     assert given["separate"] == separated
-    assert given["generate_bass"][:2] == (Path("x.wav"), Path("new_bass"))
-    assert given["generate_bass"][5] == ArrangeOptions(
+    assert given["generate_takes"][:2] == (Path("x.wav"), Path("new_bass"))
+    assert given["generate_takes"][5] == ArrangeOptions(
         remove_bass=False,
         edits=Edits(keep=(TimeRange(10, 20), TimeRange(30, 40)), prompt=Path("p"), style=Path("s")),
         hints=BarHints(bpm=96, first_downbeat=0.42, meter=(3, 4)),
@@ -397,7 +396,7 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
         tone="slap",
         midi_timing="both",
     )
-    sound = given["generate_bass"][6]
+    sound = given["generate_takes"][6]
     assert isinstance(sound, SoundFontSound)
     assert (sound.path, sound.program) == (default_soundfont(), 38)
     assert given["edit_file"][:3] == (
@@ -429,6 +428,7 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
         ("--chords C", ArrangeOptions(harmony=Harmony(HarmonySource.GIVEN, "C"))),
         ("--chords c.txt", ArrangeOptions(harmony=Harmony(HarmonySource.GIVEN, "c.txt"))),
         ("--remove-bass", ArrangeOptions(remove_bass=True)),
+        ("--keep-all", ArrangeOptions(keep_all=True)),
         ("--bass-level -3dB", ArrangeOptions(bass_level=-3.0)),
         (
             "--name n --format flac --bits 16 --limit --force",
@@ -456,7 +456,7 @@ def generated_with(monkeypatch: pytest.MonkeyPatch, options: list[str]) -> tuple
         given.append(values)
         raise UserError("enough")
 
-    monkeypatch.setattr("stage2_prior.arrange.generate_bass", record)
+    monkeypatch.setattr("stage2_prior.arrange.generate_takes", record)
     monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: None)
     monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", lambda *_: None)
     monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
@@ -472,7 +472,7 @@ def test_the_summary_goes_to_the_terminal_and_the_files_to_the_output(
     summary = Summary([Note(0.0, 1.0, 28)], grid=grid, key="A minor", level=-3.0)
     files = {"bass": Path("a.bass.wav"), "midi": Path("a.mid")}
     made = SimpleNamespace(result=Result(Path("x"), files, summary.rows))
-    monkeypatch.setattr("stage2_prior.arrange.generate_bass", lambda *_: made)
+    monkeypatch.setattr("stage2_prior.arrange.generate_takes", lambda *_: (made,))
     monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: None)
     monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", lambda *_: None)
     monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
@@ -490,6 +490,33 @@ def test_the_summary_goes_to_the_terminal_and_the_files_to_the_output(
     assert [event["event"] for event in events] == ["step", "step", "result"]
     assert events[-1]["files"] == {"bass": "a.bass.wav", "midi": "a.mid"}
     assert for_programs.stderr == ""
+
+
+def test_several_songs_end_with_1_if_one_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    loads: list[None] = []
+
+    def write(song: Path, *_: object) -> tuple[SimpleNamespace]:
+        if song.name == "bad.wav":
+            raise UserError("bad.wav is empty")
+        files = {"bass": Path(f"{song.stem}.bass.wav")}
+        return (SimpleNamespace(result=Result(song, files), files=files, summary=Summary([])),)
+
+    monkeypatch.setattr("stage2_prior.arrange.generate_takes", write)
+    monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: loads.append(None))
+    monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", lambda *_: None)
+    monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
+    for name in ("a.wav", "bad.wav", "c.wav"):
+        (tmp_path / name).touch()
+    result = CliRunner().invoke(cli.app, ["generate-bass", "--song", str(tmp_path)])
+    assert result.exit_code == 1, result.exception
+    assert result.stdout == "a.bass.wav\nc.bass.wav\n"
+    assert f"error: {tmp_path / 'bad.wav'}: bad.wav is empty" in result.stderr
+    assert "failed: bad.wav is empty" in result.stderr
+    assert len(loads) == 1
+    good = ["generate-bass", "--song", str(tmp_path / "a.wav"), "--song", str(tmp_path / "c.wav")]
+    assert CliRunner().invoke(cli.app, good).exit_code == 0
 
 
 def test_the_version() -> None:
@@ -689,6 +716,7 @@ def test_generation_that_cannot_be_is_refused(tmp_path: Path, codec: Path, prior
         ("--midi-in", str(song)): "song.wav",
         ("--limit", "--no-rescale"): "--limit and --no-rescale exclude each other",
         ("--format", "flac", "--bits", "32f"): "FLAC cannot hold 32-bit floating-point samples",
+        ("--name", "x", "--song", "y"): "--name names the files of one song, but there are 2",
         ("--name", "a/b"): "'a/b' cannot be the name of files",
         ("--bass-level", "loud"): "'loud' is not a change of level: write it as -3dB",
     }.items():
