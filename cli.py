@@ -310,14 +310,22 @@ class Writing:
 @command(app)
 def generate_bass(
     song: Annotated[
-        list[str],
+        list[str] | None,
         repeated(
             "Read a song from this file: WAV, FLAC, OGG, MP3, M4A and others. A folder stands for "
             'the songs in it, and a pattern such as "mixes/*.wav" for those that fit.',
             metavar="FILE",
         ),
-    ],
+    ] = None,
     out: Files = Path("new_bass"),
+    repeat: Annotated[
+        Path | None,
+        option(
+            "Write the same files again that this NAME.json of generate-bass describes.",
+            "--from",
+            metavar="NAME.json",
+        ),
+    ] = None,
     sampling: Sampling = Sampling(),
     bars: Bars = Bars(),
     shape: Shape = Shape(),
@@ -374,6 +382,7 @@ def generate_bass(
       python cli.py generate-bass --song mix.wav --seed 7 --candidates 4 --temperature 0.9
       python cli.py generate-bass --song mix.wav --candidates 4 --keep-all
       python cli.py generate-bass --song album --song "demos/*.mp3" --out basses
+      python cli.py generate-bass --from new_bass/mix.json --out again
       python cli.py generate-bass --song mix.wav --chords "Am | F | C G" --bpm 96
       python cli.py generate-bass --song mix.wav --tone picked --lowest E1 --highest E2
       python cli.py generate-bass --song mix.wav --redo 0:30-0:45 --guide drums=2
@@ -382,6 +391,17 @@ def generate_bass(
     """
     from shared.reporting import reporting
     from stage2_prior.steps import LOAD_MODELS, LOAD_PROGRAM, ONCE, steps_of
+
+    if repeat is not None:
+        unusual = dataclasses.replace(writing, name=None, force=False)
+        given = (sampling, bars, shape, unusual, midi_in, prompt, style, keep, redo, remove_bass)
+        usual = (Sampling(), Bars(), Shape(), Writing(), *[None] * 6)
+        if (*given, sound, midi_timing, keep_all) != (*usual, None, "grid", False):
+            raise UserError(
+                "--from repeats a run as it was: leave out the options that change the result"
+            )
+    elif not song:
+        raise UserError("no song is named: give one with --song")
 
     with reporting(
         ONCE, steps_of(sampling.candidates if keep_all else 1), quiet, as_json
@@ -393,7 +413,9 @@ def generate_bass(
         from stage2_prior.arrange import ArrangeOptions, Edits, generate_takes
         from stage2_prior.many import find_songs, names_of, write_songs
         from stage2_prior.model import load_prior
+        from stage2_prior.repeat import Recipe
 
+        recipe = None if repeat is None else Recipe.read(repeat)
         kept, redone = (tuple(map(TimeRange.parse, ranges or ())) for ranges in (keep, redo))
         options = ArrangeOptions(
             remove_bass=remove_bass,
@@ -408,21 +430,28 @@ def generate_bass(
             keep_all=keep_all,
             delivery=writing.delivery(),
         )
-        songs = find_songs(song)
+        songs = find_songs(song or ())
+        if recipe is not None:
+            options, sound = recipe.options_for(writing.name, writing.force), recipe.sound_option
+            songs = [recipe.find_song(songs)]
         if len(songs) > 1 and writing.name is not None:
             raise UserError(f"--name names the files of one song, but there are {len(songs)}")
         names = names_of(songs) if len(songs) > 1 else {}
         report.step(LOAD_MODELS.name)
         loaded = load_prior(prior, device)
-        settings = sampling.settings(loaded)
+        settings = sampling.settings(loaded) if recipe is None else recipe.settings
         coder = load_codec(codec, device)
         rendering = _rendering(sound, bass_decoder, coder, device)
+        if recipe is not None:
+            recipe.require_models(coder, loaded, rendering)
 
         def write(path: Path, name: str | None) -> "tuple[Arrangement, ...]":
             named = options if name is None else options.called(name)
             return generate_takes(path, out, coder, loaded, settings, named, rendering, report.step)
 
         outcomes = write_songs(songs, write, report, names)
+        if recipe is not None:
+            report.note(recipe.verdict(outcomes[0].takes))
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
 

@@ -69,6 +69,9 @@ class Reporter:
         for path in result.files.values():
             print(path, flush=True)
 
+    def note(self, text: str) -> None:
+        """Say something about the whole."""
+
     def failed(self, song: Path, error: str) -> None:
         """Report why a song failed that others follow."""
         err_console.print(f"error: {song}: {error}", markup=False)
@@ -96,6 +99,10 @@ class LineReporter(Reporter):
         if result.rows:
             err_console.print(rows_table(result.rows))
         super().result(result)
+
+    def note(self, text: str) -> None:
+        """Say something about the whole."""
+        err_console.print(text, markup=False)
 
     def table(self, heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Show what came out of all songs."""
@@ -168,6 +175,10 @@ class JsonReporter(Reporter):
     def result(self, result: Result) -> None:
         """Report what came out of a song."""
         self._print("result", song=result.song, files=result.files, **result.facts)
+
+    def note(self, text: str) -> None:
+        """Say something about the whole."""
+        self._print("note", text=text)
 
     def failed(self, song: Path, error: str) -> None:
         """Report why a song failed."""

@@ -60,7 +60,16 @@ from stage2_prior.sampling import (
     generate,
     generate_all,
 )
-from stage2_prior.steps import ENCODE, FIND_BASS, HEAR, READ, RENDER, WRITE_FILES, WRITE_LINE
+from stage2_prior.steps import (
+    ENCODE,
+    FIND_BASS,
+    HEAR,
+    MOST_TAKES,
+    READ,
+    RENDER,
+    WRITE_FILES,
+    WRITE_LINE,
+)
 from stage2_prior.summary import Summary
 
 OnStep = Callable[[str, float | None], None]
@@ -245,7 +254,14 @@ def generate_takes(
     sound = sound or PlainSound(codec)
     require_fingerprint(prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
     watch, inputs = _Stopwatch(on_step), _inputs(options, sound)
-    numbers = [*range(1, settings.candidates + 1)] if options.keep_all else [None]
+    numbers: list[int | None] = [None]
+    if options.keep_all:
+        require(
+            settings.candidates <= MOST_TAKES,
+            f"{settings.candidates} takes are too many to keep: give --candidates {MOST_TAKES} or "
+            "fewer",
+        )
+        numbers = [*range(1, settings.candidates + 1)]
     paths = [options.delivery.checked_paths(song, out, inputs, number) for number in numbers]
     with watch(READ):
         read = SongFile.read(song, codec)
@@ -313,6 +329,7 @@ def _deliver(
             files["picture"], mix.rest, mix.bass, rate, line.played, name, line.grid, line.chords
         )
         figures = {
+            "name": delivery.name_of(read.path),
             **sound_figures(read, prepared, mix),
             "encoding": asdict(encoding),
             "peaks": asdict(tamed.report),

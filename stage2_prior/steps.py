@@ -18,6 +18,9 @@ EACH = (READ, FIND_BASS, ENCODE, HEAR, WRITE_LINE, RENDER, WRITE_FILES)
 TAKE = (WRITE_LINE, RENDER, WRITE_FILES)
 
 
+MOST_TAKES = 64
+
+
 def steps_of(takes: int) -> tuple[Step, ...]:
-    """Return the steps of a song of which several takes are written."""
-    return EACH + (takes - 1) * TAKE
+    """Return the steps of a song of which several takes are written, 64 at most."""
+    return EACH + (min(takes, MOST_TAKES) - 1) * TAKE

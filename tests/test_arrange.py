@@ -43,6 +43,7 @@ from stage2_prior.harmony import Harmony, HarmonySource
 from stage2_prior.model import Prior
 from stage2_prior.performer.sampling import FREE
 from stage2_prior.performer.tone import TONES
+from stage2_prior.repeat import Recipe
 from stage2_prior.sampling import (
     GeneratedBass,
     SamplingSettings,
@@ -918,3 +919,24 @@ def test_the_json_file_is_gone_before_any_other_is_replaced(
     generate_bass(song, tmp_path, codec, prior, QUICK, ArrangeOptions(True, delivery=FORCE))
     assert len(replaced) == 7
     assert replaced[-1] == ".json"
+
+
+def test_the_json_file_is_enough_to_write_the_same_bytes_again(
+    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+) -> None:
+    edits = Edits(redo=(TimeRange(1, 2),))
+    options = ArrangeOptions(True, edits, lowest=30, bass_level=-2.0, delivery=Delivery("flac"))
+    first = generate_bass(song, tmp_path / "a", codec, prior, replace(QUICK, seed=5), options)
+    recipe = Recipe.read(first.files["json"])
+    again = generate_bass(
+        recipe.find_song([]),
+        tmp_path / "b",
+        codec,
+        prior,
+        recipe.settings,
+        recipe.options_for(None, False),
+    )
+    recipe.require_models(codec, prior, PlainSound(codec))
+    assert recipe.verdict([again]).endswith("byte for byte")
+    for kind in ("bass", "backing", "mix", "midi", "codes"):
+        assert again.files[kind].read_bytes() == first.files[kind].read_bytes()

@@ -519,6 +519,12 @@ def test_several_songs_end_with_1_if_one_failed(
     assert CliRunner().invoke(cli.app, good).exit_code == 0
 
 
+def test_a_run_without_a_song_is_refused() -> None:
+    result = CliRunner().invoke(cli.app, ["generate-bass"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "error: no song is named: give one with --song\n"
+
+
 def test_the_version() -> None:
     result = CliRunner().invoke(cli.app, ["--version"])
     assert (result.exit_code, result.stdout) == (0, "bassprior 0.1.0\n")
@@ -714,6 +720,9 @@ def test_generation_that_cannot_be_is_refused(tmp_path: Path, codec: Path, prior
             "E1",
         ): "the range of the line is G2 to E1, but it must rise",
         ("--midi-in", str(song)): "song.wav",
+        ("--from", "x.json", "--bpm", "96"): "--from repeats a run as it was: leave out",
+        ("--from", str(song)): "song.wav does not say how to write its files again",
+        ("--from", "x.json"): "there is no file x.json: name a NAME.json",
         ("--limit", "--no-rescale"): "--limit and --no-rescale exclude each other",
         ("--format", "flac", "--bits", "32f"): "FLAC cannot hold 32-bit floating-point samples",
         ("--name", "x", "--song", "y"): "--name names the files of one song, but there are 2",
