@@ -83,7 +83,8 @@ class Summary:
         if self.level is not None:
             side = "above" if self.level > 0 else "below"
             rows["level"] = f"{abs(self.level):.1f} dB {side} the song"
-        loudness = [f"{name} {value:.1f}" for name, value in self.loudness.items() if value]
+        known = {name: value for name, value in self.loudness.items() if value is not None}
+        loudness = [f"{name} {value:.1f}" for name, value in known.items()]
         if loudness:
             rows["loudness"] = f"{', '.join(loudness)} LUFS"
         if self.peaks is not None:

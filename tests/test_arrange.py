@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -295,7 +296,7 @@ def test_the_json_says_all_that_is_known_and_all_that_is_needed_again(
     for kind in ("bass", "backing", "mix", "midi", "codes"):
         written = hashlib.sha256(made.files[kind].read_bytes()).hexdigest()
         assert report["sha256"][kind] == written
-    assert report["versions"]["torch"] == torch.__version__
+    assert report["versions"]["torch"] == version("torch")
     assert report["encoding"] == {"container": "wav", "bits": "24"}
     assert report["loudness_lufs"].keys() == {"song", "bass", "backing", "mix"}
     assert report["files"] == {kind: path.name for kind, path in made.files.items()}
@@ -528,7 +529,7 @@ def test_a_bass_that_is_left_in_stays_in_the_mix(
 ) -> None:
     added = generate_bass(song, tmp_path, codec, prior, QUICK, ArrangeOptions(remove_bass=False))
     mix, bass = read(added.files["mix"]), read(added.files["bass"])
-    np.testing.assert_allclose(mix - bass, scale_of(added) * read(song), atol=2.0**-22)
+    np.testing.assert_allclose(mix - bass, scale_of(added) * read(song), atol=2.0**-21)
     assert not added.figures["bass_removed"]
     assert added.figures["rms_db"]["removed_bass"] is None
     assert np.abs(mix).max() <= 1
@@ -820,9 +821,8 @@ def test_where_the_own_bass_stays_the_mix_is_the_song_sample_for_sample(
     path = tmp_path / "song.wav"
     noise = np.random.default_rng(0).uniform(-0.2, 0.2, (3 * rate, 2))
     soundfile.write(path, tone(82, rate=rate) + noise, rate, subtype)
-    options = ArrangeOptions(
-        True, Edits(redo=(TimeRange(1, 2),)), bass_level=-20.0, delivery=Delivery()
-    )
+    keep = Delivery(bits="32f", peaks="keep")
+    options = ArrangeOptions(True, Edits(redo=(TimeRange(1, 2),)), delivery=keep)
     made = generate_bass(path, tmp_path / "out", codec, prior, QUICK, options)
     assert scale_of(made) == 1
     changed = np.flatnonzero((read(made.files["mix"]) != read(path)).any(1))
