@@ -435,7 +435,9 @@ def generate_bass(
             options, sound = recipe.options_for(writing.name, writing.force), recipe.sound_option
             songs = [recipe.find_song(songs)]
         if len(songs) > 1 and writing.name is not None:
-            raise UserError(f"--name names the files of one song, but there are {len(songs)}")
+            raise UserError(
+                f"--name names the files of one song, but there are {len(songs)}: leave it out"
+            )
         names = names_of(songs) if len(songs) > 1 else {}
         report.step(LOAD_MODELS.name)
         loaded = load_prior(prior, device)

@@ -172,6 +172,15 @@ class JsonReporter(Reporter):
         share, left = round(self.estimate.share, 3), round(self.estimate.left, 1)
         self._print("step", song=self.song, step=name, done=share, seconds_left=left)
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Report also a mistake of the user that ends everything."""
+        try:
+            yield
+        except UserError as error:
+            self._print("failed", song=self.song, error=str(error))
+            raise
+
     def result(self, result: Result) -> None:
         """Report what came out of a song."""
         self._print("result", song=result.song, files=result.files, **result.facts)

@@ -328,7 +328,7 @@ def _deliver(
         save_generation_picture(
             files["picture"], mix.rest, mix.bass, rate, line.played, name, line.grid, line.chords
         )
-        figures = {
+        figures: dict[str, Any] = {
             "name": delivery.name_of(read.path),
             **sound_figures(read, prepared, mix),
             "encoding": asdict(encoding),

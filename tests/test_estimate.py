@@ -5,6 +5,8 @@ from itertools import pairwise
 import pytest
 
 from shared.estimate import USUAL_SONG, Estimate, Step
+from stage2_prior.steps import EACH as EACH_SONG
+from stage2_prior.steps import steps_of
 
 ONCE = [Step("load", 4.0)]
 EACH = [Step("read", 1.0, 0.1), Step("write", 2.0, 0.2)]
@@ -93,3 +95,10 @@ def test_an_unknown_step_costs_nothing(clock: Clock) -> None:
     clock.now += 5
     assert estimate.share == 0
     assert estimate.elapsed == 5
+
+
+def test_takes_repeat_the_last_steps() -> None:
+    names = [step.name for step in steps_of(3)]
+    assert names == [step.name for step in EACH_SONG] + 2 * [step.name for step in EACH_SONG[-3:]]
+    assert steps_of(1) == EACH_SONG
+    assert len(steps_of(10**9)) == len(steps_of(64))

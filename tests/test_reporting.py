@@ -80,6 +80,13 @@ def test_json_has_an_object_for_everything(capsys: pytest.CaptureFixture[str]) -
     assert err == ""
 
 
+def test_json_tells_of_a_mistake_that_ends_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="it is empty"), reporting(ONCE, EACH, as_json=True):
+        raise UserError("it is empty")
+    (event,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert event == {"event": "failed", "song": None, "error": "it is empty"}
+
+
 def test_both_are_refused() -> None:
     with (
         pytest.raises(UserError, match="--quiet and --json exclude each other"),
