@@ -432,8 +432,8 @@ def generate_bass(
         )
         songs = find_songs(song or ())
         if recipe is not None:
-            options, sound = recipe.options_for(writing.name, writing.force), recipe.sound_option
-            songs = [recipe.find_song(songs)]
+            songs, sound = [recipe.find_song(songs)], recipe.sound_option
+            options = recipe.options_for(songs[0], writing.name, writing.force)
         if len(songs) > 1 and writing.name is not None:
             raise UserError(
                 f"--name names the files of one song, but there are {len(songs)}: leave it out"

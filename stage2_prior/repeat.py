@@ -13,7 +13,7 @@ from shared.times import TimeRange
 from shared.version import versions
 from stage2_prior.arrange import Arrangement, ArrangeOptions
 from stage2_prior.bass_sound import BassSound
-from stage2_prior.delivery import Delivery
+from stage2_prior.delivery import Delivery, default_name
 from stage2_prior.edits import Edits
 from stage2_prior.generation_report import sha256
 from stage2_prior.harmony import Harmony, HarmonySource
@@ -27,6 +27,7 @@ class Recipe:
 
     Attributes:
         path: that file.
+        name: what the files were called.
         song: where the song was.
         song_sha256: the fingerprint of its bytes.
         settings: how the line was written.
@@ -39,6 +40,7 @@ class Recipe:
     """
 
     path: Path
+    name: str
     song: Path
     song_sha256: str
     settings: SamplingSettings
@@ -61,10 +63,11 @@ class Recipe:
             content = json.loads(path.read_text(encoding="utf-8"))
             return cls(
                 path=path,
+                name=str(content["name"]),
                 song=Path(content["song"]),
                 song_sha256=str(content["song_sha256"]),
                 settings=SamplingSettings(**content["settings"]),
-                options=_options(content["options"], content["name"]),
+                options=_options(content["options"]),
                 sound=dict(content["sound"]),
                 checkpoints={
                     name: str(content["checkpoints"][name]) for name in ("codec", "prior")
@@ -88,11 +91,13 @@ class Recipe:
             return f"{self.sound['soundfont']}:{self.sound['program']}"
         return str(self.sound.get("name"))
 
-    def options_for(self, name: str | None, force: bool) -> ArrangeOptions:
-        """Return the options, with another name of the files if one is given."""
+    def options_for(self, song: Path, name: str | None, force: bool) -> ArrangeOptions:
+        """Return the options for the song where it is now, under the old or another name."""
         delivery = self.options.delivery
-        named = replace(delivery, name=name or delivery.name, force=force)
-        return replace(self.options, delivery=named)
+        name = name or delivery.name
+        if name is None and default_name(song) != self.name:
+            name = self.name
+        return replace(self.options, delivery=replace(delivery, name=name, force=force))
 
     def find_song(self, elsewhere: Sequence[Path]) -> Path:
         """Return the song, or the file that the user says it is now.
@@ -144,11 +149,11 @@ class Recipe:
         return f"{', '.join(different)} differ from those of {self.path} ({why})"
 
 
-def _options(content: Mapping[str, Any], name: str) -> ArrangeOptions:
+def _options(content: Mapping[str, Any]) -> ArrangeOptions:
     """Read the options of a NAME.json, where they are as `dataclasses.asdict` left them."""
     fields = dict(content)
-    edits, hints, harmony = (fields.pop(key) for key in ("edits", "hints", "harmony"))
-    delivery = {**fields.pop("delivery"), "name": name}
+    parts = ("edits", "hints", "harmony", "delivery")
+    edits, hints, harmony, delivery = (fields.pop(key) for key in parts)
     meter = hints["meter"]
     return ArrangeOptions(
         edits=Edits(

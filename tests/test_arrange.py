@@ -934,9 +934,9 @@ def test_the_json_file_is_enough_to_write_the_same_bytes_again(
         codec,
         prior,
         recipe.settings,
-        recipe.options_for(None, False),
+        recipe.options_for(song, None, False),
     )
     recipe.require_models(codec, prior, PlainSound(codec))
     assert recipe.verdict([again]).endswith("byte for byte")
-    for kind in ("bass", "backing", "mix", "midi", "codes"):
+    for kind in ("bass", "backing", "mix", "midi", "codes", "json"):
         assert again.files[kind].read_bytes() == first.files[kind].read_bytes()

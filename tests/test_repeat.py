@@ -65,9 +65,18 @@ def test_settings_and_options_are_those_of_the_run(tmp_path: Path) -> None:
     assert recipe.options == OPTIONS
     assert recipe.sound_option == "paper"
     assert recipe.find_song([]) == tmp_path / "song.wav"
-    renamed = recipe.options_for("other", True).delivery
+    renamed = recipe.options_for(recipe.song, "other", True).delivery
     assert renamed == Delivery("flac", "16", "other", True, "limit")
-    assert recipe.options_for(None, False) == OPTIONS
+    assert recipe.options_for(recipe.song, None, False) == OPTIONS
+
+
+def test_the_files_have_their_old_name_although_the_song_has_another(tmp_path: Path) -> None:
+    options = asdict(ArrangeOptions())
+    del options["delivery"]["force"]
+    recipe = Recipe.read(written(tmp_path, name="song", options=options))
+    assert recipe.options_for(tmp_path / "song.wav", None, False) == ArrangeOptions()
+    moved = recipe.options_for(tmp_path / "moved.wav", None, False)
+    assert moved == ArrangeOptions(delivery=Delivery(name="song"))
 
 
 def test_a_soundfont_is_named_with_its_program(tmp_path: Path) -> None:
