@@ -106,16 +106,18 @@ class Estimate:
 
     def _within(self) -> float:
         """How much of the usual cost of the current step is done."""
-        if self._current is None:
+        current = self._current  # A bar asks from a thread of its own while steps change.
+        if current is None:
             return 0.0
-        cost = self._current.cost(self._seconds)
+        cost = current.cost(self._seconds)
         passed = self._clock() - self._step_begun
         return cost * (1 - math.exp(-passed / cost)) if cost > 0 else 0.0
 
     def _ahead(self) -> float:
         """The usual cost of all that is not done."""
         this = sum(step.cost(self._seconds) for step in self._remaining)
-        if self._current is not None:
-            this += self._current.cost(self._seconds) - self._within()
+        current = self._current
+        if current is not None:
+            this += current.cost(self._seconds) - self._within()
         others = max(0, self._songs - max(self._song, 1))
         return this + others * sum(step.cost(self._seconds) for step in self._each)
