@@ -21,7 +21,9 @@ except KeyboardInterrupt:  # These imports take most of the time until a command
 if TYPE_CHECKING:
     from shared.codes.codec import Codec
     from shared.music.bar_tracking import BarHints
+    from stage2_prior.arrange import Arrangement
     from stage2_prior.bass_sound import BassSound
+    from stage2_prior.delivery import Delivery
     from stage2_prior.harmony import Harmony
     from stage2_prior.model import Prior
     from stage2_prior.sampling import SamplingSettings
@@ -30,7 +32,6 @@ T = TypeVar("T")
 
 app = typer.Typer(
     cls=Commands,
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,  # Help in rich's colours takes half a second.
     pretty_exceptions_enable=False,
@@ -111,6 +112,9 @@ View = Annotated[
         "each source encoded by itself (alone)."
     ),
 ]
+Force = Annotated[
+    bool, option("Replace files that exist. Files that are read never are.", "--force")
+]
 Seed = Annotated[int, option("Seed the random numbers. The same seed gives the same result.")]
 
 
@@ -177,8 +181,22 @@ class Sampling:
         return SamplingSettings.of(prior, **given, source_guidance=_source_scales(guide))
 
 
+def _print_version(wanted: bool) -> None:
+    """Print the version and stop, if that is wanted."""
+    if wanted:
+        from shared.version import project_version
+
+        print(f"bassprior {project_version()}")
+        raise typer.Exit
+
+
 @app.callback()
-def bassprior() -> None:
+def bassprior(
+    version: Annotated[
+        bool,
+        option("Print the version.", "--version", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
     """Write a new bass line for a song, and train, inspect and compare the models that do it."""
 
 
@@ -238,13 +256,80 @@ class Shape:
         return Harmony.parse(self.harmony if self.chords is None else self.chords)
 
 
+@dataclasses.dataclass(frozen=True)
+class Writing:
+    """The options that say how the files of a song are written."""
+
+    name: Annotated[
+        str | None,
+        option("Call the files NAME.bass.wav and so on. The default is the song's name."),
+    ] = None
+    audio_format: Annotated[
+        Literal["wav", "flac"], option("Write the sounds in this format.", "--format")
+    ] = "wav"
+    bits: Annotated[
+        Literal["16", "24", "32f"] | None,
+        option(
+            "Write samples of so many bits, or floating-point numbers (32f). The default is 24, or "
+            "32f where the song has more."
+        ),
+    ] = None
+    bass_level: Annotated[
+        str | None,
+        option("Make the new bass this much louder, or softer, than it would be.", metavar="-3dB"),
+    ] = None
+    limit: Annotated[
+        bool,
+        option(
+            "Where the files would clip, soften only the peaks with a true-peak limiter. The "
+            "default is to make all files softer by the same amount.",
+            "--limit",
+        ),
+    ] = False
+    no_rescale: Annotated[
+        bool, option("Leave all levels as they are, even where the files clip.", "--no-rescale")
+    ] = False
+    force: Force = False
+
+    def delivery(self) -> "Delivery":
+        """Check the values and join them."""
+        from stage2_prior.delivery import Delivery
+
+        if self.limit and self.no_rescale:
+            raise UserError("--limit and --no-rescale exclude each other: give one of them")
+        peaks: Any = "limit" if self.limit else "keep" if self.no_rescale else "rescale"
+        return Delivery(self.audio_format, self.bits, self.name, self.force, peaks)
+
+    def bass_change(self) -> float:
+        """Return by how many dB the bass is to be louder."""
+        from shared.sound.decibels import parse_decibels
+
+        return 0.0 if self.bass_level is None else parse_decibels(self.bass_level)
+
+
 @command(app)
 def generate_bass(
-    song: Song,
+    song: Annotated[
+        list[str] | None,
+        repeated(
+            "Read a song from this file: WAV, FLAC, OGG, MP3, M4A and others. A folder stands for "
+            'the songs in it, and a pattern such as "mixes/*.wav" for those that fit.',
+            metavar="FILE",
+        ),
+    ] = None,
     out: Files = Path("new_bass"),
+    repeat: Annotated[
+        Path | None,
+        option(
+            "Write the same files again that this NAME.json of generate-bass describes.",
+            "--from",
+            metavar="NAME.json",
+        ),
+    ] = None,
     sampling: Sampling = Sampling(),
     bars: Bars = Bars(),
     shape: Shape = Shape(),
+    writing: Writing = Writing(),
     midi_in: Annotated[Path | None, option("Play the notes of this MIDI file.")] = None,
     prompt: Annotated[Path | None, option("Begin with this recording of a bass.")] = None,
     style: Annotated[
@@ -255,6 +340,10 @@ def generate_bass(
         list[str] | None,
         repeated("Keep the song's own bass only in this range of time.", metavar="FROM-TO"),
     ] = None,
+    keep_all: Annotated[
+        bool,
+        option("Perform and write all candidates as takes, ranked by their fit.", "--keep-all"),
+    ] = False,
     redo: Annotated[
         list[str] | None,
         repeated("Keep the song's own bass outside this range of time.", metavar="FROM-TO"),
@@ -276,47 +365,97 @@ def generate_bass(
     codec: CodecPath = None,
     prior: PriorPath = None,
     device: Device = "auto",
+    quiet: Annotated[bool, option("Print only the names of the files.", "--quiet")] = False,
+    as_json: Annotated[
+        bool,
+        option("Print progress and results as JSON, one object a line, for programs.", "--json"),
+    ] = False,
 ) -> None:
     """Write a new bass line for a song.
 
-    The files are the new bass, the song with the new bass, the notes as MIDI with the bars and the
-    chords of the song, a picture, and a JSON file with the settings and the levels.
+    The files are the new bass, the song without its own bass, both together, the notes as MIDI with
+    the bars and the chords of the song, the codes, a picture, and a JSON file with the settings and
+    all that was measured.
 
     Examples:
       python cli.py generate-bass --song mix.wav
       python cli.py generate-bass --song mix.wav --seed 7 --candidates 4 --temperature 0.9
+      python cli.py generate-bass --song mix.wav --candidates 4 --keep-all
+      python cli.py generate-bass --song album --song "demos/*.mp3" --out basses
+      python cli.py generate-bass --from new_bass/mix.json --out again
       python cli.py generate-bass --song mix.wav --chords "Am | F | C G" --bpm 96
       python cli.py generate-bass --song mix.wav --tone picked --lowest E1 --highest E2
       python cli.py generate-bass --song mix.wav --redo 0:30-0:45 --guide drums=2
       python cli.py generate-bass --song mix.wav --midi-in my_line.mid --sound bass.sf2:34
+      python cli.py generate-bass --song mix.wav --format flac --bits 16 --bass-level -3dB --limit
     """
-    from shared.console import err_console
-    from shared.music.pitch_names import parse_pitch
-    from shared.times import TimeRange
-    from stage1_vqvae.codec import load_codec
-    from stage2_prior.arrange import ArrangeOptions, Edits, generate_bass
-    from stage2_prior.model import load_prior
-    from stage2_prior.summary import summary_table
+    from shared.reporting import reporting
+    from stage2_prior.steps import LOAD_MODELS, LOAD_PROGRAM, ONCE, steps_of
 
-    kept, redone = (tuple(map(TimeRange.parse, ranges or ())) for ranges in (keep, redo))
-    options = ArrangeOptions(
-        remove_bass=remove_bass,
-        edits=Edits(prompt, style, kept, redone, midi_in),
-        hints=bars.hints(),
-        harmony=shape.chosen_harmony(),
-        lowest=parse_pitch(shape.lowest),
-        highest=parse_pitch(shape.highest),
-        tone=shape.tone,
-        midi_timing=midi_timing,
-    )
-    loaded = load_prior(prior, device)
-    settings = sampling.settings(loaded)
-    coder = load_codec(codec, device)
-    rendering = _rendering(sound, bass_decoder, coder, device)
-    made = generate_bass(song, out, coder, loaded, settings, options, rendering)
-    err_console.print(summary_table(made.summary))
-    for path in made.files.values():
-        print(path)
+    if repeat is not None:
+        unusual = dataclasses.replace(writing, name=None, force=False)
+        given = (sampling, bars, shape, unusual, midi_in, prompt, style, keep, redo, remove_bass)
+        usual = (Sampling(), Bars(), Shape(), Writing(), *[None] * 6)
+        if (*given, sound, midi_timing, keep_all) != (*usual, None, "grid", False):
+            raise UserError(
+                "--from repeats a run as it was: leave out the options that change the result"
+            )
+    elif not song:
+        raise UserError("no song is named: give one with --song")
+
+    with reporting(
+        ONCE, steps_of(sampling.candidates if keep_all else 1), quiet, as_json
+    ) as report:
+        report.step(LOAD_PROGRAM.name)
+        from shared.music.pitch_names import parse_pitch
+        from shared.times import TimeRange
+        from stage1_vqvae.codec import load_codec
+        from stage2_prior.arrange import ArrangeOptions, Edits, generate_takes
+        from stage2_prior.many import find_songs, names_of, write_songs
+        from stage2_prior.model import load_prior
+        from stage2_prior.repeat import Recipe
+
+        recipe = None if repeat is None else Recipe.read(repeat)
+        kept, redone = (tuple(map(TimeRange.parse, ranges or ())) for ranges in (keep, redo))
+        options = ArrangeOptions(
+            remove_bass=remove_bass,
+            edits=Edits(prompt, style, kept, redone, midi_in),
+            hints=bars.hints(),
+            harmony=shape.chosen_harmony(),
+            lowest=parse_pitch(shape.lowest),
+            highest=parse_pitch(shape.highest),
+            tone=shape.tone,
+            midi_timing=midi_timing,
+            bass_level=writing.bass_change(),
+            keep_all=keep_all,
+            delivery=writing.delivery(),
+        )
+        songs = find_songs(song or ())
+        if recipe is not None:
+            songs, sound = [recipe.find_song(songs)], recipe.sound_option
+            options = recipe.options_for(songs[0], writing.name, writing.force)
+        if len(songs) > 1 and writing.name is not None:
+            raise UserError(
+                f"--name names the files of one song, but there are {len(songs)}: leave it out"
+            )
+        names = names_of(songs) if len(songs) > 1 else {}
+        report.step(LOAD_MODELS.name)
+        loaded = load_prior(prior, device)
+        settings = sampling.settings(loaded) if recipe is None else recipe.settings
+        coder = load_codec(codec, device)
+        rendering = _rendering(sound, bass_decoder, coder, device)
+        if recipe is not None:
+            recipe.require_models(coder, loaded, rendering)
+
+        def write(path: Path, name: str | None) -> "tuple[Arrangement, ...]":
+            named = options if name is None else options.called(name)
+            return generate_takes(path, out, coder, loaded, settings, named, rendering, report.step)
+
+        outcomes = write_songs(songs, write, report, names)
+        if recipe is not None:
+            report.note(recipe.verdict(outcomes[0].takes))
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)
 
 
 @command(app)
@@ -534,6 +673,7 @@ def separate(
             "--mask/--no-mask",
         ),
     ] = True,
+    force: Force = False,
     codec: CodecPath = None,
     device: Device = "auto",
 ) -> None:
@@ -547,7 +687,8 @@ def separate(
     from stage1_vqvae.codec import load_codec
     from stage1_vqvae.separate import separate
 
-    files = separate(song, out, load_codec(codec, device), _names(sources) or SOURCES, mask)
+    named = _names(sources) or SOURCES
+    files = separate(song, out, load_codec(codec, device), named, mask, force)
     for path in dict.fromkeys((*files.stems.values(), files.mix, files.residual)):
         print(path)
 
@@ -590,6 +731,7 @@ def codes_show(
     picture: Annotated[
         Path | None, option("Draw all codes of the view into this PNG file.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Show what a codes file holds.
 
@@ -600,8 +742,10 @@ def codes_show(
     from shared.codes.song_codes import SongCodes
     from shared.codes.views import frames_table, save_codes_picture, sources_table, summary_table
     from shared.console import console
+    from shared.outputs import require_free
     from shared.times import parse_time
 
+    require_free([] if picture is None else [picture], [file], force)
     song = SongCodes.load(file)
     console.print(summary_table(song))
     console.print(sources_table(song, view))
@@ -638,6 +782,7 @@ def codes_edit(
     sources: Annotated[
         str | None, option("Splice and shift these sources only.", metavar="A,B")
     ] = None,
+    force: Force = False,
     codec: CodecPath = None,
     device: Device = "auto",
 ) -> None:
@@ -659,7 +804,7 @@ def codes_edit(
 
     named = _names(sources)
     edits = CodeEdits(mute or (), replace or (), splice, donor, at, shift, within, named)
-    edit_file(file, out, edits, lambda: load_codec(codec, device))
+    edit_file(file, out, edits, lambda: load_codec(codec, device), force)
     print(out)
 
 
@@ -669,6 +814,7 @@ def codes_decode(
     out: Annotated[Path, option("Write the sound to this WAV file.")],
     view: View = "mixture",
     sources: Sources = None,
+    force: Force = False,
     codec: CodecPath = None,
     device: Device = "auto",
 ) -> None:
@@ -683,7 +829,7 @@ def codes_decode(
     from shared.codes.decoding import decode_file
     from stage1_vqvae.codec import load_codec
 
-    decode_file(file, out, load_codec(codec, device), view, _names(sources))
+    decode_file(file, out, load_codec(codec, device), view, _names(sources), force)
     print(out)
 
 

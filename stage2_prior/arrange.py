@@ -2,29 +2,23 @@
 
     song -> without its bass -> codes of the accompaniment -> bars, chords, notes, codes -> sound
 
-The files for a song NAME are:
-
-    NAME.bass.wav   the new bass, stereo, with the sample rate and the exact length of the song
-    NAME.mix.wav    the song with the new bass, which replaces the song's own bass where that was
-                    removed, and is added to the song as it is otherwise
-    NAME.mid        the notes of the new bass, on the bars and beats of the song, with its chords
-    NAME.png        the song without bass, the new bass, and its notes, bars and chords, over time
-    NAME.json       what is needed to generate the same again, and what was measured on the way
+The files are those of delivery.py.
 """
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from shared.atomic import files_together
-from shared.codes.codec import Codec
+from shared.codes.codec import Codec, Codes
 from shared.codes.song_codes import require_fingerprint
 from shared.errors import require
+from shared.estimate import Step
 from shared.json_files import write_json
 from shared.music.bar_tracking import BarHints
 from shared.music.chord_recogniser import recognise_chords
@@ -33,31 +27,52 @@ from shared.music.midi import MidiScore, Timing, write_midi
 from shared.music.notes import Note
 from shared.music.onset_envelope import onset_envelope
 from shared.plots import save_generation_picture
-from shared.songs.tracks import mix_name
-from shared.sound.files import write_wav
-from shared.sound.samples import Samples, unclipped
+from shared.reporting import Result
+from shared.sound.decibels import factor
+from shared.sound.encoding import Encoding
+from shared.sound.samples import Samples
+from shared.version import versions
 from stage2_prior.accompaniment import PreparedSong, prepare_song
-from stage2_prior.balance import BalanceRange, balance_envelope, level_beside_song, song_end
-from stage2_prior.bass_sound import BassSound, PlainSound, decoded_bass
-from stage2_prior.chord_line import describe_placement
+from stage2_prior.balance import balance_envelope, level_beside_song, song_end
+from stage2_prior.bass_sound import BassSound, PlainSound, SoundFontSound, decoded_bass
+from stage2_prior.chord_line import describe_placement, names_file
 from stage2_prior.composer.sampling import E1, G3, require_range
+from stage2_prior.delivery import Delivery
 from stage2_prior.edits import Edits, GivenBass, given_bass
-from stage2_prior.generation_report import line_figures, song_figures, sound_figures
+from stage2_prior.generation_report import (
+    line_figures,
+    sha256,
+    song_figures,
+    sound_figures,
+)
 from stage2_prior.harmony import Harmony, HarmonySource
+from stage2_prior.line_codes import codes_of_line
 from stage2_prior.mixing import Mix, SongFile
 from stage2_prior.model import Prior
+from stage2_prior.peaks import tame_peaks
 from stage2_prior.performance import Listening
 from stage2_prior.performer.tone import TONES, UNKNOWN_TONE
-from stage2_prior.sampling import GeneratedBass, SamplingSettings, SongEvidence, Wishes, generate
+from stage2_prior.sampling import (
+    GeneratedBass,
+    SamplingSettings,
+    SongEvidence,
+    Wishes,
+    generate,
+    generate_all,
+)
+from stage2_prior.steps import (
+    ENCODE,
+    FIND_BASS,
+    HEAR,
+    MOST_TAKES,
+    READ,
+    RENDER,
+    WRITE_FILES,
+    WRITE_LINE,
+)
 from stage2_prior.summary import Summary
 
-ENDINGS = {
-    "bass": "bass.wav",
-    "mix": "mix.wav",
-    "midi": "mid",
-    "picture": "png",
-    "json": "json",
-}
+OnStep = Callable[[str, float | None], None]
 
 
 @dataclass(frozen=True)
@@ -74,6 +89,9 @@ class ArrangeOptions:
         highest: the highest pitch.
         tone: how the bass sounds, one of TONES.
         midi_timing: whether the MIDI file has the notes on the grid, as they are played, or both.
+        bass_level: by how many dB the new bass is louder than it would be otherwise.
+        keep_all: whether all candidates are performed and written, and not only the best.
+        delivery: how the files are written.
 
     Raises:
         UserError: two options exclude each other, or the range or the tone does not exist.
@@ -87,6 +105,9 @@ class ArrangeOptions:
     highest: int = G3
     tone: str = TONES[UNKNOWN_TONE]
     midi_timing: Timing = "grid"
+    bass_level: float = 0.0
+    keep_all: bool = False
+    delivery: Delivery = field(default_factory=Delivery)
 
     def __post_init__(self) -> None:
         """Check that the options go together and exist."""
@@ -97,13 +118,17 @@ class ArrangeOptions:
         require_range(self.lowest, self.highest)
         require(self.tone in TONES, f"there is no tone '{self.tone}': give {', '.join(TONES)}")
 
+    def called(self, name: str) -> "ArrangeOptions":
+        """Return the same options with another name of the files."""
+        return replace(self, delivery=replace(self.delivery, name=name))
+
 
 @dataclass(frozen=True)
 class Arrangement:
     """What `generate_bass` leaves.
 
     Attributes:
-        files: the files by kind: bass, mix, midi, picture and json.
+        files: the files by kind: bass, backing, mix, midi, codes, picture and json.
         notes: the notes of the new line.
         timings: seconds that each step took.
         figures: the content of NAME.json.
@@ -115,6 +140,12 @@ class Arrangement:
     timings: dict[str, float]
     figures: dict[str, Any]
     summary: Summary
+
+    @property
+    def result(self) -> Result:
+        """What is reported of it."""
+        facts = {"timings": self.timings, "said": self.summary.rows}
+        return Result(self.figures["song"], self.files, self.summary.rows, facts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +163,33 @@ class _NewBass:
     level: float | None
 
 
+@dataclass(frozen=True, eq=False)
+class _Session:
+    """What all takes of a song have in common.
+
+    Attributes:
+        read: the song.
+        prepared: the song without its bass.
+        codes: the codes of that `[S, H, T]`.
+        given: what the user gives of the line.
+        codec: the codec.
+        prior: the prior.
+        settings: how lines are written.
+        options: what is done with the song.
+        sound: renders the lines.
+    """
+
+    read: SongFile
+    prepared: PreparedSong
+    codes: Codes
+    given: GivenBass
+    codec: Codec
+    prior: Prior
+    settings: SamplingSettings
+    options: ArrangeOptions
+    sound: BassSound
+
+
 def generate_bass(
     song: Path,
     out: Path,
@@ -140,77 +198,156 @@ def generate_bass(
     settings: SamplingSettings,
     options: ArrangeOptions | None = None,
     sound: BassSound | None = None,
+    on_step: OnStep | None = None,
 ) -> Arrangement:
     """Generate a bass line for a song, and write its files into the folder `out`, all or none.
 
-    `sound` renders the line; without it the codec decodes it.
+    It does what `generate_takes` does, and returns the take that fits the song best.
 
-    The level of the bass is brought into the prior's range (balance.py), unless the song's own bass
-    stays in a part of the song; the new bass then has the level at which it continues that one. A
-    bass or a mix that would clip is scaled as a whole. NAME.json says by how much.
+    Raises:
+        UserError: see `generate_takes`.
+    """
+    return generate_takes(song, out, codec, prior, settings, options, sound, on_step)[0]
+
+
+def generate_takes(
+    song: Path,
+    out: Path,
+    codec: Codec,
+    prior: Prior,
+    settings: SamplingSettings,
+    options: ArrangeOptions | None = None,
+    sound: BassSound | None = None,
+    on_step: OnStep | None = None,
+) -> tuple[Arrangement, ...]:
+    """Generate bass lines for a song, and write their files into the folder `out`, all or none.
+
+    There is one line, or with `options.keep_all` one for each candidate, the best first.
+
+    The level of a bass is brought into the prior's range (balance.py), unless the song's own bass
+    stays in a part of the song; the new bass then has the level at which it continues that one.
+    What is done where the files would clip, peaks.py says; NAME.json says what was done.
 
     Chords are recognised in the whole song, because its own bass tells their roots, and multiplied
     with what the listener hears, if a recogniser is installed (shared/music/chord_recogniser.py).
 
-    Where the song's own bass is kept, its own sound is used and not its decoded codes.
+    Where the song's own bass is kept, its own sound is used and not its decoded codes, and the mix
+    is the song, sample for sample.
+
+    Args:
+        song: an audio file.
+        out: the folder to write to.
+        codec: the codec of the prior.
+        prior: writes the lines.
+        settings: how they are written.
+        options: what is done with the song.
+        sound: renders the lines; without it the codec decodes them.
+        on_step: is told when a step begins: its name (steps.py), and how many seconds the song
+            lasts, once that is known.
 
     Raises:
         UserError: the song cannot be read or is shorter than a frame, an edit does not fit it, a
-            file cannot be written, or the prior was trained on the codes of another codec.
+            file cannot be written or would replace another one, or the prior was trained on the
+            codes of another codec.
     """
     options = options or ArrangeOptions()
     sound = sound or PlainSound(codec)
     require_fingerprint(prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
-    watch = _Stopwatch()
-    with watch("read"):
+    watch, inputs = _Stopwatch(on_step), _inputs(options, sound)
+    numbers: list[int | None] = [None]
+    if options.keep_all:
+        require(
+            settings.candidates <= MOST_TAKES,
+            f"{settings.candidates} takes are too many to keep: give --candidates {MOST_TAKES} or "
+            "fewer",
+        )
+        numbers = [*range(1, settings.candidates + 1)]
+    paths = [options.delivery.checked_paths(song, out, inputs, number) for number in numbers]
+    with watch(READ):
         read = SongFile.read(song, codec)
-    paths = {kind: out / f"{mix_name(song)}.{ending}" for kind, ending in ENDINGS.items()}
-    with files_together(paths) as files:
-        with watch("take bass out"):
+    watch.song_seconds = read.stereo.shape[-1] / read.sample_rate
+    with ExitStack() as stack:
+        temporary = [stack.enter_context(files_together(each)) for each in paths]
+        with watch(FIND_BASS):
             prepared = prepare_song(read.mixture, codec, options.remove_bass)
-        with watch("encode"):
+        with watch(ENCODE):
             codes = codec.encode(prepared.heard)
             given = given_bass(options.edits, prepared, codec)
-        with watch("hear"):
+        with watch(HEAR):
             evidence = _evidence(read, prepared, codec, options)
-        with watch("write bass"):
-            wishes = _wishes(options, given)
-            samples = prepared.accompaniment.shape[-1]
-            listening = Listening(
-                lambda codes: decoded_bass(codes, samples, 1.0, codec), codec.sample_rate
-            )
-            line = generate(prior, codes, settings, wishes, evidence, listening)
-        with watch("decode"):
-            bass = _render(line, prepared, given, codec, sound, prior.balance)
-            mix = Mix.of(read, prepared, bass.sound, codec)
-        key = key_of_chords(line.chords) if line.chords else None
-        with watch("write files"):
-            scales = _save_sound(files, mix, read.sample_rate)
-            score = MidiScore(line.grid, key, line.chords)
-            write_midi(files["midi"], line.played, score, options.midi_timing)
-            save_generation_picture(
-                files["picture"],
-                mix.rest,
-                mix.bass,
-                read.sample_rate,
-                line.played,
-                mix_name(song),
-                line.grid,
-                line.chords,
-            )
-        figures = {
-            **sound_figures(read, prepared, mix, scales),
+        session = _Session(read, prepared, codes, given, codec, prior, settings, options, sound)
+        lines = _lines(session, evidence)
+        made = []
+        for final, files in zip(paths, temporary, strict=True):
+            with watch(WRITE_LINE):
+                line = next(lines)
+            made.append(_deliver(session, line, final, files, watch))
+        # Until all other files have their names, no JSON file says that they are there.
+        for each in paths:
+            each["json"].unlink(missing_ok=True)
+    return tuple(made)
+
+
+def _lines(session: _Session, evidence: SongEvidence) -> Iterator[GeneratedBass]:
+    """Write the lines, the best first."""
+    options, codec = session.options, session.codec
+    samples = session.prepared.accompaniment.shape[-1]
+    listening = Listening(lambda codes: decoded_bass(codes, samples, 1.0, codec), codec.sample_rate)
+    wishes = _wishes(options, session.given)
+    arguments = (session.prior, session.codes, session.settings, wishes, evidence, listening)
+    if options.keep_all:
+        yield from generate_all(*arguments)
+    else:
+        yield generate(*arguments)
+
+
+def _deliver(
+    session: _Session,
+    line: GeneratedBass,
+    final: Mapping[str, Path],
+    files: Mapping[str, Path],
+    watch: "_Stopwatch",
+) -> Arrangement:
+    """Render a line and write its files under the temporary paths `files`."""
+    read, prepared, codec, options = session.read, session.prepared, session.codec, session.options
+    delivery, rate = options.delivery, read.sample_rate
+    encoding = Encoding.for_song(delivery.container, delivery.bits, read.wide)
+    key = key_of_chords(line.chords) if line.chords else None
+    with watch(RENDER):
+        bass = _render(line, session)
+        mix = Mix.of(read, prepared, bass.sound, codec)
+    with watch(WRITE_FILES):
+        tamed = tame_peaks(mix.sounds, rate, delivery.peaks)
+        for kind, part in tamed.parts.items():
+            encoding.write(files[kind], part, rate)
+        name = final["json"].stem
+        score = MidiScore(line.grid, key, line.chords)
+        write_midi(files["midi"], line.played, score, options.midi_timing)
+        coded = codes_of_line(name, session.codes, line, key, bass.sound, prepared.gain, codec)
+        coded.save(files["codes"])
+        save_generation_picture(
+            files["picture"], mix.rest, mix.bass, rate, line.played, name, line.grid, line.chords
+        )
+        figures: dict[str, Any] = {
+            "name": delivery.name_of(read.path),
+            **sound_figures(read, prepared, mix),
+            "encoding": asdict(encoding),
+            "peaks": asdict(tamed.report),
             "balance": bass.balance,
             "level_beside_song_db": bass.level,
             **song_figures(line.grid, line.chords, key),
             **line_figures(line),
-            "seed": settings.seed,
-            "settings": asdict(settings),
-            "options": asdict(options),
-            "sound": sound.description(),
-            "checkpoints": {"codec": codec.fingerprint, "prior": prior.fingerprint},
-            "timings": watch.seconds,
-            "files": {kind: path.name for kind, path in paths.items()},
+            "seed": session.settings.seed,
+            "settings": asdict(session.settings),
+            "options": _options(options),
+            "sound": session.sound.description(),
+            "checkpoints": {
+                "codec": codec.fingerprint,
+                "prior": session.prior.fingerprint,
+            },
+            "versions": versions(),
+            "files": {kind: path.name for kind, path in final.items()},
+            "sha256": {kind: sha256(path) for kind, path in files.items() if kind != "json"},
         }
         write_json(files["json"], figures)
     chords_are_given = options.harmony.source is HarmonySource.GIVEN
@@ -226,8 +363,37 @@ def generate_bass(
         level=bass.level,
         checked=line.checked,
         fits=line.fits,
+        rank=line.rank,
+        loudness=figures["loudness_lufs"],
+        written=f"{encoding}, {rate} Hz, {_channels(read)}",
+        peaks=tamed.report.sentence(encoding.is_float),
     )
-    return Arrangement(paths, line.played, watch.seconds, figures, summary)
+    return Arrangement(dict(final), line.played, dict(watch.seconds), figures, summary)
+
+
+def _inputs(options: ArrangeOptions, sound: BassSound) -> list[Path]:
+    """List the files that are read beside the song."""
+    edits = options.edits
+    named = [edits.prompt, edits.style, edits.midi]
+    if options.harmony.chords is not None and names_file(options.harmony.chords):
+        named.append(Path(options.harmony.chords))
+    if isinstance(sound, SoundFontSound):
+        named.append(sound.path)
+    return [path for path in named if path is not None]
+
+
+def _options(options: ArrangeOptions) -> dict[str, Any]:
+    """Return the options on which the result depends."""
+    chosen = asdict(options)
+    del chosen["delivery"]["force"]
+    return chosen
+
+
+def _channels(song: SongFile) -> str:
+    """Say how many channels are written, and why not others."""
+    if song.channels > 2:
+        return f"stereo (mixed down from {song.channels} channels)"
+    return "mono" if song.channels == 1 else "stereo"
 
 
 def _evidence(
@@ -253,51 +419,41 @@ def _wishes(options: ArrangeOptions, given: GivenBass) -> Wishes:
     )
 
 
-def _render(
-    line: GeneratedBass,
-    song: PreparedSong,
-    given: GivenBass,
-    codec: Codec,
-    sound: BassSound,
-    balance: BalanceRange,
-) -> _NewBass:
-    """Turn the line into sound, and bring it to its level beside the song.
+def _render(line: GeneratedBass, session: _Session) -> _NewBass:
+    """Turn a line into sound, and bring it to its level beside the song.
 
     Where the song's own bass stays, its sound is faded in and out within one frame. It sets the
     level then.
     """
+    song, given, codec = session.prepared, session.given, session.codec
     rest, rate = song.accompaniment, codec.sample_rate
     length = rest.shape[-1]
-    bass = sound.render(line.codes, line.notes, length) / np.float32(song.gain)
-    change = np.ones(length, np.float32)
+    bass = session.sound.render(line.codes, line.notes, length) / np.float32(song.gain)
+    change = np.full(length, factor(session.options.bass_level), np.float32)
     if song.bass is not None and given.kept.any():
         frames = np.arange(len(given.kept))
         own = np.interp(np.arange(length) / codec.hop, frames, given.kept).astype(np.float32)
-        bass = own * song.bass + (1 - own) * bass
+        bass = own * song.bass + (1 - own) * change * bass
     else:
-        change = balance_envelope(bass, line.notes, rest, rate, balance)
+        change *= balance_envelope(bass, line.notes, rest, rate, session.prior.balance)
         bass = change * bass
     level = level_beside_song(bass, line.notes, rest, rate)
     return _NewBass(bass, float(np.median(change)), level)
 
 
-def _save_sound(files: Mapping[str, Path], mix: Mix, sample_rate: int) -> dict[str, float]:
-    """Write the bass and the mix, and return the scales that keep them from clipping."""
-    scales = {}
-    for kind, samples in (("bass", mix.bass), ("mix", mix.whole)):
-        scaled, scales[kind] = unclipped(samples)
-        write_wav(files[kind], scaled, sample_rate)
-    return scales
-
-
 class _Stopwatch:
-    """The seconds that each named step took."""
+    """Tells a listener that steps begin, and keeps the seconds that each of them took."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_step: OnStep | None) -> None:
         self.seconds: dict[str, float] = {}
+        self.song_seconds: float | None = None
+        self._on_step = on_step
 
     @contextmanager
-    def __call__(self, step: str) -> Iterator[None]:
+    def __call__(self, step: Step) -> Iterator[None]:
+        if self._on_step is not None:
+            self._on_step(step.name, self.song_seconds)
         started = time.perf_counter()
         yield
-        self.seconds[step] = round(time.perf_counter() - started, 3)
+        passed = time.perf_counter() - started
+        self.seconds[step.name] = round(self.seconds.get(step.name, 0.0) + passed, 3)

@@ -1,7 +1,8 @@
 """What NAME.json says of a song, of its new bass and of how it was written."""
 
-from collections.abc import Mapping
+import hashlib
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,40 +10,44 @@ import numpy as np
 from shared.music.bar_grid import BarGrid
 from shared.music.chord import Chord
 from shared.music.lead_sheet import lead_sheet
+from shared.sound.integrated_loudness import integrated_loudness
 from shared.sound.samples import Samples, rms
 from stage2_prior.accompaniment import SILENCE, PreparedSong
 from stage2_prior.mixing import Mix, SongFile
 from stage2_prior.sampling import GeneratedBass
 
 
-def sound_figures(
-    song: SongFile, prepared: PreparedSong, mix: Mix, scales: Mapping[str, float]
-) -> dict[str, Any]:
+def sound_figures(song: SongFile, prepared: PreparedSong, mix: Mix) -> dict[str, Any]:
     """Describe the sound of a song, and the levels.
+
+    The loudness is by BS.1770, before anything was done about peaks.
 
     Args:
         song: the song.
         prepared: the song without its bass.
         mix: the song with the new bass.
-        scales: what the written "bass" and "mix" were multiplied by, so that they do not clip.
     """
-    length = song.stereo.shape[-1]
+    length, rate = song.stereo.shape[-1], song.sample_rate
+    sounds = {"song": mix.song, **mix.sounds}
     return {
         "song": song.path,
-        "sample_rate": song.sample_rate,
+        "song_sha256": sha256(song.path),
+        "sample_rate": rate,
+        "channels": len(mix.song),
         "samples": length,
-        "seconds": length / song.sample_rate,
+        "seconds": length / rate,
         "silent": rms(song.stereo) < SILENCE,
         "bass_removed": prepared.bass is not None,
         "bass_search": None if prepared.search is None else asdict(prepared.search),
         "encoder_gain": prepared.gain,
-        "bass_scale": scales["bass"],
-        "mix_scale": scales["mix"],
         "rms_db": {
             "song": _decibels(song.stereo),
             "accompaniment": _decibels(mix.rest),
             "bass": _decibels(mix.bass),
             "removed_bass": None if prepared.bass is None else _decibels(prepared.bass),
+        },
+        "loudness_lufs": {
+            name: integrated_loudness(samples, rate) for name, samples in sounds.items()
         },
     }
 
@@ -74,8 +79,15 @@ def line_figures(line: GeneratedBass) -> dict[str, Any]:
             "given_none": line.log_prob_unconditional,
         },
         "candidates": [round(fit, 4) for fit in line.fits],
+        "rank": line.rank + 1,
         "checked": None if line.checked is None else asdict(line.checked),
     }
+
+
+def sha256(path: Path) -> str:
+    """Return the fingerprint of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _decibels(samples: Samples) -> float | None:

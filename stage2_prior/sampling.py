@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -142,6 +142,7 @@ class GeneratedBass:
         log_prob_unconditional: the same without what was heard.
         seconds: how long it took.
         checked: how well the codes sound like the notes; None where nobody listened.
+        rank: the place of the line among all candidates; 0 is the one that fits best.
     """
 
     codes: npt.NDArray[np.uint16]
@@ -154,6 +155,7 @@ class GeneratedBass:
     log_prob_unconditional: float
     seconds: float
     checked: Checked | None = None
+    rank: int = 0
 
 
 def generate(
@@ -164,7 +166,19 @@ def generate(
     evidence: SongEvidence | None = None,
     listening: Listening | None = None,
 ) -> GeneratedBass:
-    """Write a bass line.
+    """Write the bass line that fits the song best: the first one of `generate_all`."""
+    return next(generate_all(prior, accompaniment, settings, wishes, evidence, listening))
+
+
+def generate_all(
+    prior: Prior,
+    accompaniment: Codes,
+    settings: SamplingSettings,
+    wishes: Wishes | None = None,
+    evidence: SongEvidence | None = None,
+    listening: Listening | None = None,
+) -> Iterator[GeneratedBass]:
+    """Compose all candidates, and perform one after the other, the one that fits best first.
 
     Args:
         prior: a prior in eval mode.
@@ -218,33 +232,35 @@ def generate(
         settings.candidates,
         settings.seed,
     )
-    played = given.with_free_notes(lines[0].notes, grid)
-    tokens = np.where(fixed[0] == FREE, notes_to_tokens(played, frames, rate), fixed[0])
-    performance = play_line(
-        prior.performer,
-        Score(
-            notes=tokens,
-            loudness=loudness_of(played, frames, rate),
-            fixed=fixed[1:],
-            tone=wishes.tone,
-            lead=wishes.lead,
-        ),
-        settings,
-        settings.seed,
-        listening,
-    )
-    return GeneratedBass(
-        codes=performance.codes,
-        notes=tokens.astype(np.uint8),
-        played=tuple(played),
-        grid=grid,
-        chords=chords,
-        fits=tuple(line.fit for line in lines),
-        log_prob_conditional=lines[0].log_prob,
-        log_prob_unconditional=lines[0].log_prob_alone,
-        seconds=time.monotonic() - started,
-        checked=performance.checked,
-    )
+    for rank, line in enumerate(lines):
+        played = given.with_free_notes(line.notes, grid)
+        tokens = np.where(fixed[0] == FREE, notes_to_tokens(played, frames, rate), fixed[0])
+        performance = play_line(
+            prior.performer,
+            Score(
+                notes=tokens,
+                loudness=loudness_of(played, frames, rate),
+                fixed=fixed[1:],
+                tone=wishes.tone,
+                lead=wishes.lead,
+            ),
+            settings,
+            settings.seed,
+            listening,
+        )
+        yield GeneratedBass(
+            codes=performance.codes,
+            notes=tokens.astype(np.uint8),
+            played=tuple(played),
+            grid=grid,
+            chords=chords,
+            fits=tuple(each.fit for each in lines),
+            log_prob_conditional=line.log_prob,
+            log_prob_unconditional=line.log_prob_alone,
+            seconds=time.monotonic() - started,
+            checked=performance.checked,
+            rank=rank,
+        )
 
 
 def find_bars(

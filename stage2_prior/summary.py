@@ -1,11 +1,8 @@
 """What `generate-bass` says in the terminal about a song and its new bass."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
-
-from rich.table import Table
-from rich.text import Text
 
 from shared.music.bar_grid import BarGrid
 from shared.music.chord import Chord
@@ -35,6 +32,11 @@ class Summary:
         level: the level of the new bass in dB relative to the song; None where one is silent.
         checked: how well its sound agrees with its notes; None where nobody listened.
         fits: how well each candidate fits the song, in nats a note, the best first.
+        rank: the place of the line among them; 0 is the best.
+        loudness: by BS.1770 in LUFS, of the song, the bass, the backing and the mix; None for what
+            has none.
+        written: the form in which the sounds are written.
+        peaks: what was done about samples beyond full scale.
     """
 
     notes: Sequence[Note]
@@ -48,6 +50,10 @@ class Summary:
     level: float | None = None
     checked: Checked | None = None
     fits: Sequence[float] = ()
+    rank: int = 0
+    loudness: Mapping[str, float | None] = field(default_factory=dict)
+    written: str | None = None
+    peaks: str | None = None
 
     @property
     def rows(self) -> dict[str, str]:
@@ -68,25 +74,24 @@ class Summary:
         rows["new bass"] = _new_bass(self.notes)
         if len(self.fits) > 1:
             rows["chosen"] = (
-                f"of {len(self.fits)} lines; they fit the song by {self.fits[0]:.2f} (this one) to "
-                f"{self.fits[-1]:.2f} nats a note"
+                f"number {self.rank + 1} of {len(self.fits)} lines: it fits the song by "
+                f"{self.fits[self.rank]:.2f} nats a note, and all by {self.fits[0]:.2f} to "
+                f"{self.fits[-1]:.2f}"
             )
         if self.checked is not None and self.notes:
             rows["played"] = _played(self.checked)
         if self.level is not None:
             side = "above" if self.level > 0 else "below"
             rows["level"] = f"{abs(self.level):.1f} dB {side} the song"
+        known = {name: value for name, value in self.loudness.items() if value is not None}
+        loudness = [f"{name} {value:.1f}" for name, value in known.items()]
+        if loudness:
+            rows["loudness"] = f"{', '.join(loudness)} LUFS"
+        if self.peaks is not None:
+            rows["peaks"] = self.peaks
+        if self.written is not None:
+            rows["written"] = self.written
         return rows
-
-
-def summary_table(summary: Summary) -> Table:
-    """Lay a summary out in two columns: the subject, and what is said of it."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    for subject, text in summary.rows.items():
-        table.add_row(subject, Text(text))  # chord symbols are no markup
-    return table
 
 
 def _chord_lines(chords: Sequence[Chord], grid: BarGrid) -> str:

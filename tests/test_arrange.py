@@ -1,7 +1,9 @@
 """`generate-bass` with untrained tiny models: what is written, and the value of every sample."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import torch
 from mido import MidiFile
 
 from shared.codes.codec import CodeFormat
+from shared.codes.song_codes import SongCodes, require_codec
 from shared.config import load_config
 from shared.errors import UserError
 from shared.music.bar_grid import BarGrid
@@ -31,15 +34,17 @@ from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage2_prior.accompaniment import PreparedSong, prepare_song
-from stage2_prior.arrange import Arrangement, ArrangeOptions, generate_bass
+from stage2_prior.arrange import Arrangement, ArrangeOptions, generate_bass, generate_takes
 from stage2_prior.balance import balance_envelope, level_beside_song
 from stage2_prior.bass_sound import PlainSound
 from stage2_prior.config import PRESETS, PriorConfig
+from stage2_prior.delivery import Delivery
 from stage2_prior.edits import Edits
 from stage2_prior.harmony import Harmony, HarmonySource
 from stage2_prior.model import Prior
 from stage2_prior.performer.sampling import FREE
 from stage2_prior.performer.tone import TONES
+from stage2_prior.repeat import Recipe
 from stage2_prior.sampling import (
     GeneratedBass,
     SamplingSettings,
@@ -47,11 +52,13 @@ from stage2_prior.sampling import (
     Wishes,
     generate,
 )
+from stage2_prior.steps import EACH
 from tests.oracle_codec import OracleCodec, two_tones
 
 RATE = 44100
 SECONDS = 3.0
 QUICK = SamplingSettings(guidance=1.0, candidates=2)
+FORCE = Delivery(force=True)
 GRID = BarGrid(np.linspace(0, 4, 11), np.array([1, 4, 7, 10]))
 CHORDS = (Chord(0.4, 1.6, 9, "min", 9), Chord(1.6, 2.8, 5, "maj", 9))
 
@@ -145,6 +152,7 @@ class FixedLine:
         settings: SamplingSettings,
         wishes: Wishes,
         evidence: SongEvidence,
+        listening: object = None,
     ) -> GeneratedBass:
         self.accompaniment, self.wishes, self.evidence = accompaniment, wishes, evidence
         frames = accompaniment.shape[2]
@@ -196,6 +204,7 @@ class Spy:
         settings: SamplingSettings,
         wishes: Wishes,
         evidence: SongEvidence,
+        listening: object = None,
     ) -> GeneratedBass:
         self.wishes = wishes
         self.made = generate(prior, accompaniment, settings, wishes, evidence)
@@ -209,6 +218,11 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
     return watching
 
 
+def scale_of(made: Arrangement) -> float:
+    scale: float = made.figures["peaks"]["scale"]
+    return scale
+
+
 def compose(song: Path, out: Path, codec: VQVAECodec, prior: Prior, **edits: object) -> Arrangement:
     options = ArrangeOptions(remove_bass=True, edits=Edits(**edits))  # type: ignore[arg-type]
     return generate_bass(song, out, codec, prior, QUICK, options)
@@ -217,7 +231,8 @@ def compose(song: Path, out: Path, codec: VQVAECodec, prior: Prior, **edits: obj
 def test_the_files(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
     made = compose(song, tmp_path / "new", codec, prior)
     name = "My song.v2"
-    expected = {f"{name}.{end}" for end in ("bass.wav", "mix.wav", "mid", "png", "json")}
+    endings = ("bass.wav", "backing.wav", "mix.wav", "mid", "codes.safetensors", "png", "json")
+    expected = {f"{name}.{end}" for end in endings}
     assert {path.name for path in (tmp_path / "new").iterdir()} == expected
     assert {path.name for path in made.files.values()} == expected
 
@@ -232,6 +247,8 @@ def test_the_json_says_all_that_is_known_and_all_that_is_needed_again(
         Harmony.parse("Am | F"),
         lowest=30,
         tone="picked",
+        bass_level=-3.0,
+        delivery=FORCE,
     )
     made = generate_bass(song, tmp_path, codec, prior, QUICK, options)
     report = json.loads(made.files["json"].read_text())
@@ -248,6 +265,7 @@ def test_the_json_says_all_that_is_known_and_all_that_is_needed_again(
     assert report["lead_sheet"] == "| Am | F/A |"
     assert (report["notes"], report["range"]) == (8, [30, 44])
     assert report["candidates"] == [1.25, 0.5]
+    assert report["rank"] == 1
     assert report["log_prob"] == {"given_song": -1.5, "given_none": -2.5}
     assert report["sound"] == {"name": "paper"}
     assert report["checkpoints"] == {"codec": "test", "prior": "untrained"}
@@ -268,10 +286,53 @@ def test_the_json_says_all_that_is_known_and_all_that_is_needed_again(
         "highest": 55,
         "tone": "picked",
         "midi_timing": "grid",
+        "bass_level": -3.0,
+        "keep_all": False,
+        "delivery": {"container": "wav", "bits": None, "name": None, "peaks": "rescale"},
     }
     assert report["bass_search"]["threshold"] == codec.audible_bass
-    assert set(report["timings"]) >= {"read", "encode", "hear", "write bass", "decode"}
+    assert list(made.timings) == [step.name for step in EACH]
+    assert report["song_sha256"] == hashlib.sha256(song.read_bytes()).hexdigest()
+    for kind in ("bass", "backing", "mix", "midi", "codes"):
+        written = hashlib.sha256(made.files[kind].read_bytes()).hexdigest()
+        assert report["sha256"][kind] == written
+    assert report["versions"]["torch"] == version("torch")
+    assert report["encoding"] == {"container": "wav", "bits": "24"}
+    assert report["loudness_lufs"].keys() == {"song", "bass", "backing", "mix"}
     assert report["files"] == {kind: path.name for kind, path in made.files.items()}
+
+
+def test_every_step_is_told_in_order_and_the_length_of_the_song_with_it(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    told: list[tuple[str, float | None]] = []
+    generate_bass(
+        *(song, tmp_path, codec, prior, QUICK),
+        on_step=lambda name, seconds: told.append((name, seconds)),
+    )
+    assert [name for name, _ in told] == [step.name for step in EACH]
+    assert [seconds for _, seconds in told] == [None, *[SECONDS] * 6]
+
+
+def test_all_candidates_are_written_as_takes_the_best_first(
+    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+) -> None:
+    settings = replace(QUICK, candidates=3)
+    best = generate_bass(song, tmp_path, codec, prior, settings, ArrangeOptions(True))
+    options = ArrangeOptions(True, keep_all=True)
+    takes = generate_takes(song, tmp_path / "all", codec, prior, settings, options)
+    names = {path.name for path in (tmp_path / "all").iterdir()}
+    assert len(names) == 3 * 7
+    assert {f"My song.v2.take{number}.mix.wav" for number in (1, 2, 3)} <= names
+    assert best.files["bass"].read_bytes() == takes[0].files["bass"].read_bytes()
+    fits = best.figures["candidates"]
+    assert fits == sorted(fits, reverse=True)
+    for number, take in enumerate(takes, 1):
+        assert take.files["json"].name == f"My song.v2.take{number}.json"
+        assert (take.figures["rank"], take.figures["candidates"]) == (number, fits)
+        said = f"number {number} of 3 lines: it fits the song by {fits[number - 1]:.2f}"
+        assert take.summary.rows["chosen"].startswith(said)
+    assert len({take.notes for take in takes}) == 3
 
 
 def test_the_summary_is_of_the_song_and_its_new_bass(
@@ -279,9 +340,11 @@ def test_the_summary_is_of_the_song_and_its_new_bass(
 ) -> None:
     made = compose(song, tmp_path, codec, prior)
     rows = made.summary.rows
-    assert list(rows) == ["tempo", "meter", "key", "chords", "own bass", "new bass", "level"]
+    said = ["tempo", "meter", "key", "chords", "own bass", "new bass", "chosen", "level"]
+    assert list(rows) == [*said, "loudness", "peaks", "written"]
+    assert rows["written"] == "24-bit WAV, 44100 Hz, stereo"
     assert rows["chords"] == "| Am | F/A |"
-    options = ArrangeOptions(True, harmony=Harmony.parse("Am | F/A"))
+    options = ArrangeOptions(True, harmony=Harmony.parse("Am | F/A"), delivery=FORCE)
     given = generate_bass(song, tmp_path, codec, prior, QUICK, options).summary.rows
     assert given["placement"] == "Am from 0.40 s: bar 1\nF/A from 1.60 s: bar 2"
     assert rows["new bass"] == "8 notes, F#1-G#2"
@@ -324,7 +387,7 @@ def test_chords_are_recognised_in_the_whole_song_and_onsets_without_its_bass(
     np.testing.assert_allclose(evidence.onsets.strength, onset_envelope(rest, RATE).strength)
     assert evidence.end == SECONDS
     for harmony in (Harmony(HarmonySource.OFF), Harmony.parse("Am")):
-        options = ArrangeOptions(True, harmony=harmony)
+        options = ArrangeOptions(True, harmony=harmony, delivery=FORCE)
         generate_bass(song, tmp_path, codec, prior, QUICK, options)
         assert line.evidence is not None
         assert line.evidence.chords is None
@@ -368,7 +431,7 @@ def test_the_bass_lies_a_little_below_the_song(
     low, high = prior.balance.softest_db, prior.balance.loudest_db
     assert low - 0.3 < made.summary.level < high + 0.3
     parts = prepared(song, codec)
-    bass = read(made.files["bass"]).T.astype(np.float32) / np.float32(made.figures["bass_scale"])
+    bass = read(made.files["bass"]).T.astype(np.float32) / np.float32(scale_of(made))
     notes = line.notes[: codec.num_frames(bass.shape[1])]
     measured = level_beside_song(bass, notes, parts.accompaniment, RATE)
     assert measured == pytest.approx(made.summary.level, abs=0.01)
@@ -393,9 +456,13 @@ def test_any_song_comes_back_at_its_rate_and_length(
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (samples, channels))
     soundfile.write(path, noise, rate)
     made = generate_bass(path, tmp_path / "out", codec, prior, QUICK)
-    for kind in ("bass", "mix"):
+    for kind in ("bass", "backing", "mix"):
         info = soundfile.info(made.files[kind])
-        assert (info.samplerate, info.channels, info.frames) == (rate, 2, samples)
+        assert (info.samplerate, info.frames) == (rate, samples)
+        assert info.channels == min(channels, 2)
+    mixed_down = "stereo (mixed down from 6 channels)"
+    said = {1: "mono", 2: "stereo", 6: mixed_down}[channels]
+    assert made.summary.rows["written"] == f"24-bit WAV, {rate} Hz, {said}"
 
 
 def prepared(song: Path, codec: VQVAECodec, remove_bass: bool = True) -> PreparedSong:
@@ -426,11 +493,12 @@ def test_the_mix_has_the_new_bass_in_place_of_the_songs(
     stereo = read_audio(path).samples
     rest = stereo - at_home(song.bass)
     figures = made.figures
-    assert figures["bass_scale"] == pytest.approx(min(1, 1 / np.abs(bass).max()))
-    assert figures["mix_scale"] == pytest.approx(min(1, 1 / np.abs(rest + bass).max()))
-    for kind, samples in (("bass", bass), ("mix", rest + bass)):
+    sounds = {"bass": bass, "backing": rest, "mix": rest + bass}
+    peak = max(np.abs(samples).max() for samples in sounds.values())
+    assert scale_of(made) == pytest.approx(min(1, 1 / peak))
+    for kind, samples in sounds.items():
         written = read(made.files[kind]).T
-        np.testing.assert_allclose(written, figures[f"{kind}_scale"] * samples, atol=1e-4)
+        np.testing.assert_allclose(written, scale_of(made) * samples, atol=1e-5)
 
     expected = codec.encode(song.accompaniment * np.float32(song.gain))
     np.testing.assert_array_equal(line.accompaniment, expected)
@@ -460,9 +528,8 @@ def test_a_bass_that_is_left_in_stays_in_the_mix(
     song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
 ) -> None:
     added = generate_bass(song, tmp_path, codec, prior, QUICK, ArrangeOptions(remove_bass=False))
-    scales = added.figures["mix_scale"], added.figures["bass_scale"]
     mix, bass = read(added.files["mix"]), read(added.files["bass"])
-    np.testing.assert_allclose(mix / scales[0], read(song) + bass / scales[1], atol=2e-4)
+    np.testing.assert_allclose(mix - bass, scale_of(added) * read(song), atol=2.0**-21)
     assert not added.figures["bass_removed"]
     assert added.figures["rms_db"]["removed_bass"] is None
     assert np.abs(mix).max() <= 1
@@ -475,11 +542,13 @@ def test_a_bass_that_would_clip_is_scaled_as_a_whole(
     soundfile.write(loud, 30 * (tone(82) + tone(440)), RATE, subtype="FLOAT")
     quiet = compose(song, tmp_path / "quiet", codec, prior)
     made = compose(loud, tmp_path / "loud", codec, prior)
-    assert quiet.figures["bass_scale"] == 1
-    assert made.figures["bass_scale"] < 0.5
-    bass, expected = read(made.files["bass"]), read(quiet.files["bass"])
-    assert np.abs(bass).max() == pytest.approx(1, abs=1e-3)
-    np.testing.assert_allclose(bass, expected / np.abs(expected).max(), atol=2e-3)
+    assert scale_of(made) < 0.5
+    for kind in ("bass", "backing", "mix"):
+        sound, expected = read(made.files[kind]), read(quiet.files[kind])
+        change = 30 * scale_of(made) / scale_of(quiet)
+        np.testing.assert_allclose(sound, change * expected, atol=2e-3)
+    assert made.summary.rows["peaks"].startswith("all files are ")
+    assert made.summary.rows["written"].startswith("32-bit float WAV")
 
 
 def test_the_songs_own_bass_is_faded_in_and_out_within_a_frame(
@@ -492,7 +561,7 @@ def test_the_songs_own_bass_is_faded_in_and_out_within_a_frame(
     first, last = np.ceil(codec.frame_rate), np.ceil(2 * codec.frame_rate) - 1
     own = np.clip(np.minimum(frames - (first - 1), last + 1 - frames), 0, 1)
     expected = own * parts.bass + (1 - own) * line.sound(parts)
-    written = read(made.files["bass"]).T / made.figures["bass_scale"]
+    written = read(made.files["bass"]).T / scale_of(made)
     np.testing.assert_allclose(written, expected, atol=1e-4)
     assert made.figures["balance"] == 1  # the song's own bass sets the level
 
@@ -518,7 +587,7 @@ def test_a_prompt_is_encoded_at_one_level_however_loud_it_is(
     for loudness in (1.0, 0.01):
         path = tmp_path / "riff.wav"
         soundfile.write(path, loudness * riff, RATE, subtype="FLOAT")
-        compose(song, tmp_path / "out", codec, prior, prompt=path)
+        compose(song, tmp_path / f"out{loudness}", codec, prior, prompt=path)
         frames = expected.shape[1]
         np.testing.assert_array_equal(line.fixed[1:, :frames], expected)
         assert (line.fixed[:, frames:] == FREE).all()
@@ -539,7 +608,7 @@ def test_a_loud_song_does_not_clip(
     path = tmp_path / "loud.wav"
     soundfile.write(path, 6 * tone(300, 1.0), RATE, subtype="FLOAT")
     made = generate_bass(path, tmp_path, codec, prior, QUICK, ArrangeOptions(remove_bass=False))
-    assert made.figures["mix_scale"] < 0.6
+    assert scale_of(made) < 0.6
     assert np.abs(read(made.files["mix"])).max() == pytest.approx(1, abs=1e-3)
 
 
@@ -547,7 +616,7 @@ def test_the_same_seed_gives_the_same_bytes(
     song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
 ) -> None:
     first, again = (compose(song, tmp_path / name, codec, prior) for name in ("a", "b"))
-    for kind in ("bass", "mix", "midi"):
+    for kind in ("bass", "backing", "mix", "midi", "codes", "json"):
         assert first.files[kind].read_bytes() == again.files[kind].read_bytes()
     other = generate_bass(
         song, tmp_path / "c", codec, prior, replace(QUICK, seed=1), ArrangeOptions(True)
@@ -573,15 +642,15 @@ def test_the_songs_own_bass_stays_where_it_is_kept(
 ) -> None:
     ranges = {"keep": (TimeRange(0, 1), TimeRange(2, 9)), "redo": (TimeRange(1, 2),)}
     made = compose(song, tmp_path, codec, prior, **{edit: ranges[edit]})
-    mix = read(made.files["mix"]) / made.figures["mix_scale"]
-    same = np.abs(mix - read(song)).max(1) < 1e-3
+    mix = read(made.files["mix"]) / scale_of(made)
+    same = np.abs(mix - read(song)).max(1) < 1e-6
     hop = codec.hop
     assert same[: RATE - hop].all()
     assert same[2 * RATE + hop :].all()
     assert not same[RATE + hop : 2 * RATE - hop].all()
     own = prepared(song, codec).bass
     assert own is not None
-    bass = read(made.files["bass"]).T / made.figures["bass_scale"]
+    bass = read(made.files["bass"]).T / scale_of(made)
     np.testing.assert_allclose(bass[:, : RATE - hop], own[:, : RATE - hop], atol=1e-4)
     assert spy.made is not None
     assert spy.wishes is not None
@@ -627,7 +696,7 @@ def test_the_own_bass_that_stays_is_heard_and_no_decoded_one(tmp_path: Path) -> 
     assert made.figures["bass_search"]["decoded"] > codec.audible_bass
     assert made.figures["bass_removed"]
     kept = slice(RATE // 2 + codec.hop, 3 * RATE // 2 - codec.hop)
-    bass = read(made.files["bass"]).T / made.figures["bass_scale"]
+    bass = read(made.files["bass"]).T / scale_of(made)
     np.testing.assert_allclose(bass[:, kept], codec.stems[BASS][:, kept], atol=1e-4)
 
 
@@ -712,3 +781,162 @@ def test_a_prior_of_another_codec(
     with pytest.raises(UserError, match="another"):
         compose(song, tmp_path / "out", codec, stranger)
     assert not (tmp_path / "out").exists()
+
+
+# What is written: every sample, the form, the names, and what is not replaced.
+
+
+@pytest.mark.parametrize(
+    ("subtype", "bits", "step"), [("PCM_16", "16", 2**-15), ("PCM_16", "24", 2**-23)]
+)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_mix_minus_the_bass_is_a_song_without_a_bass(
+    subtype: str,
+    bits: Any,
+    step: float,
+    channels: int,
+    codec: VQVAECodec,
+    prior: Prior,
+    line: FixedLine,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "song.wav"
+    soundfile.write(path, tone(440, 1.0)[:, :channels], RATE, subtype)
+    delivery = Delivery(bits=bits)
+    options = ArrangeOptions(remove_bass=False, delivery=delivery, bass_level=-12.0)
+    made = generate_bass(path, tmp_path / "out", codec, prior, QUICK, options)
+    assert scale_of(made) == 1
+    bass, backing, mix = (read(made.files[kind]) for kind in ("bass", "backing", "mix"))
+    np.testing.assert_array_equal(backing, read(path))
+    assert np.abs(bass).max() > 0.01
+    assert np.abs(mix - bass - read(path)).max() <= step
+    assert made.summary.rows["peaks"] == "none beyond full scale; nothing is made softer"
+
+
+@pytest.mark.parametrize("rate", [RATE, 48000])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_where_the_own_bass_stays_the_mix_is_the_song_sample_for_sample(
+    rate: int, subtype: str, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    path = tmp_path / "song.wav"
+    noise = np.random.default_rng(0).uniform(-0.2, 0.2, (3 * rate, 2))
+    soundfile.write(path, tone(82, rate=rate) + noise, rate, subtype)
+    keep = Delivery(bits="32f", peaks="keep")
+    options = ArrangeOptions(True, Edits(redo=(TimeRange(1, 2),)), delivery=keep)
+    made = generate_bass(path, tmp_path / "out", codec, prior, QUICK, options)
+    assert scale_of(made) == 1
+    changed = np.flatnonzero((read(made.files["mix"]) != read(path)).any(1))
+    margin = 2 * codec.hop * rate // RATE
+    assert len(changed) > rate // 2
+    assert rate - margin < changed[0]
+    assert changed[-1] < 2 * rate + margin
+
+
+def test_the_bass_is_as_much_louder_as_the_user_wants(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    keep = Delivery(bits="32f", peaks="keep")
+    made = {
+        level: generate_bass(
+            song,
+            tmp_path / str(level),
+            codec,
+            prior,
+            QUICK,
+            ArrangeOptions(True, bass_level=level, delivery=keep),
+        )
+        for level in (0.0, -6.0)
+    }
+    plain, softer = (read(made[level].files["bass"]) for level in (0.0, -6.0))
+    np.testing.assert_allclose(softer, plain * 10 ** (-6 / 20), atol=1e-6)
+    np.testing.assert_array_equal(
+        read(made[0.0].files["backing"]), read(made[-6.0].files["backing"])
+    )
+    levels = [made[level].summary.level for level in (0.0, -6.0)]
+    assert levels[0] is not None
+    assert levels[1] == pytest.approx(levels[0] - 6, abs=0.01)
+
+
+def test_the_codes_file_decodes_to_the_new_bass(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    made = compose(song, tmp_path, codec, prior)
+    codes = SongCodes.load(made.files["codes"])
+    require_codec(codes, codec)
+    frames = codes.num_frames
+    np.testing.assert_array_equal(codes.view("mixture")[BASS], line.codes[:, :frames])
+    np.testing.assert_array_equal(codes.view("without_bass"), line.accompaniment)
+    others = [row for row in range(4) if row != BASS]
+    np.testing.assert_array_equal(codes.view("mixture")[others], codes.view("without_bass")[others])
+    assert codes.notes is not None
+    np.testing.assert_array_equal(codes.notes, line.notes[:frames])
+    assert codes.facts.tempo == 150
+    assert [chord.symbol for chord in codes.facts.chords] == ["Am", "F/A"]
+    assert codes.num_samples == round(SECONDS * RATE)
+
+
+def test_files_are_replaced_only_by_force_and_inputs_never(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    given = [Note(0.0, 0.5, 40)]
+    own = tmp_path / f"{song.stem}.mid"
+    write_midi(own, given)
+    riff = tmp_path / f"{song.stem}.bass.wav"
+    soundfile.write(riff, tone(110, 1.0), RATE)
+    before = own.read_bytes(), riff.read_bytes()
+    with pytest.raises(UserError, match=r"\.bass\.wav exists already: .*--force"):
+        compose(song, tmp_path, codec, prior)
+    for edits in (Edits(midi=own), Edits(prompt=riff), Edits(style=riff)):
+        options = ArrangeOptions(True, edits, delivery=FORCE)
+        with pytest.raises(UserError, match="is read by this command"):
+            generate_bass(song, tmp_path, codec, prior, QUICK, options)
+    assert (own.read_bytes(), riff.read_bytes()) == before
+    assert sorted(tmp_path.iterdir()) == sorted([own, riff])
+    options = ArrangeOptions(True, delivery=FORCE)
+    generate_bass(song, tmp_path, codec, prior, QUICK, options)
+    assert own.read_bytes() != before[0]
+
+
+def test_the_json_file_is_gone_before_any_other_is_replaced(
+    song: Path,
+    codec: VQVAECodec,
+    prior: Prior,
+    line: FixedLine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run that is killed between two files leaves no JSON file of another run beside them."""
+    compose(song, tmp_path, codec, prior)
+    replaced: list[str] = []
+    rename = Path.replace
+
+    def watched(self: Path, target: Path) -> Path:
+        assert target.suffix == ".json" or not target.with_name(f"{song.stem}.json").exists()
+        replaced.append(target.suffix)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    generate_bass(song, tmp_path, codec, prior, QUICK, ArrangeOptions(True, delivery=FORCE))
+    assert len(replaced) == 7
+    assert replaced[-1] == ".json"
+
+
+def test_the_json_file_is_enough_to_write_the_same_bytes_again(
+    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+) -> None:
+    edits = Edits(redo=(TimeRange(1, 2),))
+    options = ArrangeOptions(True, edits, lowest=30, bass_level=-2.0, delivery=Delivery("flac"))
+    first = generate_bass(song, tmp_path / "a", codec, prior, replace(QUICK, seed=5), options)
+    recipe = Recipe.read(first.files["json"])
+    again = generate_bass(
+        recipe.find_song([]),
+        tmp_path / "b",
+        codec,
+        prior,
+        recipe.settings,
+        recipe.options_for(song, None, False),
+    )
+    recipe.require_models(codec, prior, PlainSound(codec))
+    assert recipe.verdict([again]).endswith("byte for byte")
+    for kind in ("bass", "backing", "mix", "midi", "codes", "json"):
+        assert again.files[kind].read_bytes() == first.files[kind].read_bytes()

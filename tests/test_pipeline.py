@@ -76,7 +76,9 @@ def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
         *("generate-bass", "--song", data / "test/excerpt.stem.mp4", "--device", "cpu"),
         *("--codec", vqvae, "--prior", prior, "--out", bass),
     )
-    expected = {f"excerpt.{end}" for end in ("bass.wav", "mix.wav", "mid", "png", "json")}
+    sounds = ("bass.wav", "backing.wav", "mix.wav")
+    endings = (*sounds, "mid", "codes.safetensors", "png", "json")
+    expected = {f"excerpt.{end}" for end in endings}
     assert files(bass) == expected
     assert set(made.split()) == {str(bass / name) for name in expected}
     for name in ("excerpt.bass.wav", "excerpt.mix.wav"):
