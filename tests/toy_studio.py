@@ -1,4 +1,4 @@
-"""A studio whose worker needs no models: it answers at once, with lines that are simple to check."""
+"""A studio without models: its worker answers at once, with lines that are simple to check."""
 
 import asyncio
 from collections.abc import AsyncIterator

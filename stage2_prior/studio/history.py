@@ -49,18 +49,18 @@ class State:
 
     @classmethod
     def read(cls, values: Mapping[str, Any], known: Collection[int], seconds: float) -> State:
-        """Read the state that a page sends.
+        """Read a state in which a page has changed something.
 
         Args:
-            values: the fields of the state. All must be there.
+            values: the fields of the state, as `as_json` writes them.
             known: the numbers of all takes of the session.
             seconds: the length of the song.
 
         Raises:
-            UserError: a field is missing, or has a value that it cannot have.
+            UserError: there is no such field, or it has a value that it cannot have.
         """
-        missing = {"takes", "current", "level", "options", "draft", "marked"} - set(values)
-        require(not missing, "the page sent an incomplete state: reload it")
+        unknown = set(values) - set(cls().as_json())
+        require(not unknown, "the page sent fields that do not exist: reload it")
         most = max(known, default=0)
         shown = [
             whole_number(each, "take", 0, most) for each in items(values["takes"], "takes", 10_000)

@@ -171,11 +171,11 @@ class Studio:
         return JSONResponse({})
 
     async def act(self, request: Request) -> Response:
-        """Store an action of the user, and the state that it led to."""
+        """Store an action of the user, with the fields of the state that it changes."""
         session = self._session(request)
         body = await _json(request)
-        require(isinstance(body.get("state"), dict), "the page sent no state: reload it")
-        session.act(text(body.get("action"), "action"), session.read_state(body["state"]))
+        require(isinstance(body.get("changes"), dict), "the page sent no changes: reload it")
+        session.act(text(body.get("action"), "action"), session.changed(body["changes"]))
         return JSONResponse(session.for_page())
 
     async def undo(self, request: Request) -> Response:

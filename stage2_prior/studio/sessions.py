@@ -158,14 +158,15 @@ class Session:
     @property
     def state(self) -> State:
         """What it holds now."""
-        return self.read_state(self.history.state)
+        return self.changed({})
 
-    def read_state(self, values: Mapping[str, Any]) -> State:
-        """Read a state that a page sends.
+    def changed(self, changes: Mapping[str, Any]) -> State:
+        """Return what it would hold after a page has changed some fields of its state.
 
         Raises:
-            UserError: it does not fit the song, or names a take that does not exist.
+            UserError: they do not fit the song, or name a take that does not exist.
         """
+        values = self.history.state | dict(changes)
         return State.read(values, take_numbers(self.folder), self.facts.seconds)
 
     def take(self, number: int) -> TakeFacts:
@@ -235,4 +236,5 @@ def tidy_name(file: str) -> str:
     """Return the name of a song for people and for files: the file's name without its ending."""
     last = re.split(r"[/\\]", file)[-1]
     stem = Path(last).stem.removesuffix(".stem") if last else ""
-    return _UNPRINTABLE.sub(" ", stem).strip(" .")[:LONGEST_NAME] or "song"
+    words = _UNPRINTABLE.sub(" ", stem).split()
+    return " ".join(words).strip(" .")[:LONGEST_NAME] or "song"

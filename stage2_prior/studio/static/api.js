@@ -51,7 +51,7 @@ export class Session {
   }
   load() { return json("GET", this.path); }
   remove() { return json("DELETE", this.path); }
-  act(action, state) { return json("PUT", `${this.path}/state`, { action, state }); }
+  act(action, changes) { return json("PUT", `${this.path}/state`, { action, changes }); }
   undo() { return json("POST", `${this.path}/undo`); }
   redo() { return json("POST", `${this.path}/redo`); }
   makeTake(order) { return json("POST", `${this.path}/takes`, order); }

@@ -28,6 +28,9 @@ let setup, roll;
 let session = null; // api.Session
 let doc = null; // what the server says of it
 let jobs = [];
+const ended = new Set(); // the jobs whose end was dealt with
+let newsCame;
+const firstNews = new Promise((resolve) => { newsCame = resolve; });
 let sounds = {}; // decoded sound by name: original, backing, and takes by number
 let peaks = {}; // peaks of backing, bass and mix
 let shownTake = null; // the take whose sound is loaded
@@ -71,7 +74,12 @@ async function begin() {
   roll = new Roll(at("roll"), view, setup.pitches);
   prepareControls();
   at("limits").textContent = `WAV, FLAC, OGG, MP3, M4A and others, up to ${setup.limits.megabytes} MB and ${setup.limits.minutes} minutes`;
-  api.watchJobs((now) => attemptQuietly(() => jobsChanged(now)));
+  api.watchJobs((now) => {
+    if (newsCame) for (const job of now) if (!active(job)) ended.add(job.id);
+    newsCame?.();
+    newsCame = null;
+    attemptQuietly(() => jobsChanged(now));
+  });
   const wanted = location.hash.slice(1);
   if (wanted) await open(wanted);
   else showStart();
@@ -97,6 +105,8 @@ async function showStart() {
 function leave() {
   player.empty();
   [session, doc, shownTake, match, sounds, peaks] = [null, null, null, null, {}, {}];
+  looping = comparing = false;
+  for (const id of ["loop", "compare"]) press(id, false);
   history.replaceState(null, "", location.pathname);
   at("title").textContent = "";
   for (const id of ["work", "session-actions"]) at(id).hidden = true;
@@ -118,6 +128,7 @@ async function send(file) {
       location.hash = made.id;
       session = new api.Session(made.id);
       at("title").textContent = made.name;
+      await jobsChanged(jobs); // it may be open already
     } catch (error) {
       at("start").hidden = false;
       throw error;
@@ -139,6 +150,7 @@ async function open(id) {
     const loaded = await session.load();
     await take(loaded);
   } catch (error) {
+    await firstNews;
     if (jobs.some((job) => job.session === id && active(job))) return; // it is being opened
     alertUser(error.message);
     await showStart();
@@ -150,19 +162,17 @@ async function open(id) {
 const active = (job) => job.state === "waiting" || job.state === "running";
 
 async function jobsChanged(now) {
-  const before = new Map(jobs.map((job) => [job.id, job.state]));
   jobs = now;
   showJobs();
   for (const job of jobs) {
-    if (job.session !== session?.id || before.get(job.id) === job.state || active(job)) continue;
-    if (!before.has(job.id) && doc) continue; // it ended before this page was loaded
+    if (job.session !== session?.id || active(job) || ended.has(job.id)) continue;
+    ended.add(job.id);
     if (job.state === "failed") alertUser(job.problem);
     if (job.state === "done") {
       say(`${job.label}: done.`);
       const loaded = await session.load();
       await take(loaded);
-    } else if (!doc && before.has(job.id)) {
-      if (job.state === "cancelled") clearAlerts();
+    } else if (!doc) {
       await showStart();
     }
   }
@@ -269,7 +279,7 @@ function mixChanged() {
     const gain = 10 ** (doc.state.level / 20);
     peaks.mix = peaksOf(mixed(channelsOf(backing), channelsOf(bass), gain));
     headroom = 1 / Math.max(1, peakOf(peaks.mix));
-    if (comparing) matchLoudness();
+    attemptQuietly(matchLoudness);
   } else {
     peaks.mix = peaks.backing;
     headroom = 1;
@@ -302,8 +312,9 @@ async function matchLoudness() {
 
 let sending = Promise.resolve();
 
-// Do something that the server stores. `changes` are fields of the state.
-function act(action, changes) {
+// Do something that the server stores. `changes` are fields of the state. Where the server refuses
+// them, `refused` is called, and the page shows again what holds.
+function act(action, changes, refused = () => {}) {
   doc.state = { ...doc.state, ...changes };
   showAll();
   mixIfNeeded(changes);
@@ -311,11 +322,14 @@ function act(action, changes) {
   const wanted = session;
   sending = sending.then(() =>
     attempt(async () => {
-      const loaded = await wanted.act(action, state);
-      if (wanted === session && doc.state === state) await take(loaded);
+      const loaded = await wanted.act(action, changes).catch((error) => {
+        refused();
+        alertUser(error.message);
+        return wanted.load();
+      });
+      if (doc?.state === state) await take(loaded);
     }),
   );
-  return sending;
 }
 
 function mixIfNeeded(changes) {
@@ -398,7 +412,8 @@ function showAll() {
     [at("from-bar").value, at("to-bar").value] = [first, final];
   }
   for (const id of ["tone", "sound", "boldness", "lowest", "highest"]) at(id).value = state.options[id];
-  if (document.activeElement !== at("chord-line")) at("chord-line").value = state.options.chords;
+  const chords = at("chord-line"); // what was refused stays, so that it can be mended
+  if (document.activeElement !== chords && chords.ariaInvalid !== "true") chords.value = state.options.chords;
   at("chord-line").placeholder = song.chordLine;
   at("level").value = state.level;
   showValues();
@@ -487,7 +502,6 @@ function toggleCompare() {
   press("compare", comparing);
   say(comparing ? "You hear the original." : "You hear the new mix.");
   setLevels();
-  if (comparing) attempt(matchLoudness);
 }
 
 function toggle(kind, name) {
@@ -624,10 +638,10 @@ function optionsChanged() {
     ...Object.fromEntries(["boldness", "lowest", "highest"].map((id) => [id, Number(at(id).value)])),
     chords: at("chord-line").value.trim(),
   };
-  const before = doc.state;
-  act("change the options", { options }).then(() => {
-    // What the server refused is not kept.
-    if (doc && at("alerts").childElementCount) Object.assign(doc, { state: { ...doc.state, options: before.options } });
+  const chords = at("chord-line");
+  chords.ariaInvalid = "false";
+  act("change the options", { options }, () => {
+    if (options.chords !== "") chords.ariaInvalid = "true";
   });
 }
 
@@ -671,5 +685,5 @@ function key(event) {
 
 const attemptQuietly = (work) => work().catch((error) => alertUser(error.message));
 
-window.studio = { player, get doc() { return doc; } }; // for tests
+window.studio = { player, get doc() { return doc; }, get match() { return match; } }; // for tests
 attemptQuietly(begin);

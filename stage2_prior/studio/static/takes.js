@@ -8,7 +8,7 @@ function describe(take, song) {
   if (take.edited) return `notes of take ${take.parent} edited`;
   const bars = take.ranges.map(([start, stop]) => {
     const [first, last] = barsWithin(song, start, stop);
-    return first === last ? first : `${first}–${last}`;
+    return first === last ? first : `${first}-${last}`;
   });
   return `bars ${bars.join(", ")} of take ${take.parent} written anew`;
 }
@@ -38,6 +38,7 @@ function drawSmall(canvas, take, song) {
 
 // Fill a list with takes. `choose` and `hide` are called with the number of a take.
 export function showTakes(list, takes, current, song, choose, hide) {
+  const focused = document.activeElement?.dataset.take;
   list.replaceChildren(
     ...takes.map((take) => {
       const item = document.createElement("li");
@@ -69,5 +70,6 @@ export function showTakes(list, takes, current, song, choose, hide) {
       return item;
     }),
   );
+  if (focused) list.querySelector(`[data-take="${focused}"]`)?.focus();
   for (const [index, canvas] of [...list.querySelectorAll("canvas")].entries()) drawSmall(canvas, takes[index], song);
 }
