@@ -28,7 +28,7 @@ class Job:
         label: what the user calls it, such as "open the song".
         order: what the worker does.
         succeeded: what the server does when the worker has done it.
-        given_up: what the server does when it failed or was cancelled.
+        given_up: what the server does when it failed or was cancelled, if anything.
         id: an unguessable name.
         state: how far it is.
         step: what the worker does now.
@@ -41,7 +41,7 @@ class Job:
     label: str
     order: Order
     succeeded: Callable[[], None]
-    given_up: Callable[[], None]
+    given_up: Callable[[], None] = lambda: None
     id: str = field(default_factory=lambda: secrets.token_urlsafe(9))
     state: Literal["waiting", "running", "done", "failed", "cancelled"] = "waiting"
     step: str = ""

@@ -48,7 +48,11 @@ def run_studio(
         raise UserError(f"cannot write {out} ({error.strerror}): choose another --out") from error
     studio = Studio(store, Jobs(Worker(load)), Limits(megabytes, minutes))
     settings = uvicorn.Config(
-        studio.application(), log_level="warning", server_header=False, proxy_headers=False
+        studio.application(),
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,  # s; a page that is open keeps a connection open
     )
     address = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
     print(address, flush=True)

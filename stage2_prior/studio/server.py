@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -88,7 +88,11 @@ class Studio:
             Route(f"{take}/loudness", self.loudness),
             Route(f"{take}/download/{{kind}}", self.download),
         ]
-        handlers: Mapping[Any, Any] = {UserError: self._say_problem, Exception: _say_defect}
+        handlers: Mapping[Any, Any] = {
+            UserError: self._say_problem,
+            ClientDisconnect: _say_nothing,
+            Exception: _say_defect,
+        }
         return Starlette(
             routes=routes,
             middleware=[Middleware(Guard)],
@@ -200,7 +204,8 @@ class Studio:
             parent = session.take(whole_number(parent, "take", 0, 1_000_000)).number
         marked = ranges(body.get("ranges", []), seconds)
         edited = None if given is None else read_notes(given, seconds)
-        require(parent is not None or not (marked or edited), "bars are redone of a take")
+        new = not marked and edited is None
+        require(parent is not None or new, "choose a take first: only of a take are bars redone")
         order = MakeTake(session.folder, session.next_take(), parent, marked, edited, state.options)
         label = "new line" if parent is None else "marked bars" if given is None else "edited notes"
         self._make(self._user(request), session, order, label)
@@ -250,7 +255,7 @@ class Studio:
         def made() -> None:
             session.act(label, session.state.with_take(order.number, performs))
 
-        self._jobs.add(Job(user.name, session.name, label, order, made, session.sweep))
+        self._jobs.add(Job(user.name, session.name, label, order, made))
 
     async def _say_problem(self, request: Request, error: Exception) -> Response:
         return JSONResponse({"error": self._store.without_paths(str(error))}, 400)
@@ -307,6 +312,10 @@ def _ending(file: str) -> str:
     """Return the ending of a file's name if it is a usual one, because readers look at it."""
     ending = Path(file).suffix.lower()
     return ending if ending[1:].isalnum() and ending.isascii() and len(ending) <= 6 else ""
+
+
+async def _say_nothing(request: Request, error: Exception) -> Response:
+    return Response(status_code=400)
 
 
 async def _say_defect(request: Request, error: Exception) -> Response:

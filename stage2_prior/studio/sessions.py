@@ -26,7 +26,7 @@ from shared.errors import UserError, require
 from shared.json_files import write_json
 from stage2_prior.studio.history import History, State
 from stage2_prior.studio.song_facts import FACTS_FILE, SongFacts
-from stage2_prior.studio.take_files import TakeFacts, sweep, take_folder, take_numbers
+from stage2_prior.studio.take_files import TakeFacts, take_folder, take_numbers
 
 MOST_SESSIONS = 100  # of a user
 LONGEST_NAME = 80  # letters
@@ -39,14 +39,13 @@ class Store:
     """The users of a folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder, which only its owner can read, and remove what was not finished."""
-        folder = folder.resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        self._folder = folder
-        for session in folder.glob("*/*"):
-            if not (session / FACTS_FILE).is_file():
-                shutil.rmtree(session, ignore_errors=True)
+        """Make the folder, which only its owner can read, and remove songs that were not opened."""
+        self._folder = folder.resolve()
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in self._folder.glob(f"*/*/{_SESSION_FILE}"):
+            session = Session(path.parent)
+            if _NAME.fullmatch(session.name) and not session.is_open:
+                session.remove()
 
     def without_paths(self, text: str) -> str:
         """Return a text in which no path within the folder can be read."""
@@ -196,10 +195,6 @@ class Session:
     def remove(self) -> None:
         """Delete everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def sweep(self) -> None:
-        """Delete what was not finished of takes."""
-        sweep(self.folder)
 
     def for_page(self) -> dict[str, Any]:
         """Return all that a page shows."""

@@ -108,8 +108,13 @@ def take_numbers(session: Path) -> list[int]:
 
 @contextmanager
 def new_take(session: Path, number: int) -> Iterator[Path]:
-    """Yield a folder that becomes the take `number` if the body succeeds."""
+    """Yield a folder that becomes the take `number` if the body succeeds.
+
+    What a worker that was ended has left of takes is removed. There is one worker only.
+    """
     final = take_folder(session, number)
+    for left in final.parent.glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(left, ignore_errors=True)
     temporary = final.with_name(f"{_UNFINISHED}{secrets.token_hex(4)}")
     temporary.mkdir(parents=True)
     try:
@@ -117,9 +122,3 @@ def new_take(session: Path, number: int) -> Iterator[Path]:
         temporary.rename(final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def sweep(session: Path) -> None:
-    """Remove what a worker that was ended has left of takes that it did not finish."""
-    for folder in (session / "takes").glob(f"{_UNFINISHED}*"):
-        shutil.rmtree(folder, ignore_errors=True)

@@ -101,7 +101,8 @@ def make_take(order: MakeTake, band: Band, progress: Callable[[str, float], None
     notes = line.played if order.notes is None else order.notes
     if parent is not None:
         bass = spliced_sound(parent.bass, bass, ranges, song.facts.sample_rate)
-        notes = notes if order.notes else spliced_notes(parent.facts.notes, notes, ranges)
+        if order.notes is None:
+            notes = spliced_notes(parent.facts.notes, notes, ranges)
     progress("writing the files", 0.95)
     with new_take(order.session, order.number) as folder:
         write_wav(folder / BASS_FILE, bass, song.facts.sample_rate, WORD_SIZE)

@@ -35,6 +35,7 @@ let sounds = {}; // decoded sound by name: original, backing, and takes by numbe
 let peaks = {}; // peaks of backing, bass and mix
 let shownTake = null; // the take whose sound is loaded
 let headroom = 1; // keeps the mix from clipping
+let mixOf = null; // what `peaks.mix` and `match` are of
 let match = null; // what the original and the mix are multiplied by to be equally loud
 const muted = { backing: false, bass: false };
 const soloed = { backing: false, bass: false };
@@ -104,7 +105,7 @@ async function showStart() {
 
 function leave() {
   player.empty();
-  [session, doc, shownTake, match, sounds, peaks] = [null, null, null, null, {}, {}];
+  [session, doc, shownTake, mixOf, match, sounds, peaks] = [null, null, null, null, null, {}, {}];
   looping = comparing = false;
   for (const id of ["loop", "compare"]) press(id, false);
   history.replaceState(null, "", location.pathname);
@@ -116,6 +117,9 @@ function leave() {
 
 async function send(file) {
   if (!file) return;
+  if (file.size > setup.limits.megabytes * 1e6) {
+    return alertUser(`${file.name} is larger than ${setup.limits.megabytes} MB: choose a smaller file.`);
+  }
   await attempt(async () => {
     at("start").hidden = true;
     let sent = 0;
@@ -170,8 +174,7 @@ async function jobsChanged(now) {
     if (job.state === "failed") alertUser(job.problem);
     if (job.state === "done") {
       say(`${job.label}: done.`);
-      const loaded = await session.load();
-      await take(loaded);
+      await ask((wanted) => wanted.load());
     } else if (!doc) {
       await showStart();
     }
@@ -233,6 +236,7 @@ async function take(loaded) {
   at("work").hidden = at("session-actions").hidden = false;
   at("start").hidden = true;
   if (first) {
+    roll.forget();
     view.reset(doc.song.seconds);
     at("work").focus({ preventScroll: true });
   }
@@ -274,9 +278,12 @@ async function loadSounds() {
 // Compute the mix of what is heard: its waveform, and how much it must be turned down.
 function mixChanged() {
   const { backing, bass } = player.buffers;
+  const { level } = doc.state;
+  if (mixOf?.bass === bass && mixOf.backing === backing && mixOf.level === level) return;
+  mixOf = { backing, bass, level };
   match = null;
   if (backing && bass) {
-    const gain = 10 ** (doc.state.level / 20);
+    const gain = 10 ** (level / 20);
     peaks.mix = peaksOf(mixed(channelsOf(backing), channelsOf(bass), gain));
     headroom = 1 / Math.max(1, peakOf(peaks.mix));
     attemptQuietly(matchLoudness);
@@ -301,55 +308,56 @@ function setLevels() {
 
 // Turn the louder of original and mix down, so that comparing is fair.
 async function matchLoudness() {
-  const { current, level } = doc.state;
-  if (current === null || match) return;
-  const { original, mix } = await session.loudness(current, level);
-  if (!doc || doc.state.current !== current || doc.state.level !== level) return;
+  const wanted = mixOf;
+  const { original, mix } = await session.loudness(shownTake, wanted.level);
+  if (mixOf !== wanted) return;
   const difference = original === null || mix === null ? 0 : mix - original; // dB
   match = { mix: 10 ** (-Math.max(0, difference) / 20), original: 10 ** (Math.min(0, difference) / 20) };
   setLevels();
 }
 
 let sending = Promise.resolve();
+let queued = 0;
 
-// Do something that the server stores. `changes` are fields of the state. Where the server refuses
-// them, `refused` is called, and the page shows again what holds.
-function act(action, changes, refused = () => {}) {
-  doc.state = { ...doc.state, ...changes };
-  showAll();
-  mixIfNeeded(changes);
-  const state = doc.state;
+// Ask the server for something that it answers with the session, one thing after the other. The
+// last answer is shown. Where one is refused, `refused` is called, and what holds is shown again.
+function ask(work, refused = () => {}) {
   const wanted = session;
+  queued++;
   sending = sending.then(() =>
     attempt(async () => {
-      const loaded = await wanted.act(action, changes).catch((error) => {
-        refused();
-        alertUser(error.message);
-        return wanted.load();
-      });
-      if (doc?.state === state) await take(loaded);
+      let loaded;
+      try {
+        loaded = await work(wanted).catch((error) => {
+          refused();
+          alertUser(error.message);
+          return wanted.load();
+        });
+      } finally {
+        queued--;
+      }
+      if (queued === 0) await take(loaded);
     }),
   );
+  return sending;
 }
 
-function mixIfNeeded(changes) {
-  if ("level" in changes) mixChanged();
+// Do something that the server stores. `changes` are fields of the state.
+function act(action, changes, refused) {
+  doc.state = { ...doc.state, ...changes };
+  showAll();
+  mixChanged();
+  return ask((wanted) => wanted.act(action, changes), refused);
 }
 
 function goTo(step) {
-  if (!session) return;
-  const name = step === "undo" ? doc.undo : doc.redo;
+  const name = doc?.[step];
   if (!name) return;
-  sending = sending.then(() =>
-    attempt(async () => {
-      const level = doc.state.level;
-      await take(await session[step]());
-      if (doc.state.level !== level) mixChanged();
-      say(`${step === "undo" ? "Undone" : "Done again"}: ${name}.`);
-    }),
-  );
+  ask((wanted) => wanted[step]());
+  say(`${step === "undo" ? "Undone" : "Done again"}: ${name}.`);
 }
 
+const visibleTakes = () => doc.takes.filter((each) => doc.state.takes.includes(each.number));
 const currentTake = () => doc?.takes.find((each) => each.number === doc.state.current);
 const order = (fields) => sending.then(() => attempt(() => session.makeTake({ parent: null, ranges: [], notes: null, ...fields })));
 
@@ -400,7 +408,7 @@ function showAll() {
   const shown = currentTake();
   roll.show(song, state.draft ?? shown?.notes ?? [], state.marked);
   at("draft-row").hidden = !state.draft;
-  showTakes(at("takes"), doc.takes.filter((each) => state.takes.includes(each.number)), state.current, song, chooseTake, hideTake);
+  showTakes(at("takes"), visibleTakes(), state.current, song, chooseTake, hideTake);
   at("redo-bars").disabled = !shown || state.marked.length === 0;
   at("unmark").disabled = state.marked.length === 0;
   at("draw").disabled = !shown;
@@ -467,6 +475,7 @@ function placeHead() {
   const bar = Math.max(0, doc.song.bars.findLastIndex(([start]) => start <= time + 1e-6));
   const number = doc.song.firstBar + bar;
   at("position").textContent = `${clock(time)} · bar ${number}`;
+  if (canvas.getAttribute("aria-valuenow") === String(number) && player.playing) return;
   canvas.setAttribute("aria-valuemax", doc.song.firstBar + doc.song.bars.length - 1);
   canvas.setAttribute("aria-valuenow", number);
   canvas.setAttribute("aria-valuetext", `bar ${number}, ${clock(time)}`);
@@ -546,7 +555,7 @@ function prepareControls() {
     perform: performDraft, discard: () => act("discard the edits", { draft: null }),
     unmark: () => act("clear the marks", { marked: [] }), draw: toggleDraw,
     "delete-note": () => roll.remove(), mark: markNumbers, remove: removeSong,
-    "use-heard": () => act("edit the chords", { options: { ...doc.state.options, chords: doc.song.chordLine } }),
+    "use-heard": useHeardChords,
   };
   for (const [id, work] of Object.entries(clicks)) at(id).onclick = work;
   for (const kind of ["mute", "solo"]) {
@@ -557,7 +566,10 @@ function prepareControls() {
   at("options").onsubmit = (event) => event.preventDefault();
   at("options").onchange = optionsChanged;
   at("options").oninput = at("level").oninput = showValues;
-  at("level").onchange = () => act("change the level", { level: Number(at("level").value) });
+  at("level").onchange = () => {
+    const level = Number(at("level").value);
+    if (level !== doc.state.level) act("change the level", { level });
+  };
   at("snap").onchange = () => { roll.snap = at("snap").checked; };
   at("scroll").oninput = () => view.show(Number(at("scroll").value), view.length);
   roll.addEventListener("edit", (event) => act(event.detail.action, { draft: event.detail.notes }));
@@ -645,6 +657,11 @@ function optionsChanged() {
   });
 }
 
+function useHeardChords() {
+  at("chord-line").ariaInvalid = "false";
+  act("edit the chords", { options: { ...doc.state.options, chords: doc.song.chordLine } });
+}
+
 function toggleDraw() {
   roll.drawing = !roll.drawing;
   press("draw", roll.drawing);
@@ -666,17 +683,18 @@ function key(event) {
     return goTo(event.shiftKey ? "redo" : "undo");
   }
   if (writing || event.ctrlKey || event.metaKey || event.altKey) return;
-  const onButton = event.target.matches("button, a, input, summary");
+  const pressable = event.target.matches("button, a, input");
+  const slidable = event.target.matches("input");
   const keys = {
-    " ": onButton ? null : togglePlay, Home: () => player.seek(0), l: toggleLoop, b: toggleCompare,
+    " ": pressable ? null : togglePlay, Home: slidable ? null : () => player.seek(0), l: toggleLoop, b: toggleCompare,
     m: () => toggle("mute", "bass"), s: () => toggle("solo", "bass"), n: () => order({}),
     r: redoMarked, p: performDraft, d: toggleDraw, Delete: () => roll.remove(),
     "+": () => view.zoom(0.6, player.position), "-": () => view.zoom(1 / 0.6, player.position),
     "?": () => at("keys").showModal(),
-    ArrowLeft: onButton ? null : () => seekBars(-1), ArrowRight: onButton ? null : () => seekBars(1),
+    ArrowLeft: slidable ? null : () => seekBars(-1), ArrowRight: slidable ? null : () => seekBars(1),
   };
   const number = Number(event.key);
-  const shown = number >= 1 && number <= 9 ? doc.takes[number - 1] : null;
+  const shown = number >= 1 && number <= 9 ? visibleTakes()[number - 1] : null;
   const work = shown ? () => chooseTake(shown.number) : keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!work) return;
   event.preventDefault();

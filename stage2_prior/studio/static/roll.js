@@ -9,13 +9,14 @@ import {
 const EDGE = 8; // pixels at the end of a note that change its length
 const MARGIN = 2; // semitones shown around the notes
 const LEAST = 15; // semitones that are shown at least
+const USUAL = { low: 28, high: 43 };
 
 export class Roll extends EventTarget {
   // `pitches` is the range that a bass has. Edits are told as events "edit", whose detail has the
   // notes and the name of the action; what is chosen, as events "choose".
   constructor(canvas, view, pitches) {
     super();
-    Object.assign(this, { canvas, view, pitches, notes: [], marked: [], chosen: -1, snap: true, drawing: false });
+    Object.assign(this, { canvas, view, pitches, notes: [], marked: [], chosen: -1, snap: true, drawing: false, ...USUAL });
     canvas.addEventListener("pointerdown", (event) => this.press(event));
     canvas.addEventListener("pointermove", (event) => this.hover(event));
     canvas.addEventListener("dblclick", (event) => this.addAt(event));
@@ -26,13 +27,19 @@ export class Roll extends EventTarget {
     if (notes !== this.notes && this.chosen >= notes.length) this.chosen = -1;
     Object.assign(this, { song, notes, marked });
     const used = notes.map((note) => note[PITCH]);
-    let [low, high] = used.length ? [Math.min(...used) - MARGIN, Math.max(...used) + MARGIN] : [28, 43];
-    const missing = Math.max(0, LEAST - (high - low + 1));
-    low = Math.max(this.pitches[0], low - Math.floor(missing / 2));
-    high = Math.min(this.pitches[1], Math.max(high, low + LEAST - 1));
-    if (!this.grip) Object.assign(this, { low, high });
+    // The range stays as long as it holds all notes, so that nothing jumps while they are edited.
+    if (used.length && !used.every((pitch) => this.low <= pitch && pitch <= this.high)) {
+      let [low, high] = [Math.min(...used) - MARGIN, Math.max(...used) + MARGIN];
+      const missing = Math.max(0, LEAST - (high - low + 1));
+      low = Math.max(this.pitches[0], low - Math.floor(missing / 2));
+      high = Math.min(this.pitches[1], Math.max(high, low + LEAST - 1));
+      Object.assign(this, { low, high });
+    }
     this.draw();
   }
+
+  // Show the next song from the usual range on.
+  forget() { Object.assign(this, { ...USUAL, chosen: -1 }); }
 
   get rows() { return this.high - this.low + 1; }
   y(pitch, height) { return ((this.high - pitch) / this.rows) * height; }
