@@ -320,7 +320,7 @@ def generate_bass(
         print(path)
 
 
-@command(app)
+@command(app, continues=True)
 def studio(
     out: Annotated[Path, option("Keep the songs and takes in this folder.")] = Path("studio"),
     port: Annotated[int, option("Serve the page on this port. 0 takes a free one.")] = 8765,

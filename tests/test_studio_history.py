@@ -12,7 +12,7 @@ from shared.music.notes import Note
 from shared.times import TimeRange
 from stage2_prior.studio import json_values
 from stage2_prior.studio.history import LONGEST_HISTORY, History, State
-from stage2_prior.studio.jobs import ENDED_EARLY, Worker
+from stage2_prior.studio.jobs import ENDED_EARLY, WorkerProcess
 from stage2_prior.studio.orders import Failed, MakeTake
 from stage2_prior.studio.sessions import tidy_name
 from stage2_prior.studio.splicing import changed_bars, spliced_notes, spliced_sound
@@ -117,7 +117,7 @@ def test_a_worker_without_models_says_so_and_one_that_ends_is_started_anew() -> 
     """The process itself: it answers, it is ended in the middle, and it answers again."""
 
     async def ask() -> None:
-        worker = Worker(unloadable)
+        worker = WorkerProcess(unloadable)
         order = MakeTake(Path("nowhere"), 1)
         answers = [report async for report in worker.reports(order)]
         assert isinstance(answers[-1], Failed)

@@ -2,6 +2,9 @@
 
 import io
 import json
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +19,7 @@ pytest.importorskip("starlette", reason="the page's packages are missing: pip in
 
 from mido import MidiFile
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
 from stage2_prior.studio.server import COOKIE, Limits
 from tests.toy_studio import BEAT, ENDLESS, ToyWorker, toy_studio
@@ -357,6 +361,57 @@ def test_no_path_leads_out_of_the_folder(client: TestClient, name: str) -> None:
     answer = client.get(f"/api/sessions/{name}")
     assert answer.status_code in (400, 404)
     assert "/tmp" not in answer.text
+
+
+def test_the_server_starts_without_torch() -> None:
+    """Which takes seconds to import; the page is to be there at once."""
+    code = "import sys, stage2_prior.studio.server as server; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--port", "99999"], "there is no port 99999"),
+        (["--most-minutes", "0"], "must be above 0"),
+    ],
+)
+def test_a_page_that_cannot_be_served_is_one_sentence(
+    arguments: list[str], sentence: str, tmp_path: Path
+) -> None:
+    import cli
+
+    result = CliRunner().invoke(cli.app, ["studio", "--out", str(tmp_path / "new"), *arguments])
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
+    import cli
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(
+            cli.app, ["studio", "--out", str(tmp_path), "--port", str(port)]
+        )
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    assert f"port {port} cannot be used" in result.stderr
+
+
+def test_what_is_not_the_pages_own_stays_in_its_folder(tmp_path: Path) -> None:
+    """Only songs that were not opened are removed when a page starts."""
+    mine = tmp_path / "albums" / "first" / "song.wav"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"sound")
+    half = tmp_path / ("u" * 43) / ("s" * 22)
+    half.mkdir(parents=True)
+    (half / "session.json").write_text("{}")
+    toy_studio(tmp_path)
+    assert mine.exists()
+    assert not half.exists()
 
 
 def test_a_song_can_be_removed(client: TestClient, path: str, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from stage2_prior.studio.take_files import (
 )
 from stage2_prior.studio.takes import make_take
 
-RATE, SECONDS = 32000, 6.0  # not the codec's rate
+RATE, SECONDS = 32000, 10.0  # not the codec's rate
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -168,7 +168,7 @@ def test_nothing_to_do_is_said_and_leaves_nothing(session: Path, band: Band) -> 
     for order in (
         MakeTake(session, 9, 1),
         MakeTake(session, 9, 1, notes=facts(session, 1).notes),
-        MakeTake(session, 9, 1, (TimeRange(0, 0.001), TimeRange(5.9999, 6.0))),
+        MakeTake(session, 9, 1, (TimeRange(0, 0.001), TimeRange(SECONDS - 1e-4, SECONDS))),
     ):
         with pytest.raises(UserError, match=r"nothing was marked|contains no frame"):
             make_take(order, band, silent)

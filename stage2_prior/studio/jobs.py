@@ -3,15 +3,16 @@
 import asyncio
 import multiprocessing
 import secrets
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from shared.errors import UserError, require
 from stage2_prior.studio.orders import Failed, Finished, Order, Progress, Report
-from stage2_prior.studio.worker import LoadBand, work
+from stage2_prior.studio.worker import DEFECT, LoadBand, work
 
 MOST_WAITING = 8  # jobs of one user
 REMEMBERED = 50  # jobs that have ended
@@ -54,8 +55,21 @@ class Job:
         return self.state in ("waiting", "running")
 
 
-class Worker:
-    """The process that computes. It is started anew where it has ended."""
+class Worker(Protocol):
+    """Who does the work, one order after the other."""
+
+    def start(self) -> None:
+        """Get ready; nothing where it is ready."""
+
+    def stop(self) -> None:
+        """End at once, whatever it does. `start` makes it ready again."""
+
+    def reports(self, order: Order) -> AsyncIterator[Report]:
+        """Have an order done, and return what is said of it. The last is no `Progress`."""
+
+
+class WorkerProcess:
+    """The worker as a process of its own (worker.py), which is started anew where it has ended."""
 
     def __init__(self, load: LoadBand) -> None:
         """Take what loads the models in the process; it must be importable there by its name."""
@@ -64,7 +78,7 @@ class Worker:
         self._pipe: Connection | None = None
 
     def start(self) -> None:
-        """Start the process, which loads the models; nothing where it runs already."""
+        """Start the process, which loads the models."""
         if self._process is not None and self._process.is_alive():
             return
         context = multiprocessing.get_context("spawn")
@@ -74,13 +88,13 @@ class Worker:
         other_end.close()  # so that reading fails when the process ends
 
     def stop(self) -> None:
-        """End the process at once, whatever it does."""
+        """Kill the process."""
         if self._process is not None:
             self._process.kill()
             self._process.join()
 
     async def reports(self, order: Order) -> AsyncIterator[Report]:
-        """Have an order done, and return what the worker says of it. The last is no `Progress`."""
+        """Send an order to the process, and return what it answers."""
         self.start()
         assert self._pipe is not None
         try:
@@ -214,6 +228,9 @@ class Jobs:
             job.succeeded()
         except UserError as error:
             job.state, job.problem = "failed", str(error)
+        except Exception:  # a defect must not end the queue
+            traceback.print_exc()
+            job.state, job.problem = "failed", DEFECT
         else:
             job.state, job.done = "done", 1.0
 

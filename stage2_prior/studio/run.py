@@ -37,7 +37,7 @@ def run_studio(
     require(megabytes > 0 and minutes > 0, "the largest file and the longest song must be above 0")
     import uvicorn
 
-    from stage2_prior.studio.jobs import Jobs, Worker
+    from stage2_prior.studio.jobs import Jobs, WorkerProcess
     from stage2_prior.studio.server import Limits, Studio
     from stage2_prior.studio.sessions import Store
 
@@ -46,7 +46,7 @@ def run_studio(
         store = Store(out)
     except OSError as error:
         raise UserError(f"cannot write {out} ({error.strerror}): choose another --out") from error
-    studio = Studio(store, Jobs(Worker(load)), Limits(megabytes, minutes))
+    studio = Studio(store, Jobs(WorkerProcess(load)), Limits(megabytes, minutes))
     settings = uvicorn.Config(
         studio.application(),
         log_level="warning",

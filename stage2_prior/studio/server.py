@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,8 +42,6 @@ COOKIE = "bassprior_user"
 COOKIE_SECONDS = 365 * 24 * 3600
 LARGEST_JSON = 4_000_000  # bytes
 UNCHANGING = {"Cache-Control": "private, max-age=31536000, immutable"}
-
-Answer = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
