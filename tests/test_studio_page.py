@@ -75,6 +75,17 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def until(page: "Page", expression: str) -> None:
+    """Wait until an expression of the page is true.
+
+    Playwright's own way needs `eval` within the page, which the page forbids.
+    """
+    started = time.monotonic()
+    while not page.evaluate(expression):
+        assert time.monotonic() - started < PATIENCE / 1000, expression
+        page.wait_for_timeout(20)
+
+
 class User:
     """Somebody with a browser of their own, and what their browser did wrong."""
 
@@ -100,7 +111,7 @@ class User:
     def open(self, song: Path) -> "Page":
         self.page.set_input_files("#file", song)
         expect(self.page.get_by_role("button", name="Take 1", exact=True)).to_be_visible()
-        self.page.wait_for_function("studio.player.buffers.bass")
+        until(self.page, "studio.player.buffers.bass !== undefined")
         return self.page
 
     def leave(self) -> None:
@@ -156,7 +167,7 @@ def test_the_song_is_shown_and_played_from_one_clock(page: "Page") -> None:
     expect(page.locator("#facts")).to_contain_text("120 beats per minute, 4/4, A minor")
     page.get_by_role("button", name="Play").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
-    page.wait_for_function("studio.player.position > 0.3")
+    until(page, "studio.player.position > 0.3")
     clock = page.evaluate(
         "(({ position, context, started, offset, sources }) => "
         "[position - offset, context.currentTime - started, sources.length])(studio.player)"
@@ -188,7 +199,7 @@ def test_tracks_are_muted_soloed_and_compared_with_the_original(page: "Page") ->
     page.get_by_role("button", name="Solo the bass").click()
     assert (heard(page, "backing") < 0.01, heard(page, "bass") > 0.5) == (True, True)
     page.keyboard.press("s")
-    page.wait_for_function("studio.match")
+    until(page, "studio.match !== null")
     said = page.request.get(f"{address_of(page)}/takes/1/loudness").json()
     mix = heard(page, "backing")
     page.keyboard.press("b")
@@ -206,7 +217,7 @@ def test_a_loop_repeats_the_marked_bars(page: "Page") -> None:
     page.get_by_role("button", name="Loop").click()
     page.evaluate("studio.player.seek(3.8)")
     page.get_by_role("button", name="Play").click()
-    page.wait_for_function("studio.player.position > 2 && studio.player.position < 2.5")
+    until(page, "studio.player.position > 2 && studio.player.position < 2.5")
     assert page.evaluate("studio.player.sources.every((s) => s.loop && s.loopStart === 2)")
 
 
@@ -269,22 +280,22 @@ def test_notes_are_drawn_moved_and_deleted_by_pointer_and_undone(page: "Page") -
     page.get_by_role("button", name="Draw").click()
     page.mouse.click(*at(1.27, 0.1))
     page.get_by_role("button", name="Draw").click()
-    page.wait_for_function(f"studio.doc.state.draft?.length === {count + 1}")
+    until(page, f"studio.doc.state.draft?.length === {count + 1}")
     drawn = next(n for n in state(page)["draft"] if n[0] == pytest.approx(1.25))
     page.mouse.move(*at(1.3, 0.1))
     page.mouse.down()
     page.mouse.move(*at(1.42, 0.3), steps=3)
     page.mouse.up()
-    page.wait_for_function("studio.doc.undo === 'move a note'")
+    until(page, "studio.doc.undo === 'move a note'")
     moved = next(n for n in state(page)["draft"] if n[0] == pytest.approx(1.375))
     assert moved[2] < drawn[2]
     page.get_by_role("button", name="Delete", exact=True).click()
-    page.wait_for_function("studio.doc.undo === 'delete a note'")
+    until(page, "studio.doc.undo === 'delete a note'")
     assert len(state(page)["draft"]) == count
     for _ in range(3):
         page.get_by_role("button", name="Undo").click()
         page.wait_for_timeout(50)
-    page.wait_for_function("studio.doc.state.draft === null")
+    until(page, "studio.doc.state.draft === null")
 
 
 def test_a_zip_can_be_taken_away(page: "Page", tmp_path: Path) -> None:
@@ -311,7 +322,7 @@ def test_a_bad_file_is_one_sentence(user: User, tmp_path: Path) -> None:
 
 def test_a_job_can_be_cancelled(page: "Page") -> None:
     page.select_option("#tone", ENDLESS)
-    page.wait_for_function(f"studio.doc.state.options.tone === '{ENDLESS}'")
+    until(page, f"studio.doc.state.options.tone === '{ENDLESS}'")
     page.get_by_role("button", name="Write a new line").click()
     expect(page.locator("#jobs")).to_contain_text("new line: thinking")
     picture(page, "job")
@@ -326,7 +337,7 @@ def test_a_job_can_be_cancelled(page: "Page") -> None:
 def test_the_session_survives_a_reload(page: "Page") -> None:
     page.locator("#level").fill("-4")
     page.locator("#level").dispatch_event("change")
-    page.wait_for_function("studio.doc.undo === 'change the level'")
+    until(page, "studio.doc.undo === 'change the level'")
     before = state(page)
     page.reload()
     expect(take_button(page, 1)).to_be_visible()
@@ -343,11 +354,11 @@ def test_chords_that_cannot_be_read_are_refused_and_not_kept(page: "Page") -> No
     page.fill("#chord-line", "Am | Hx")
     page.locator("#chord-line").blur()
     expect(page.get_by_role("alert")).to_contain_text("'Hx' is not a chord")
-    page.wait_for_function("studio.doc.state.options.chords === ''")
+    until(page, "studio.doc.state.options.chords === ''")
     expect(page.locator("#chord-line")).to_have_value("Am | Hx")
     page.fill("#chord-line", "Am | F")
     page.locator("#chord-line").blur()
-    page.wait_for_function("studio.doc.undo === 'change the options'")
+    until(page, "studio.doc.undo === 'change the options'")
     expect(page.get_by_role("alert")).to_be_empty()
 
 
@@ -384,7 +395,8 @@ def test_a_phone_shows_everything_without_scrolling_sideways(
     page.wait_for_timeout(200)
     picture(page, f"wide-{scheme}")
     weak = page.evaluate(CONTRAST)
-    assert {name: ratio for name, ratio in weak.items() if ratio < 4.5} == {}
+    least = {name: 3.0 if name.startswith("bar") else 4.5 for name in weak}  # lines, and text
+    assert {name: ratio for name, ratio in weak.items() if ratio < least[name]} == {}
     user.leave()
 
 
@@ -397,7 +409,7 @@ CONTRAST = """() => {
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const pairs = [["ink", "page"], ["ink", "panel"], ["soft", "page"], ["soft", "panel"],
-    ["main-ink", "main"], ["danger", "panel"]];
+    ["main-ink", "main"], ["danger", "panel"], ["bar", "panel"]];
   return Object.fromEntries(pairs.map(([one, other]) => {
     const [a, b] = [light(one), light(other)];
     return [`${one} on ${other}`, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
