@@ -821,7 +821,7 @@ def _load_band(
     codec: Path | None, prior: Path | None, bass_decoder: Path | None, device: str
 ) -> "Band":
     """Load the models of the page, in the process that computes."""
-    from functools import partial
+    from functools import cache, partial
 
     from stage1_vqvae.bass_decoder.decode import find_bass_decoder
     from stage1_vqvae.codec import load_codec
@@ -829,9 +829,8 @@ def _load_band(
     from stage2_prior.studio.band import Band
 
     coder = load_codec(codec, device)
-    return Band(
-        coder, load_prior(prior, device), partial(find_bass_decoder, bass_decoder, coder, device)
-    )
+    find_decoder = cache(partial(find_bass_decoder, bass_decoder, coder, device))
+    return Band(coder, load_prior(prior, device), find_decoder)
 
 
 def _rendering(

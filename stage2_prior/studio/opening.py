@@ -24,7 +24,7 @@ from stage2_prior.balance import song_end
 from stage2_prior.chord_line import REPEATS
 from stage2_prior.composer.features import guided_hearing
 from stage2_prior.mixing import SongFile
-from stage2_prior.sampling import find_bars, heard_chords_of
+from stage2_prior.sampling import find_bars, heard_chords_of, with_roots
 from stage2_prior.studio.band import Band
 from stage2_prior.studio.orders import OpenSong
 from stage2_prior.studio.song_facts import (
@@ -72,6 +72,8 @@ def open_song(order: OpenSong, band: Band, progress: Progressing) -> None:
     recognised = recognise_chords(song.mixture, codec.sample_rate)
     progress("finding its bars", 0.9)
     hearing = guided_hearing(band.prior.listener, codes, {})
+    if recognised is not None:
+        hearing = with_roots(hearing, recognised)
     onsets = onset_envelope(prepared.accompaniment, codec.sample_rate)
     grid = find_bars(hearing, None, onsets)
     heard = heard_chords_of(hearing, grid)

@@ -69,6 +69,7 @@ def _listen(port: int) -> socket.socket:
     require(0 <= port < 2**16, f"there is no port {port}: choose --port from 0 to 65535")
     try:
         listening.bind((ADDRESS, port))
+        listening.listen()  # so that a browser that is quicker than the server waits for it
     except OSError as error:
         raise UserError(
             f"port {port} cannot be used ({error.strerror}): choose another --port"
