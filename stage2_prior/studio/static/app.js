@@ -352,9 +352,9 @@ function act(action, changes, refused) {
 
 function goTo(step) {
   const name = doc?.[step];
-  if (!name) return;
+  if (!name && queued === 0) return; // an action that is on its way can be undone too
   ask((wanted) => wanted[step]());
-  say(`${step === "undo" ? "Undone" : "Done again"}: ${name}.`);
+  say(`${step === "undo" ? "Undone" : "Done again"}: ${name ?? "the last action"}.`);
 }
 
 const visibleTakes = () => doc.takes.filter((each) => doc.state.takes.includes(each.number));
@@ -581,6 +581,7 @@ function prepareControls() {
   view.addEventListener("change", drawLanes);
   player.addEventListener("change", () => {
     at("play").textContent = player.playing ? "Pause" : "Play";
+    view.follow(player.position);
     placeHead();
   });
   new ResizeObserver(() => doc && showAll()).observe(at("lanes"));
