@@ -122,7 +122,7 @@ def test_a_worker_without_models_says_so_and_one_that_ends_is_started_anew() -> 
         answers = [report async for report in worker.reports(order)]
         assert isinstance(answers[-1], Failed)
         assert "models cannot be loaded" in answers[-1].problem
-        waiting = asyncio.create_task(anext(worker.reports(order)))
+        waiting = asyncio.ensure_future(anext(worker.reports(order)))
         worker.stop()
         assert await waiting in (answers[-1], ENDED_EARLY)
         assert isinstance([report async for report in worker.reports(order)][-1], Failed)

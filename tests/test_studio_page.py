@@ -11,21 +11,18 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
 import pytest
 import soundfile
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
-
 pytest.importorskip("playwright", reason="pip install playwright")
 pytest.importorskip("starlette", reason="the page's packages are missing: pip install '.[studio]'")
 
 import uvicorn
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from tests.toy_studio import ENDLESS, toy_studio
 
@@ -37,7 +34,8 @@ pytestmark = [
 
 RATE, SECONDS = 22050, 16.0
 PATIENCE = 1000 * float(os.environ.get("STUDIO_PATIENCE", "20"))  # ms
-WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 740}
+WIDE: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 375, "height": 740}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +54,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
+def browser() -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -75,7 +73,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def until(page: "Page", expression: str) -> None:
+def until(page: Page, expression: str) -> None:
     """Wait until an expression of the page is true.
 
     Playwright's own way needs `eval` within the page, which the page forbids.
@@ -89,7 +87,7 @@ def until(page: "Page", expression: str) -> None:
 class User:
     """Somebody with a browser of their own, and what their browser did wrong."""
 
-    def __init__(self, browser: "Browser", address: str, **settings: Any) -> None:
+    def __init__(self, browser: Browser, address: str, **settings: Any) -> None:
         self.address = address
         self.context = browser.new_context(viewport=WIDE, **settings)
         self.context.set_default_timeout(PATIENCE)
@@ -108,7 +106,7 @@ class User:
         ):
             self.mistakes.append(message.text)
 
-    def open(self, song: Path) -> "Page":
+    def open(self, song: Path) -> Page:
         self.page.set_input_files("#file", song)
         expect(self.page.get_by_role("button", name="Take 1", exact=True)).to_be_visible()
         until(self.page, "studio.player.buffers.bass !== undefined")
@@ -121,49 +119,49 @@ class User:
 
 
 @pytest.fixture
-def user(browser: "Browser", address: str) -> Iterator[User]:
+def user(browser: Browser, address: str) -> Iterator[User]:
     user = User(browser, address)
     yield user
     user.leave()
 
 
 @pytest.fixture
-def page(user: User, song: Path) -> "Page":
+def page(user: User, song: Path) -> Page:
     """The page with an opened song and a first take."""
     return user.open(song)
 
 
-def picture(page: "Page", name: str) -> None:
+def picture(page: Page, name: str) -> None:
     folder = os.environ.get("STUDIO_SCREENSHOTS")
     if folder:
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
-def address_of(page: "Page") -> str:
+def address_of(page: Page) -> str:
     """The address of the session that the page shows."""
     root, _, session = page.url.partition("#")
     return f"{root}api/sessions/{session}"
 
 
-def bass(page: "Page", take: int) -> np.ndarray:
+def bass(page: Page, take: int) -> np.ndarray:
     """The sound of a take, sample by sample."""
     got = page.request.get(f"{address_of(page)}/takes/{take}/bass").body()
     return soundfile.read(io.BytesIO(got), dtype="int32")[0]
 
 
-def notes(page: "Page", take: int) -> Any:
+def notes(page: Page, take: int) -> Any:
     return page.evaluate(f"studio.doc.takes.find((take) => take.number === {take}).notes")
 
 
-def state(page: "Page") -> Any:
+def state(page: Page) -> Any:
     return page.evaluate("studio.doc.state")
 
 
-def take_button(page: "Page", number: int) -> Any:
+def take_button(page: Page, number: int) -> Any:
     return page.get_by_role("button", name=f"Take {number}", exact=True)
 
 
-def test_the_song_is_shown_and_played_from_one_clock(page: "Page") -> None:
+def test_the_song_is_shown_and_played_from_one_clock(page: Page) -> None:
     expect(page.locator("#facts")).to_contain_text("120 beats per minute, 4/4, A minor")
     page.get_by_role("button", name="Play").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
@@ -184,13 +182,13 @@ def test_the_song_is_shown_and_played_from_one_clock(page: "Page") -> None:
     picture(page, "wide-light")
 
 
-def heard(page: "Page", track: str) -> float:
+def heard(page: Page, track: str) -> float:
     """How loud a track is made, after the change has had its time."""
     page.wait_for_timeout(150)
     return float(page.evaluate(f"studio.player.gains.{track}.gain.value"))
 
 
-def test_tracks_are_muted_soloed_and_compared_with_the_original(page: "Page") -> None:
+def test_tracks_are_muted_soloed_and_compared_with_the_original(page: Page) -> None:
     page.get_by_role("button", name="Play").click()
     assert heard(page, "bass") > 0.5
     page.get_by_role("button", name="Mute the bass").click()
@@ -210,7 +208,7 @@ def test_tracks_are_muted_soloed_and_compared_with_the_original(page: "Page") ->
     assert heard(page, "backing") == pytest.approx(mix, abs=1e-3)
 
 
-def test_a_loop_repeats_the_marked_bars(page: "Page") -> None:
+def test_a_loop_repeats_the_marked_bars(page: Page) -> None:
     page.fill("#from-bar", "2")
     page.fill("#to-bar", "2")
     page.get_by_role("button", name="Mark", exact=True).click()
@@ -221,7 +219,7 @@ def test_a_loop_repeats_the_marked_bars(page: "Page") -> None:
     assert page.evaluate("studio.player.sources.every((s) => s.loop && s.loopStart === 2)")
 
 
-def test_two_bars_are_redone_and_all_else_stays_bit_by_bit(page: "Page") -> None:
+def test_two_bars_are_redone_and_all_else_stays_bit_by_bit(page: Page) -> None:
     box = page.locator("#ruler").bounding_box()
     assert box is not None
     bar = box["width"] / (SECONDS / 2)
@@ -250,7 +248,7 @@ def test_two_bars_are_redone_and_all_else_stays_bit_by_bit(page: "Page") -> None
     expect(take_button(page, 2)).to_have_attribute("aria-pressed", "true")
 
 
-def test_notes_are_edited_by_keyboard_and_performed(page: "Page") -> None:
+def test_notes_are_edited_by_keyboard_and_performed(page: Page) -> None:
     written = notes(page, 1)
     page.locator("#roll").focus()
     page.keyboard.press("ArrowRight")
@@ -269,7 +267,7 @@ def test_notes_are_edited_by_keyboard_and_performed(page: "Page") -> None:
     np.testing.assert_array_equal(bass(page, 1)[2 * RATE :], bass(page, 2)[2 * RATE :])
 
 
-def test_notes_are_drawn_moved_and_deleted_by_pointer_and_undone(page: "Page") -> None:
+def test_notes_are_drawn_moved_and_deleted_by_pointer_and_undone(page: Page) -> None:
     count = len(notes(page, 1))
     box = page.locator("#roll").bounding_box()
     assert box is not None
@@ -298,7 +296,7 @@ def test_notes_are_drawn_moved_and_deleted_by_pointer_and_undone(page: "Page") -
     until(page, "studio.doc.state.draft === null")
 
 
-def test_a_zip_can_be_taken_away(page: "Page", tmp_path: Path) -> None:
+def test_a_zip_can_be_taken_away(page: Page, tmp_path: Path) -> None:
     with page.expect_download() as started:
         page.get_by_role("link", name="Everything (ZIP)").click()
     assert started.value.suggested_filename == "Blue song - take 1.zip"
@@ -320,7 +318,7 @@ def test_a_bad_file_is_one_sentence(user: User, tmp_path: Path) -> None:
     expect(user.page.locator("#drop")).to_be_visible()
 
 
-def test_a_job_can_be_cancelled(page: "Page") -> None:
+def test_a_job_can_be_cancelled(page: Page) -> None:
     page.select_option("#tone", ENDLESS)
     until(page, f"studio.doc.state.options.tone === '{ENDLESS}'")
     page.get_by_role("button", name="Write a new line").click()
@@ -334,7 +332,7 @@ def test_a_job_can_be_cancelled(page: "Page") -> None:
     expect(page.locator("#takes")).to_contain_text("picked")
 
 
-def test_the_session_survives_a_reload(page: "Page") -> None:
+def test_the_session_survives_a_reload(page: Page) -> None:
     page.locator("#level").fill("-4")
     page.locator("#level").dispatch_event("change")
     until(page, "studio.doc.undo === 'change the level'")
@@ -350,7 +348,7 @@ def test_the_session_survives_a_reload(page: "Page") -> None:
     expect(take_button(page, 1)).to_be_visible()
 
 
-def test_chords_that_cannot_be_read_are_refused_and_not_kept(page: "Page") -> None:
+def test_chords_that_cannot_be_read_are_refused_and_not_kept(page: Page) -> None:
     page.fill("#chord-line", "Am | Hx")
     page.locator("#chord-line").blur()
     expect(page.get_by_role("alert")).to_contain_text("'Hx' is not a chord")
@@ -363,7 +361,7 @@ def test_chords_that_cannot_be_read_are_refused_and_not_kept(page: "Page") -> No
 
 
 def test_two_users_work_at_once_and_see_their_own(
-    browser: "Browser", address: str, song: Path, tmp_path: Path
+    browser: Browser, address: str, song: Path, tmp_path: Path
 ) -> None:
     other_song = shutil.copy(song, tmp_path / "Red song.wav")
     users = [User(browser, address) for _ in range(2)]
@@ -382,16 +380,16 @@ def test_two_users_work_at_once_and_see_their_own(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_everything_without_scrolling_sideways(
-    scheme: Any, browser: "Browser", address: str, song: Path
+    scheme: Any, browser: Browser, address: str, song: Path
 ) -> None:
     user = User(browser, address, color_scheme=scheme)
-    user.page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    user.page.set_viewport_size(PHONE)
     picture(user.page, f"phone-start-{scheme}")
     page = user.open(song)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.wait_for_timeout(200)
     picture(page, f"phone-{scheme}")
-    page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+    page.set_viewport_size(WIDE)
     page.wait_for_timeout(200)
     picture(page, f"wide-{scheme}")
     weak = page.evaluate(CONTRAST)
@@ -417,7 +415,7 @@ CONTRAST = """() => {
 }"""
 
 
-def test_everything_that_is_used_has_a_name_and_can_be_reached(page: "Page") -> None:
+def test_everything_that_is_used_has_a_name_and_can_be_reached(page: Page) -> None:
     nameless = page.evaluate(
         """() => [...document.querySelectorAll("button, a, input, select, textarea, canvas")]
         .filter((each) => !each.getAttribute("aria-label") && !each.textContent.trim()
@@ -433,7 +431,7 @@ def test_everything_that_is_used_has_a_name_and_can_be_reached(page: "Page") -> 
     raise AssertionError("the roll cannot be reached by Tab")
 
 
-def test_the_first_screen_is_there_soon(browser: "Browser", address: str) -> None:
+def test_the_first_screen_is_there_soon(browser: Browser, address: str) -> None:
     started = time.monotonic()
     user = User(browser, address)
     expect(user.page.locator("#drop")).to_be_visible()

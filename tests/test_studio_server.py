@@ -264,7 +264,8 @@ def test_a_job_can_be_cancelled_and_the_next_one_is_done(
 
 def jobs_of(client: TestClient) -> Any:
     """The jobs of the user, as the page is told of them first."""
-    studio = next(route.endpoint.__self__ for route in client.app.routes if route.path == "/api/me")
+    app: Any = client.app
+    studio = next(route.endpoint.__self__ for route in app.routes if route.path == "/api/me")
     return studio._jobs.of(client.cookies[COOKIE])
 
 

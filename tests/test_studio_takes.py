@@ -1,7 +1,7 @@
 """Opening a song and making takes of it with untrained tiny models, and the worker's process."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -41,9 +41,10 @@ RATE, SECONDS = 32000, 10.0  # not the codec's rate
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_recogniser() -> None:
-    patch = pytest.MonkeyPatch()
-    patch.setattr("stage2_prior.studio.opening.recognise_chords", lambda *_: None)
+def no_recogniser() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stage2_prior.studio.opening.recognise_chords", lambda *_: None)
+        yield
 
 
 @pytest.fixture(scope="module")
