@@ -3,6 +3,8 @@
 import { canvasOf, colour } from "./timeline.js";
 import { DURATION, ONSET, PITCH } from "./notes.js";
 
+const OCTAVE = 12; // semitones that are shown at least
+
 function describe(take, song) {
   if (take.parent === null) return "new line";
   if (take.edited) return `notes of take ${take.parent} edited`;
@@ -23,8 +25,9 @@ export function barsWithin(song, start, stop) {
 function drawSmall(canvas, take, song) {
   const { context, width, height } = canvasOf(canvas);
   const pitches = take.notes.map((note) => note[PITCH]);
-  const [low, high] = [Math.min(...pitches), Math.max(...pitches)];
-  const row = height / (high - low + 1);
+  const [low, top] = [Math.min(...pitches), Math.max(...pitches)];
+  const high = top + Math.max(0, Math.floor((OCTAVE - (top - low)) / 2));
+  const row = height / Math.max(OCTAVE + 1, top - low + 1);
   context.fillStyle = colour("mark");
   for (const [start, stop] of take.ranges) {
     context.fillRect((start / song.seconds) * width, 0, ((stop - start) / song.seconds) * width, height);
