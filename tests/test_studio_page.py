@@ -386,6 +386,12 @@ def test_a_phone_shows_everything_without_scrolling_sideways(
     user.page.set_viewport_size(PHONE)
     picture(user.page, f"phone-start-{scheme}")
     page = user.open(song)
+    too_wide = page.evaluate(
+        """() => [...document.querySelectorAll("body *")]
+        .filter((each) => each.getBoundingClientRect().right > innerWidth + 0.5)
+        .map((each) => each.id || each.className || each.tagName)"""
+    )
+    assert too_wide == []
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.wait_for_timeout(200)
     picture(page, f"phone-{scheme}")
