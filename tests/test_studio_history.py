@@ -13,7 +13,7 @@ from shared.times import TimeRange
 from stage2_prior.studio import json_values
 from stage2_prior.studio.history import LONGEST_HISTORY, History, State
 from stage2_prior.studio.jobs import ENDED_EARLY, WorkerProcess
-from stage2_prior.studio.orders import Failed, MakeTake
+from stage2_prior.studio.orders import Failed, MakeTake, Report
 from stage2_prior.studio.sessions import tidy_name
 from stage2_prior.studio.splicing import changed_bars, spliced_notes, spliced_sound
 
@@ -122,7 +122,7 @@ def test_a_worker_without_models_says_so_and_one_that_ends_is_started_anew() -> 
         answers = [report async for report in worker.reports(order)]
         assert isinstance(answers[-1], Failed)
         assert "models cannot be loaded" in answers[-1].problem
-        waiting = asyncio.ensure_future(anext(worker.reports(order)))
+        waiting: asyncio.Future[Report] = asyncio.ensure_future(anext(worker.reports(order)))
         worker.stop()
         assert await waiting in (answers[-1], ENDED_EARLY)
         assert isinstance([report async for report in worker.reports(order)][-1], Failed)

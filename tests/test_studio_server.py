@@ -143,12 +143,13 @@ def test_edited_notes_are_performed_and_the_draft_is_gone(client: TestClient, pa
 
 def test_every_action_can_be_undone_and_done_again(client: TestClient, path: str) -> None:
     states = [client.get(path).json()["state"]]
-    for action, changes in [
+    actions: list[tuple[str, dict[str, Any]]] = [
         ("change the level", {"level": -3.5}),
         ("mark bars", {"marked": [[0, 2]]}),
         ("change the options", {"options": {"tone": "picked", "boldness": 1.5}}),
         ("hide take 1", {"takes": [], "current": None}),
-    ]:
+    ]
+    for action, changes in actions:
         done = act(client, path, action, **changes).json()
         assert done["undo"] == action
         states.append(done["state"])

@@ -59,7 +59,10 @@ class ToyWorker:
             else:
                 make_toy_take(order)
         except UserError as error:
-            yield Failed(str(error).replace(str(order.upload), order.name))
+            problem = str(error)
+            if isinstance(order, OpenSong):
+                problem = problem.replace(str(order.upload), order.name)
+            yield Failed(problem)
             return
         yield Finished()
 
@@ -70,7 +73,7 @@ def open_toy(order: OpenSong) -> None:
     seconds = stereo.shape[1] / audio.sample_rate
     for file in (ORIGINAL_FILE, BACKING_FILE):
         write_wav(order.session / file, stereo, audio.sample_rate, "PCM_24")
-    beats = BEAT * np.arange(int(np.ceil(seconds / BEAT)) + 1)
+    beats = BEAT * np.arange(int(np.ceil(seconds / BEAT)) + 1, dtype=np.float64)
     chord = Chord(0.0, seconds, 9, "min", 9)
     SongFacts(
         sample_rate=audio.sample_rate,
