@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from stage2_prior.harmony import Harmony
     from stage2_prior.model import Prior
     from stage2_prior.sampling import SamplingSettings
+    from stage2_prior.studio.band import Band
 
 T = TypeVar("T")
 
@@ -456,6 +457,34 @@ def generate_bass(
             report.note(recipe.verdict(outcomes[0].takes))
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
+
+
+@command(app, continues=True)
+def studio(
+    out: Annotated[Path, option("Keep the songs and takes in this folder.")] = Path("studio"),
+    port: Annotated[int, option("Serve the page on this port. 0 takes a free one.")] = 8765,
+    show: Annotated[bool, option("Open the page in the browser.", "--open/--no-open")] = False,
+    most_megabytes: Annotated[float, option("Refuse files that are larger.")] = 200.0,
+    most_minutes: Annotated[float, option("Refuse songs that are longer.")] = 10.0,
+    bass_decoder: BassDecoderPath = None,
+    codec: CodecPath = None,
+    prior: PriorPath = None,
+    device: Device = "auto",
+) -> None:
+    """Serve a page in the browser to write bass lines with: hear, compare, redo and edit them.
+
+    The page is reachable from this machine only. Ctrl-C ends it.
+
+    Examples:
+      python cli.py studio --open
+      python cli.py studio --port 8000 --out my_songs --most-minutes 20
+    """
+    from functools import partial
+
+    from stage2_prior.studio.run import run_studio
+
+    load = partial(_load_band, codec, prior, bass_decoder, device)
+    run_studio(out, load, port, most_megabytes, most_minutes, show)
 
 
 @command(app)
@@ -932,6 +961,22 @@ def ablate(
     config = settings.load(VQVAEConfig, PRESETS)
     report = ablate(data, out, config, only or (), songs, seconds, resume, device)
     print(report.as_markdown(), end="")
+
+
+def _load_band(
+    codec: Path | None, prior: Path | None, bass_decoder: Path | None, device: str
+) -> "Band":
+    """Load the models of the page, in the process that computes."""
+    from functools import cache, partial
+
+    from stage1_vqvae.bass_decoder.decode import find_bass_decoder
+    from stage1_vqvae.codec import load_codec
+    from stage2_prior.model import load_prior
+    from stage2_prior.studio.band import Band
+
+    coder = load_codec(codec, device)
+    find_decoder = cache(partial(find_bass_decoder, bass_decoder, coder, device))
+    return Band(coder, load_prior(prior, device), find_decoder)
 
 
 def _rendering(

@@ -1,5 +1,6 @@
 """What the user determines of the new bass line, as tokens that sampling keeps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,6 +107,17 @@ def given_bass(edits: Edits, song: PreparedSong, codec: Codec) -> GivenBass:
     if edits.style is not None:
         lead = bass_tokens(_read_recording(edits.style, codec.sample_rate), codec)
     return GivenBass(tokens, lead, kept)
+
+
+def freed(
+    tokens: npt.NDArray[np.integer], ranges: Sequence[TimeRange], frame_rate: float
+) -> npt.NDArray[np.int64]:
+    """Return note tokens and codes `[1 + H, T]` of a line that are FREE within ranges of time.
+
+    Raises:
+        UserError: a range is beyond the end of the line.
+    """
+    return np.where(frames_within(ranges, tokens.shape[1], frame_rate), FREE, tokens)
 
 
 def bass_tokens(samples: Samples, codec: Codec) -> npt.NDArray[np.int64]:

@@ -203,7 +203,7 @@ def generate_all(
         fixed = wishes.fixed
     hearing = guided_hearing(prior.listener, accompaniment, settings.source_guidance)
     if evidence.chords is not None:
-        hearing = _with_roots(hearing, evidence.chords)
+        hearing = with_roots(hearing, evidence.chords)
     grid = evidence.grid or find_bars(hearing, wishes.hints, evidence.onsets)
     chords = wishes.harmony.given_chords(grid, frames / rate)
     heard_chords = chords is None
@@ -278,7 +278,7 @@ def heard_chords_of(hearing: Hearing, grid: BarGrid) -> tuple[Chord, ...]:
     return name_chords(root, quality_probabilities(root, tones), hearing.frame_rate, grid)
 
 
-def _with_roots(hearing: Hearing, chords: tuple[Chord, ...]) -> Hearing:
+def with_roots(hearing: Hearing, chords: tuple[Chord, ...]) -> Hearing:
     """Multiply the listener's probabilities of roots with what a chord recogniser names."""
     features = hearing.features.copy()
     named = expert_posterior(chords, len(features), hearing.frame_rate, RECOGNISER_TRUST)

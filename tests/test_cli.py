@@ -160,6 +160,7 @@ ANEW = "the same command starts from the beginning when it is run again"
         ),
         ("train-prior --codes x", "stage2_prior.train.train_prior", CONTINUE),
         ("ablate --data x", "stage1_vqvae.ablate.ablate", CONTINUE),
+        ("studio", "stage2_prior.studio.run.run_studio", CONTINUE),
         (
             "train-vqvae --data x --resume never",
             "stage1_vqvae.train.train_vqvae",

@@ -17,8 +17,6 @@ from torch import Tensor
 from shared.device import one_thread
 from shared.errors import require
 from shared.music.bar_grid import BarGrid
-from shared.music.notes import NoteVocabulary
-from shared.music.pitch_names import pitch_name
 from stage2_prior.cached_decoder import CachedDecoder
 from stage2_prior.composer.grid_notes import (
     LENGTHS,
@@ -36,26 +34,12 @@ from stage2_prior.composer.network import (
     may_begin,
 )
 from stage2_prior.drawing import draw
+from stage2_prior.pitch_range import E1, G3, require_range
 from stage2_prior.sampling_defaults import SamplingDefaults
 
-E1, G3 = 28, 55  # the usual range of a bass
 LONGEST = int(LENGTHS[-1])
 # A step moves at least this far on average; the decoder has room for as many steps.
 STEPS_A_POSITION = 0.5
-
-
-def require_range(lowest: int, highest: int) -> None:
-    """Check the range of a line, in MIDI numbers.
-
-    Raises:
-        UserError: the range is empty or beyond what a bass plays.
-    """
-    low, high = NoteVocabulary.LOW, NoteVocabulary.HIGH
-    require(
-        low <= lowest <= highest <= high,
-        f"the range of the line is {pitch_name(lowest)} to {pitch_name(highest)}, but it must rise "
-        f"and lie within {pitch_name(low)} to {pitch_name(high)}",
-    )
 
 
 @dataclass(frozen=True, eq=False)
