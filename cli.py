@@ -39,6 +39,10 @@ codes_app = typer.Typer(
     no_args_is_help=True, help="Show the codes of a song, edit them, or decode them."
 )
 app.add_typer(codes_app, name="codes")
+config_app = typer.Typer(
+    no_args_is_help=True, help="Show the settings of a preset, or compare those of two runs."
+)
+app.add_typer(config_app, name="config")
 
 
 def tuned(help: str) -> Any:
@@ -685,6 +689,60 @@ def codes_decode(
 
     decode_file(file, out, load_codec(codec, device), view, _names(sources))
     print(out)
+
+
+@command(config_app, name="show")
+def config_show(
+    preset: Annotated[str, typer.Argument(help="Show the settings of this preset.")],
+    of: Annotated[
+        Literal["train-vqvae", "train-bass-decoder", "train-prior"],
+        option("Show the preset of this command."),
+    ] = "train-vqvae",
+) -> None:
+    """Show every setting of a preset, with the values that are allowed.
+
+    The output is a TOML file, which can be changed and given to --config.
+
+    Examples:
+      python cli.py config show compact
+      python cli.py config show compact --of train-prior > mine.toml
+    """
+    from shared.config import load_config
+    from shared.config_text import as_toml
+    from stage1_vqvae import config as vqvae
+    from stage1_vqvae.bass_decoder import config as bass_decoder
+    from stage2_prior import config as prior
+
+    kinds: dict[str, tuple[type, Path]] = {
+        "train-vqvae": (vqvae.VQVAEConfig, vqvae.PRESETS),
+        "train-bass-decoder": (bass_decoder.BassDecoderConfig, bass_decoder.PRESETS),
+        "train-prior": (prior.PriorConfig, prior.PRESETS),
+    }
+    print(as_toml(load_config(*kinds[of], preset)), end="")
+
+
+@command(config_app, name="diff")
+def config_diff(
+    run: Annotated[Path, typer.Argument(help="Compare this run folder or .safetensors file.")],
+    other: Annotated[Path, typer.Argument(help="Compare it with this one.")],
+) -> None:
+    """Show the settings, commits and versions in which two runs differ.
+
+    Examples:
+      python cli.py config diff runs/vqvae runs/paper
+      python cli.py config diff runs/prior/composer runs/deep/composer
+    """
+    from rich.table import Table
+
+    from shared.config_text import differences
+    from shared.console import console
+    from shared.training.run_record import settings_of
+
+    found = differences(settings_of(run), settings_of(other))
+    table = Table("setting", str(run), str(other), box=None)
+    for name, values in found.items():
+        table.add_row(name, *("-" if value is None else str(value) for value in values))
+    console.print(table if found else "the settings are the same")
 
 
 @command(app)

@@ -17,9 +17,11 @@ pytestmark = pytest.mark.slow
 
 SONGS = ("train/one", "train/two", "valid/three", "test/excerpt")
 RUN_FILES = {
+    "metrics.csv",
     "metrics.jsonl",
     "model.json",
     "model.safetensors",
+    "run.json",
     "state.safetensors",
 }
 PARTS = ("listener", "composer", "performer")
