@@ -115,6 +115,10 @@ View = Annotated[
         "each source encoded by itself (alone)."
     ),
 ]
+Labels = Annotated[
+    list[str] | None,
+    repeated("Call the models so, in the order in which they are given.", "--label"),
+]
 Seed = Annotated[int, option("Seed the random numbers. The same seed gives the same result.")]
 
 
@@ -559,7 +563,14 @@ def separate(
 @command(app)
 def evaluate_vqvae(
     data: Data,
-    codec: CodecPath = None,
+    codec: Annotated[
+        list[Path] | None,
+        repeated(
+            "Measure the codec in this run folder or .safetensors file. The default is the shipped "
+            "one. Several codecs are compared song by song."
+        ),
+    ] = None,
+    label: Labels = None,
     out: Report = Path("runs/evaluate-vqvae"),
     split: Split = "test",
     songs: Songs = None,
@@ -578,11 +589,46 @@ def evaluate_vqvae(
       python cli.py evaluate-vqvae --data MUSDB18
       python cli.py evaluate-vqvae --data band --codec runs/vqvae --songs 20 --seconds 30
       python cli.py evaluate-vqvae --data band --bass-decoder runs/bass-decoder
+      python cli.py evaluate-vqvae --data band --codec runs/a --codec runs/b --label old --label new
     """
+    from shared.model_names import name_models
+    from stage1_vqvae.compare import compare_codecs
     from stage1_vqvae.evaluate import evaluate_vqvae
 
-    report = evaluate_vqvae(data, codec, out, split, songs, seconds, museval, bass_decoder, device)
-    print(report.as_markdown(), end="")
+    paths: list[Path | None] = [*codec] if codec else [None]
+    names = name_models(paths, label or (), "codec")
+    if len(paths) == 1:
+        report = evaluate_vqvae(
+            data, paths[0], out, split, songs, seconds, museval, bass_decoder, device, names[0]
+        )
+        print(report.as_markdown(), end="")
+        return
+    if bass_decoder is not None:
+        raise UserError("a bass decoder belongs to one codec: leave --bass-decoder out")
+    codecs = dict(zip(names, paths, strict=True))
+    print(compare_codecs(data, codecs, out, split, songs, seconds, museval, device), end="")
+
+
+@command(app)
+def compare(
+    reports: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Compare the models of the reports in these folders.", metavar="REPORT..."
+        ),
+    ],
+) -> None:
+    """Compare models song by song, from reports of evaluate-vqvae or evaluate-prior.
+
+    Only the songs that all of them were measured on count.
+
+    Examples:
+      python cli.py compare runs/evaluate-old runs/evaluate-new
+      python cli.py compare reports/a reports/b reports/c > comparison.md
+    """
+    from shared.song_figures import comparison_table, read_reports
+
+    print(comparison_table(read_reports(reports)))
 
 
 @command(codes_app, name="show")
@@ -762,6 +808,7 @@ def evaluate_prior(
             "one. Several priors are compared song by song."
         ),
     ] = None,
+    label: Labels = None,
     out: Report = Path("runs/evaluate-prior"),
     data: Annotated[
         Path | None,
@@ -794,18 +841,19 @@ def evaluate_prior(
       python cli.py evaluate-prior --data my_stems --split all --save-audio listen
       python cli.py evaluate-prior --codes runs/codes --prior runs/old --prior runs/new
     """
+    from shared.model_names import name_models
     from stage1_vqvae.codec import load_codec
     from stage1_vqvae.extract import extract_codes
     from stage2_prior.evaluate import NamedPrior, evaluate_prior
     from stage2_prior.model import load_prior
-    from stage2_prior.prior_names import name_priors
     from stage2_prior.prior_report import report_markdown
 
     paths: list[Path | None] = [*prior] if prior else [None]
+    names = name_models(paths, label or (), "prior")
     loaded = [load_prior(path, device) for path in paths]
     named = [
         NamedPrior(name, each, sampling.settings(each))
-        for name, each in zip(name_priors(paths), loaded, strict=True)
+        for name, each in zip(names, loaded, strict=True)
     ]
     coder = load_codec(codec, device)
     rendering = _rendering(sound, bass_decoder, coder, device)

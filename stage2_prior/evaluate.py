@@ -21,6 +21,7 @@ from shared.codes.song_codes import require_fingerprint
 from shared.console import ProgressBar, progress
 from shared.errors import require
 from shared.json_files import write_json
+from shared.song_figures import part_measured
 from stage2_prior.bass_sound import BassSound, PlainSound
 from stage2_prior.clip_audio import ClipAudio, accompaniment_sound
 from stage2_prior.clip_measurements import (
@@ -65,6 +66,7 @@ from stage2_prior.report_sections import (
     likelihood_figures,
     listener_section,
     next_code_section,
+    song_figures,
 )
 from stage2_prior.sampling import SamplingSettings
 
@@ -134,15 +136,18 @@ def evaluate_prior(
             lines = {row.name: _sample(work, row, bar) for row in work.rows}
             judged = _judge(work, lines, audio, files, bar)
             figures = [_measure_prior(work, each, lines, judged, bar) for each in priors]
+        names_of_songs = tuple(clip.song.track for clip in clips)
+        part = part_measured(split, seconds)
         report = PriorReport(
             split=split,
-            songs=tuple(clip.song.track for clip in clips),
+            songs=names_of_songs,
             seconds=seconds,
             codec=codec.fingerprint,
             sound=sound.description(),
             priors=tuple(figures),
             comparison=comparison(judged, work.rows),
             differences=differences(judged, work.rows),
+            by_song=song_figures(judged, work.rows, part, names_of_songs),
         )
         write_json(files["json"], asdict(report))
         files["md"].write_text(report_markdown(report), encoding="utf-8")

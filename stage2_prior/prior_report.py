@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stage2_prior.bootstrap import Estimate
+from shared.bootstrap import Estimate
+from shared.song_figures import SongFigures
 from stage2_prior.frechet import EMBEDDING
 from stage2_prior.likelihood import WINDOWS_A_SONG
 from stage2_prior.sampling import SamplingSettings
@@ -114,6 +115,7 @@ class PriorReport:
         priors: the priors, each with its own figures. All answer the same questions.
         comparison: the kinds of bass lines, from silence to the true bass.
         differences: each prior compared with each one before it; empty for a single prior.
+        by_song: how well the lines of each prior fit each song.
     """
 
     split: str
@@ -124,6 +126,7 @@ class PriorReport:
     priors: tuple[PriorFigures, ...]
     comparison: tuple[ComparisonRow, ...]
     differences: tuple[Difference, ...]
+    by_song: Mapping[str, SongFigures]
 
 
 def report_markdown(report: PriorReport) -> str:

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from shared.bootstrap import Estimate, bootstrap_mean
 from shared.music.bass_metrics import BassFigures
-from stage2_prior.bootstrap import Estimate, bootstrap_mean
+from shared.song_figures import SongFigures
 from stage2_prior.clip_measurements import PROMPT_SECONDS, JudgedLine
 from stage2_prior.frechet import frechet_distance
 from stage2_prior.likelihood import Likelihood
 from stage2_prior.prior_report import (
+    FORM,
     GENERATED,
     GENERATED_FROM_MIXTURE,
     REMOVED,
@@ -86,6 +88,26 @@ def differences(judged: Judged, generated: Sequence[GeneratedRow]) -> tuple[Diff
 
 def _difference(before: JudgedLine, after: JudgedLine) -> dict[str, float]:
     return {name: value - before.values[name] for name, value in after.values.items()}
+
+
+def song_figures(
+    judged: Judged, generated: Sequence[GeneratedRow], part: str, songs: Sequence[str]
+) -> dict[str, SongFigures]:
+    """Return what the differences are taken of, by the names of the priors.
+
+    Args:
+        judged: all bass lines.
+        generated: those of them that priors generated.
+        part: which part of the songs was measured.
+        songs: the names of the songs.
+    """
+    values: dict[str, dict[str, tuple[float, ...]]] = {}
+    for row in generated:
+        for name in (*SHARES, "voiced_share", *FORM):
+            figure = f"{name.replace('_', ' ')}{REMOVED if row.from_mixture else ''}"
+            column = tuple(float(each.values[name]) for each in judged[row.name])
+            values.setdefault(row.prior, {})[figure] = column
+    return {prior: SongFigures(part, tuple(songs), each) for prior, each in values.items()}
 
 
 def likelihood_figures(songs: Sequence[Likelihood]) -> dict[str, Estimate]:

@@ -20,6 +20,7 @@ from shared.errors import UserError
 from shared.music.bass_metrics import BassFigures
 from shared.music.line_form import UNKNOWN_FORM
 from shared.music.notes import Note, notes_to_tokens
+from shared.song_figures import comparison_table, read_reports
 from shared.sources import SOURCES
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
@@ -394,6 +395,11 @@ def test_several_priors_have_a_row_each_and_are_compared_song_by_song(
         for each in report.priors
     ]
     assert [each["chord tones"].mean for each in own] == pytest.approx([0.05, 0.55])
+    assert list(report.by_song) == ["A", "B"]
+    by_song = [report.by_song[name].values["chord tones"] for name in "AB"]
+    assert [np.mean(values) for values in by_song] == pytest.approx([0.05, 0.55])
+    assert report.by_song["A"].songs == report.songs
+    assert "| chord tones |" in comparison_table(read_reports([tmp_path]))
 
 
 def test_without_stems_the_saved_accompaniment_is_decoded_and_nothing_is_half_written(
