@@ -824,6 +824,14 @@ def evaluate_prior(
         Path | None,
         option("Write the clips, their new and their true basses into this folder, as WAV files."),
     ] = None,
+    baselines: Annotated[
+        bool,
+        option(
+            "Also measure simple lines: the roots of the chords, the end of another song, and a "
+            "Markov line.",
+            "--baselines",
+        ),
+    ] = False,
     sampling: Sampling = Sampling(),
     sound: Sound = None,
     bass_decoder: BassDecoderPath = None,
@@ -840,6 +848,7 @@ def evaluate_prior(
       python cli.py evaluate-prior --codes runs/codes --prior runs/prior --codec runs/vqvae
       python cli.py evaluate-prior --data my_stems --split all --save-audio listen
       python cli.py evaluate-prior --codes runs/codes --prior runs/old --prior runs/new
+      python cli.py evaluate-prior --codes runs/codes --baselines
     """
     from shared.model_names import name_models
     from stage1_vqvae.codec import load_codec
@@ -862,7 +871,7 @@ def evaluate_prior(
             raise UserError("there are no songs to measure on: give --codes or --data")
         codes = extract_codes(data, coder, out / "codes").manifest.parent
     report = evaluate_prior(
-        codes, coder, named, out, split, songs, seconds, data, rendering, save_audio
+        codes, coder, named, out, split, songs, seconds, data, rendering, save_audio, baselines
     )
     print(report_markdown(report), end="")
 

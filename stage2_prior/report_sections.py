@@ -65,25 +65,45 @@ def comparison(judged: Judged, generated: Sequence[GeneratedRow]) -> tuple[Compa
     )
 
 
-def differences(judged: Judged, generated: Sequence[GeneratedRow]) -> tuple[Difference, ...]:
-    """Compare every two priors song by song: the later one minus the earlier one.
+def differences(
+    judged: Judged, generated: Sequence[GeneratedRow], baselines: Sequence[str] = ()
+) -> tuple[Difference, ...]:
+    """Compare every two priors song by song, and each prior with simple lines.
+
+    Of two priors the later one has the earlier one subtracted.
 
     Args:
         judged: all bass lines.
         generated: those of them that priors generated.
+        baselines: the names of the simple lines.
     """
     pairs = [
         (first, second)
         for first, second in combinations(generated, 2)
         if first.prior != second.prior and first.from_mixture == second.from_mixture
     ]
-    return tuple(
+    between_priors = [
         Difference(
             f"{second.prior} minus {first.prior}{REMOVED if first.from_mixture else ''}",
-            _summary(list(map(_difference, judged[first.name], judged[second.name]))),
+            _mean_difference(judged[first.name], judged[second.name]),
         )
         for first, second in pairs
-    )
+    ]
+    from_baselines = [
+        Difference(
+            f"{row.prior} minus '{baseline}'", _mean_difference(judged[baseline], judged[row.name])
+        )
+        for row in generated
+        if not row.from_mixture
+        for baseline in baselines
+    ]
+    return (*between_priors, *from_baselines)
+
+
+def _mean_difference(
+    before: Sequence[JudgedLine], after: Sequence[JudgedLine]
+) -> dict[str, Estimate]:
+    return _summary(list(map(_difference, before, after)))
 
 
 def _difference(before: JudgedLine, after: JudgedLine) -> dict[str, float]:
