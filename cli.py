@@ -350,6 +350,43 @@ def train_vqvae(
     print(train_vqvae(data, out, config, resume, device, init_from))
 
 
+@command(app)
+def check_data(
+    data: Annotated[Path, typer.Argument(help="Check the songs in this folder.")],
+    map: Annotated[
+        list[str] | None,
+        repeated(
+            "Read this file as a source. It is noted in stems.toml in the folder, so that all "
+            "commands read it.",
+            "--map",
+            metavar="SOURCE=FILE",
+        ),
+    ] = None,
+) -> None:
+    """Check a folder of songs before training on it.
+
+    It is said what the splits are, how much disk space is needed, and which songs are unreadable,
+    incomplete, silent, there twice, or not the sum of their stems. The exit code is 1 if anything
+    is wrong.
+
+    Examples:
+      python cli.py check-data MUSDB18
+      python cli.py check-data my_stems --map bass=BASS_DI.wav --map other=GTR.wav --map other=KEYS
+    """
+    from shared.songs.check import check_data
+    from shared.songs.layouts import parse_names, write_names
+
+    names = parse_names(map or ())
+    if names:
+        if not data.is_dir():
+            raise UserError(f"there is no folder {data}; name a folder of songs")
+        write_names(data, names)
+    found = check_data(data)
+    print(found.as_markdown(), end="")
+    if not found.is_sound:
+        raise typer.Exit(1)
+
+
 @command(app, continues=True)
 def extract_codes(
     data: Data,

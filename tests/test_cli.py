@@ -681,7 +681,7 @@ def truncated_mp4(data: Path, stem_mp4: Path) -> None:
 @pytest.mark.parametrize(
     ("stems", "mentions"),
     [
-        ({"bass": np.zeros((RATE // 4, 2))}, "one.*differ in length.*bass"),
+        ({"bass": np.zeros((2 * RATE, 2))}, "one.*differ in length.*bass"),
         ({"vocals": None, "drums": None}, "one.*no vocals and no drums"),
         ({"drums": np.full((RATE // 2, 2), np.nan)}, "drums.wav.*NaN"),
         ({"other": np.zeros((0, 2))}, "other.wav.*no samples"),
