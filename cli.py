@@ -405,24 +405,30 @@ def extract_codes(
     add: Annotated[
         bool, option("Keep the songs that --out already lists, beside those of --data.", "--add")
     ] = False,
+    shard: Annotated[
+        str, option("Encode only part K of N equal parts of the songs.", metavar="K/N")
+    ] = "1/1",
     device: Device = "auto",
 ) -> None:
     """Write the codes of every song in a folder.
 
     Codes that are already there and up to date are left alone, so the same command continues a run
-    that was stopped.
+    that was stopped. Several machines that share --out can encode a part each with --shard.
 
     Examples:
       python cli.py extract-codes --data MUSDB18 --codec runs/vqvae
       python cli.py extract-codes --data MUSDB18 --codec runs/vqvae --transpose -3..3
       python cli.py extract-codes --data stems --out codes --tempo 0.9 --tempo 1 --tempo 1.1
+      python cli.py extract-codes --data stems --out codes --shard 2/8
     """
+    from shared.shard import Shard
     from shared.songs.augment import Variation
     from stage1_vqvae.codec import load_codec
     from stage1_vqvae.extract import extract_codes
 
     variations = [Variation(key, pace) for key in _semitones(transpose) for pace in tempo or [1.0]]
-    done = extract_codes(data, load_codec(codec, device), out, variations, add)
+    part = Shard.parse(shard)
+    done = extract_codes(data, load_codec(codec, device), out, variations, add, part)
     print(f"{done.manifest}: {done.written} written, {done.current} already there")
 
 
