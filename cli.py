@@ -815,23 +815,21 @@ def config_diff(
     run: Annotated[Path, typer.Argument(help="Compare this run folder or .safetensors file.")],
     other: Annotated[Path, typer.Argument(help="Compare it with this one.")],
 ) -> None:
-    """Show the settings, commits and versions in which two runs differ.
+    """Show the settings, commits and versions in which two runs differ: the first -> the other.
 
     Examples:
       python cli.py config diff runs/vqvae runs/paper
       python cli.py config diff runs/prior/composer runs/deep/composer
     """
-    from rich.table import Table
-
     from shared.config_text import differences
-    from shared.console import console
     from shared.training.run_record import settings_of
 
     found = differences(settings_of(run), settings_of(other))
-    table = Table("setting", str(run), str(other), box=None)
     for name, values in found.items():
-        table.add_row(name, *("-" if value is None else str(value) for value in values))
-    console.print(table if found else "the settings are the same")
+        one, two = ("nothing" if value is None else value for value in values)
+        print(f"{name}: {one} -> {two}")
+    if not found:
+        print("the settings are the same")
 
 
 @command(app)

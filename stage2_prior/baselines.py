@@ -10,7 +10,6 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from shared.codes.song_codes import SongCodes
 from shared.music.bar_grid import STEPS, BarGrid
 from shared.music.chord import Chord
 from shared.music.known_grid import grid_of_facts
+from shared.music.song_facts import SongChord
 from stage2_prior.composer.grid_notes import LENGTHS, GridNotes
 from stage2_prior.composer.material import known_line
 from stage2_prior.composer.sampling import E1, G3
@@ -30,14 +30,6 @@ MARKOV = "order-2 Markov line on the heard chords"
 
 ORDER = 2
 _LONGEST_GAP = 8 * STEPS  # positions between the beginnings of two notes of a Markov line
-
-
-class Rooted(Protocol):
-    """A chord of which at least the times and the root are known, if it has one."""
-
-    start: float
-    end: float
-    root: int | None
 
 
 @dataclass(frozen=True)
@@ -161,7 +153,7 @@ def _grid_notes(notes: Sequence[tuple[int, int, int]]) -> GridNotes:
     return GridNotes(onset, np.minimum(length, following - onset), pitch, unknown)
 
 
-def _root_at(chords: Sequence[Rooted] | Sequence[Chord], time: float) -> int | None:
+def _root_at(chords: Sequence[Chord | SongChord], time: float) -> int | None:
     return next((chord.root for chord in chords if chord.start <= time < chord.end), None)
 
 

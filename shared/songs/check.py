@@ -130,7 +130,8 @@ def check_song(track: Track) -> SongCheck:
     except UserError as error:
         return replace(found, wrong=(str(error),))
     stems = song.stems
-    wrong, notes = _look_at_mixture(stems, mixture), []
+    wrong = _look_at_mixture(stems, mixture)
+    notes: list[str] = []
     if not stems.any():
         wrong.append("all its stems are silent")
     elif not stems[BASS].any():
