@@ -79,6 +79,15 @@ def test_a_song_of_moisesdb(tmp_path: Path) -> None:
     assert song.read_all()[0, 0, 2000] == 0.125  # the second voice has ended
 
 
+def test_a_track_that_is_gone_is_named(tmp_path: Path) -> None:
+    song = moisesdb_song(tmp_path / "1234-5678")
+    (song / "bass" / "b1.wav").unlink()
+    with pytest.raises(UserError, match=r"b1\.wav"):
+        build_cache(tmp_path)
+    (found,) = check_data(tmp_path).songs
+    assert "b1.wav" in found.wrong[0]
+
+
 def test_songs_of_slakh(tmp_path: Path) -> None:
     slakh_song(tmp_path / "train" / "Track00001")
     slakh_song(tmp_path / "validation" / "Track00002")

@@ -205,13 +205,21 @@ class _Recipe:
         return base.with_name(base.name + ".i16"), base.with_name(base.name + ".json")
 
     def _made_from(self) -> dict[str, Any]:
-        stats = [(name, file.stat()) for name, file in self.track.files.items()]
         return {
             "format": FORMAT,
             "sources": list(SOURCES),
             "sample_rate": self.sample_rate,
-            "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats],
+            "files": [[name, *_size_and_time(file)] for name, file in self.track.files.items()],
         }
+
+
+def _size_and_time(file: Path) -> list[int]:
+    """Return what tells a file from an earlier one of its name; nothing where there is no file."""
+    try:
+        stat = file.stat()
+    except OSError:  # decoding says what is wrong
+        return []
+    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _stale(recipes: Sequence[_Recipe], folder: Path) -> list[_Recipe]:
