@@ -16,7 +16,7 @@ from shared.songs.cache import CachedSong, build_cache
 from shared.sources import SOURCES
 from shared.training.checkpoint import load_checkpoint, load_weights
 from shared.training.loop import fit
-from shared.training.task import SplitSize, Task
+from shared.training.task import Sound, SplitSize, Task
 from stage1_vqvae.codec import BassRemoval, VQVAECodec
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.losses import vqvae_loss
@@ -96,6 +96,19 @@ class VQVAETask(Task):
         if at_most is None:
             warn_of_collapse(counts)
         return summarise(np.stack(scores, axis=-1), counts)
+
+    def sounds(self, model: nn.Module) -> dict[str, Sound]:
+        """Return each source of the first validation song as it is, and as it is decoded."""
+        assert isinstance(model, VQVAE)
+        codec = VQVAECodec(model, self.config, fingerprint="in training")
+        stems, rate = self.excerpts[0], self.config.model.sample_rate
+        codes = codec.encode(stems.sum(0))
+        found = {}
+        for source, stem in zip(SOURCES, stems, strict=True):
+            found[f"{source}/true"] = Sound(stem, rate)
+            decoded = codec.decode(codes, stem.shape[-1], [source])
+            found[f"{source}/decoded"] = Sound(decoded, rate)
+        return found
 
     def splits(self) -> dict[str, SplitSize]:
         """Return the sizes of the splits."""

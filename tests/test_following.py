@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -22,7 +23,7 @@ from shared.training.checkpoint import load_checkpoint
 from shared.training.loop import fit
 from shared.training.optimizers import set_learning_rate
 from shared.training.run_record import read_record
-from shared.training.task import SplitSize
+from shared.training.task import Sound, SplitSize
 from tests.toy_task import (
     AVERAGED,
     SETTINGS,
@@ -41,6 +42,14 @@ class Sized(Regression):
 
     def splits(self) -> dict[str, SplitSize]:
         return {"train": SplitSize.of([5400.0, 1800.0]), "valid": SplitSize.of([90.0])}
+
+
+class Sounding(Interrupted):
+    """Has a tone to listen to."""
+
+    def sounds(self, model: nn.Module) -> dict[str, Sound]:
+        tone = np.sin(0.3 * np.arange(8000, dtype=np.float32))
+        return {"a tone": Sound(np.stack((tone, tone)), 8000)}
 
 
 def table_of(run: Path) -> list[dict[str, str]]:
@@ -120,9 +129,13 @@ def test_tensorboard_has_the_figures_of_the_log(tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     settings = replace(SETTINGS, tensorboard=True)
     with pytest.raises(KeyboardInterrupt):
-        fit(Interrupted(2), settings, tmp_path, device="cpu")
-    fit(Regression(), settings, tmp_path, resume="auto", device="cpu")
+        fit(Sounding(at=2), settings, tmp_path, device="cpu")
+    fit(Sounding(at=-1), settings, tmp_path, resume="auto", device="cpu")
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Audio("a tone")] == [2, 4, 6]
+    assert events.Audio("a tone")[0].sample_rate == 8000
+    (picture,) = [event for event in events.Images("a tone") if event.step == 6]
+    assert (picture.height, picture.width) == (512, 16)
     for split, name in (("train", "loss"), ("valid", "score")):
         logged = {m["step"]: m[name] for m in metrics(tmp_path) if m["split"] == split}
         found = {event.step: event.value for event in events.Scalars(f"{split}/{name}")}

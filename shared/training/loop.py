@@ -312,7 +312,9 @@ def _validate(task: Task, run: Run, log: RunLog) -> dict[str, float]:
     run.shipped.eval()
     with torch.no_grad():
         figures = task.validate(run.shipped)
-    log.add(run.step, "valid", run.seconds, figures)
+        log.add(run.step, "valid", run.seconds, figures)
+        if log.has_board:
+            log.play(run.step, task.sounds(run.shipped))
     summary = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
     err_console.print(f"step {run.step}: {summary}")
     return figures

@@ -11,13 +11,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from shared.atomic import atomic_path, flush, full_disk_said
 from shared.errors import UserError
 from shared.json_files import jsonable
+from shared.training.task import Sound
 
 METRICS_NAME = "metrics.jsonl"
 TABLE_NAME = "metrics.csv"
 BOARD_NAME = "tensorboard"
+_WINDOW = 2048  # samples, of a spectrum in a picture
 
 
 class RunLog:
@@ -33,6 +38,11 @@ class RunLog:
         self._board = _open_board(out / BOARD_NAME, step) if tensorboard else None
         self._forget_after(step)
 
+    @property
+    def has_board(self) -> bool:
+        """Whether TensorBoard is on."""
+        return self._board is not None
+
     def add(self, step: int, split: str, seconds: float, figures: Mapping[str, float]) -> None:
         """Append the figures of a step, `seconds` after the run began."""
         line = {"step": step, "split": split, "seconds": round(seconds, 1), **figures}
@@ -41,6 +51,14 @@ class RunLog:
         if self._board is not None:
             for name, value in figures.items():
                 self._board.add_scalar(f"{split}/{name}", value, step)
+
+    def play(self, step: int, sounds: Mapping[str, Sound]) -> None:
+        """Add sounds, and pictures of their spectra, to TensorBoard."""
+        if self._board is not None:
+            for name, sound in sounds.items():
+                mono = torch.from_numpy(sound.samples).mean(0)
+                self._board.add_audio(name, mono[None], step, sound.sample_rate)
+                self._board.add_image(name, _picture(mono), step)
 
     def save(self) -> None:
         """Wait until all lines are on the disk, and write the table."""
@@ -97,6 +115,19 @@ def _open_board(folder: Path, step: int) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder), purge_step=step + 1)
+
+
+def _picture(samples: Tensor) -> Tensor:
+    """Draw the magnitudes of samples `[N]` as a grey image `[1, frequencies, frames]`, 80 dB deep.
+
+    Frequencies rise to a quarter of the sample rate.
+    """
+    window = torch.hann_window(_WINDOW)
+    spectrum = torch.stft(samples, _WINDOW, window=window, return_complex=True).abs()
+    decibels = (
+        20 * (spectrum[: _WINDOW // 4] / spectrum.max().clamp_min(1e-9)).clamp_min(1e-9).log10()
+    )
+    return (1 + decibels / 80).clamp(0, 1).flip(0)[None]
 
 
 def _step_of(line: bytes) -> float:

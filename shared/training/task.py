@@ -7,6 +7,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from shared.sound.samples import Samples
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """Audio `[C, N]` to listen to while a model is trained."""
+
+    samples: Samples
+    sample_rate: int
+
 
 @dataclass(frozen=True)
 class SplitSize:
@@ -49,6 +59,10 @@ class Task(ABC):
         The checkpoint with the highest finite "score" is kept. `at_most` is given where it only
         has to be seen that validation works: so many examples are then measured, without warnings.
         """
+
+    def sounds(self, model: nn.Module) -> dict[str, Sound]:
+        """Return what TensorBoard plays and draws of a validation song; nothing by default."""
+        return {}
 
     def splits(self) -> dict[str, SplitSize]:
         """Return the sizes of the splits by name, as far as they are known."""
