@@ -24,7 +24,7 @@ def announce(
     table.add_row("device", _device(device, processes, settings))
     table.add_row("parameters", f"{sum(weights) / 1e6:.2f} million")
     for name, size in task.splits().items():
-        table.add_row(name, f"{size.songs} songs, {duration(size.seconds)}")
+        table.add_row(name, f"{_count(size.songs, 'song')}, {duration(size.seconds)}")
     done = f", {run.step} of them done" if run.step else ""
     table.add_row("steps", f"{settings.steps} with {settings.batch_size} examples each{done}")
     table.add_row("disk", f"{_size(need)} of {_size(free)} that are free")
@@ -65,10 +65,10 @@ class Pace:
             self._begin = run.seconds
         if run.step == self._last and self._last > self._first:
             a_step = (run.seconds - self._begin) / (self._last - self._first)
-            left = (self._steps - run.step) * a_step
+            left = self._steps - run.step
             err_console.print(
-                f"{a_step:.2g} s a step: {duration(left)} for the {self._steps - run.step} steps "
-                "that are left, validation not counted"
+                f"{a_step:.2g} s a step: {duration(left * a_step)} for "
+                f"{_count(left, 'more step')}, validation not counted"
             )
 
 
@@ -85,6 +85,10 @@ def _device(device: torch.device, processes: int, settings: TrainSettings) -> st
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     several = f", {processes} processes" if processes > 1 else ""
     return f"{name}{threads}{several}, {settings.precision}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _moments(settings: TrainSettings) -> int:
