@@ -152,17 +152,18 @@ def test_a_finished_run_has_nothing_to_resume(codes: Path, tmp_path: Path) -> No
         train_prior(codes, tmp_path, changed, resume="auto", device="cpu")
 
 
-def test_a_composer_does_not_go_on_with_another_listener(codes: Path, tmp_path: Path) -> None:
+def test_a_composer_does_not_go_on_with_another_listener(
+    codes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     parts = "parts=['listener', 'composer']"
     one = tiny(parts, "listener.train.steps=1", "composer.train.steps=1")
     train_prior(codes, tmp_path, one, device="cpu")
     longer = tiny(parts, "listener.train.steps=1", "composer.train.steps=2")
     train_prior(codes, tmp_path, longer, resume="auto", device="cpu")
     assert steps_of(tmp_path, "composer") == 2
-    other = tiny(parts, "listener.train.steps=3", "composer.train.steps=2")
+    monkeypatch.setattr(train, "fingerprint", lambda weights: "of other weights")
     with pytest.raises(UserError, match=r"composer .*other settings \(weights of the listener\)"):
-        train_prior(codes, tmp_path, other, resume="auto", device="cpu")
-    assert steps_of(tmp_path, "listener") == 3
+        train_prior(codes, tmp_path, longer, resume="auto", device="cpu")
 
 
 def steps_of(run: Path, part: str) -> int:

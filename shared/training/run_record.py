@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ def settings_of(run: Path) -> dict[str, Any]:
         ) from error
 
 
+@cache
 def _versions() -> dict[str, str | None]:
     found: dict[str, str | None] = {"python": platform.python_version()}
     for name in _PACKAGES:
@@ -89,6 +91,7 @@ def _versions() -> dict[str, str | None]:
     return found
 
 
+@cache  # of the code that is loaded; the files may change while it runs
 def _commit() -> str | None:
     """Name the commit of this code, with "+" where files were changed since; None without git."""
     here = Path(__file__)
