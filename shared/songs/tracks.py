@@ -30,7 +30,12 @@ from shared.sources import SOURCES
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 STEM_MP4 = ".stem.mp4"
-_SPLIT_FOLDERS: dict[str, Split] = {**{name: name for name in SPLITS}, "validation": "valid"}
+_SPLIT_FOLDERS: dict[str, Split] = {
+    "train": "train",
+    "valid": "valid",
+    "validation": "valid",
+    "test": "test",
+}
 
 
 @dataclass(frozen=True)

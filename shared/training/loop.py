@@ -113,7 +113,7 @@ def _take_steps(
     pace = Pace(run, settings.steps)
     began = time.monotonic() - run.seconds
     with (
-        closing(RunLog(out, run.step, settings.tensorboard)) if first else nullcontext() as log,
+        _log(out, run, settings, fabric) as log,
         interruptible() as interrupted,
         _batches(task, settings, run.step, fabric) as batches,
         progress(task.stage, settings.steps, run.step) as bar,
@@ -229,6 +229,15 @@ def _start(
     if settings.compile:
         model.compile()
     return run
+
+
+def _log(
+    out: Path, run: Run, settings: TrainSettings, fabric: Fabric
+) -> AbstractContextManager[RunLog | None]:
+    """Open the log; only the first of several processes writes it."""
+    if fabric.global_rank > 0:
+        return nullcontext()
+    return closing(RunLog(out, run.step, settings.tensorboard))
 
 
 def _record(
