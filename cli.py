@@ -41,6 +41,10 @@ codes_app = typer.Typer(
     no_args_is_help=True, help="Show the codes of a song, edit them, or decode them."
 )
 app.add_typer(codes_app, name="codes")
+config_app = typer.Typer(
+    no_args_is_help=True, help="Show the settings of a preset, or compare those of two runs."
+)
+app.add_typer(config_app, name="config")
 
 
 def tuned(help: str) -> Any:
@@ -115,6 +119,10 @@ View = Annotated[
 ]
 Force = Annotated[
     bool, option("Replace files that exist. Files that are read never are.", "--force")
+]
+Labels = Annotated[
+    list[str] | None,
+    repeated("Call the models so, in the order in which they are given.", "--label"),
 ]
 Seed = Annotated[int, option("Seed the random numbers. The same seed gives the same result.")]
 
@@ -510,6 +518,43 @@ def train_vqvae(
     print(train_vqvae(data, out, config, resume, device, init_from))
 
 
+@command(app)
+def check_data(
+    data: Annotated[Path, typer.Argument(help="Check the songs in this folder.")],
+    map: Annotated[
+        list[str] | None,
+        repeated(
+            "Read this file as a source. It is noted in stems.toml in the folder, so that all "
+            "commands read it.",
+            "--map",
+            metavar="SOURCE=FILE",
+        ),
+    ] = None,
+) -> None:
+    """Check a folder of songs before training on it.
+
+    It is said what the splits are, how much disk space is needed, and which songs are unreadable,
+    incomplete, silent, there twice, or not the sum of their stems. The exit code is 1 if anything
+    is wrong.
+
+    Examples:
+      python cli.py check-data MUSDB18
+      python cli.py check-data my_stems --map bass=BASS_DI.wav --map other=GTR.wav --map other=KEYS
+    """
+    from shared.songs.check import check_data
+    from shared.songs.layouts import parse_names, write_names
+
+    names = parse_names(map or ())
+    if names:
+        if not data.is_dir():
+            raise UserError(f"there is no folder {data}; name a folder of songs")
+        write_names(data, names)
+    found = check_data(data)
+    print(found.as_markdown(), end="")
+    if not found.is_sound:
+        raise typer.Exit(1)
+
+
 @command(app, continues=True)
 def extract_codes(
     data: Data,
@@ -528,24 +573,30 @@ def extract_codes(
     add: Annotated[
         bool, option("Keep the songs that --out already lists, beside those of --data.", "--add")
     ] = False,
+    shard: Annotated[
+        str, option("Encode only part K of N equal parts of the songs.", metavar="K/N")
+    ] = "1/1",
     device: Device = "auto",
 ) -> None:
     """Write the codes of every song in a folder.
 
     Codes that are already there and up to date are left alone, so the same command continues a run
-    that was stopped.
+    that was stopped. Several machines that share --out can encode a part each with --shard.
 
     Examples:
       python cli.py extract-codes --data MUSDB18 --codec runs/vqvae
       python cli.py extract-codes --data MUSDB18 --codec runs/vqvae --transpose -3..3
       python cli.py extract-codes --data stems --out codes --tempo 0.9 --tempo 1 --tempo 1.1
+      python cli.py extract-codes --data stems --out codes --shard 2/8
     """
+    from shared.shard import Shard
     from shared.songs.augment import Variation
     from stage1_vqvae.codec import load_codec
     from stage1_vqvae.extract import extract_codes
 
     variations = [Variation(key, pace) for key in _semitones(transpose) for pace in tempo or [1.0]]
-    done = extract_codes(data, load_codec(codec, device), out, variations, add)
+    part = Shard.parse(shard)
+    done = extract_codes(data, load_codec(codec, device), out, variations, add, part)
     print(f"{done.manifest}: {done.written} written, {done.current} already there")
 
 
@@ -725,7 +776,14 @@ def separate(
 @command(app)
 def evaluate_vqvae(
     data: Data,
-    codec: CodecPath = None,
+    codec: Annotated[
+        list[Path] | None,
+        repeated(
+            "Measure the codec in this run folder or .safetensors file. The default is the shipped "
+            "one. Several codecs are compared song by song."
+        ),
+    ] = None,
+    label: Labels = None,
     out: Report = Path("runs/evaluate-vqvae"),
     split: Split = "test",
     songs: Songs = None,
@@ -744,11 +802,46 @@ def evaluate_vqvae(
       python cli.py evaluate-vqvae --data MUSDB18
       python cli.py evaluate-vqvae --data band --codec runs/vqvae --songs 20 --seconds 30
       python cli.py evaluate-vqvae --data band --bass-decoder runs/bass-decoder
+      python cli.py evaluate-vqvae --data band --codec runs/a --codec runs/b --label old --label new
     """
+    from shared.model_names import name_models
+    from stage1_vqvae.compare import compare_codecs
     from stage1_vqvae.evaluate import evaluate_vqvae
 
-    report = evaluate_vqvae(data, codec, out, split, songs, seconds, museval, bass_decoder, device)
-    print(report.as_markdown(), end="")
+    paths: list[Path | None] = [*codec] if codec else [None]
+    names = name_models(paths, label or (), "codec")
+    if len(paths) == 1:
+        report = evaluate_vqvae(
+            data, paths[0], out, split, songs, seconds, museval, bass_decoder, device, names[0]
+        )
+        print(report.as_markdown(), end="")
+        return
+    if bass_decoder is not None:
+        raise UserError("a bass decoder belongs to one codec: leave --bass-decoder out")
+    codecs = dict(zip(names, paths, strict=True))
+    print(compare_codecs(data, codecs, out, split, songs, seconds, museval, device), end="")
+
+
+@command(app)
+def compare(
+    reports: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Compare the models of the reports in these folders.", metavar="REPORT..."
+        ),
+    ],
+) -> None:
+    """Compare models song by song, from reports of evaluate-vqvae or evaluate-prior.
+
+    Only the songs that all of them were measured on count.
+
+    Examples:
+      python cli.py compare runs/evaluate-old runs/evaluate-new
+      python cli.py compare reports/a reports/b reports/c > comparison.md
+    """
+    from shared.song_figures import comparison_table, read_reports
+
+    print(comparison_table(read_reports(reports)))
 
 
 @command(codes_app, name="show")
@@ -862,6 +955,58 @@ def codes_decode(
     print(out)
 
 
+@command(config_app, name="show")
+def config_show(
+    preset: Annotated[str, typer.Argument(help="Show the settings of this preset.")],
+    of: Annotated[
+        Literal["train-vqvae", "train-bass-decoder", "train-prior"],
+        option("Show the preset of this command."),
+    ] = "train-vqvae",
+) -> None:
+    """Show every setting of a preset, with the values that are allowed.
+
+    The output is a TOML file, which can be changed and given to --config.
+
+    Examples:
+      python cli.py config show compact
+      python cli.py config show compact --of train-prior > mine.toml
+    """
+    from shared.config import load_config
+    from shared.config_text import as_toml
+    from stage1_vqvae import config as vqvae
+    from stage1_vqvae.bass_decoder import config as bass_decoder
+    from stage2_prior import config as prior
+
+    kinds: dict[str, tuple[type, Path]] = {
+        "train-vqvae": (vqvae.VQVAEConfig, vqvae.PRESETS),
+        "train-bass-decoder": (bass_decoder.BassDecoderConfig, bass_decoder.PRESETS),
+        "train-prior": (prior.PriorConfig, prior.PRESETS),
+    }
+    print(as_toml(load_config(*kinds[of], preset)), end="")
+
+
+@command(config_app, name="diff")
+def config_diff(
+    run: Annotated[Path, typer.Argument(help="Compare this run folder or .safetensors file.")],
+    other: Annotated[Path, typer.Argument(help="Compare it with this one.")],
+) -> None:
+    """Show the settings, commits and versions in which two runs differ: the first -> the other.
+
+    Examples:
+      python cli.py config diff runs/vqvae runs/paper
+      python cli.py config diff runs/prior/composer runs/deep/composer
+    """
+    from shared.config_text import differences
+    from shared.training.run_record import settings_of
+
+    found = differences(settings_of(run), settings_of(other))
+    for name, values in found.items():
+        one, two = ("nothing" if value is None else value for value in values)
+        print(f"{name}: {one} -> {two}")
+    if not found:
+        print("the settings are the same")
+
+
 @command(app)
 def evaluate_prior(
     codes: Annotated[
@@ -879,6 +1024,7 @@ def evaluate_prior(
             "one. Several priors are compared song by song."
         ),
     ] = None,
+    label: Labels = None,
     out: Report = Path("runs/evaluate-prior"),
     data: Annotated[
         Path | None,
@@ -894,6 +1040,14 @@ def evaluate_prior(
         Path | None,
         option("Write the clips, their new and their true basses into this folder, as WAV files."),
     ] = None,
+    baselines: Annotated[
+        bool,
+        option(
+            "Also measure simple lines: the roots of the chords, the end of another song, and a "
+            "Markov line.",
+            "--baselines",
+        ),
+    ] = False,
     sampling: Sampling = Sampling(),
     sound: Sound = None,
     bass_decoder: BassDecoderPath = None,
@@ -910,19 +1064,21 @@ def evaluate_prior(
       python cli.py evaluate-prior --codes runs/codes --prior runs/prior --codec runs/vqvae
       python cli.py evaluate-prior --data my_stems --split all --save-audio listen
       python cli.py evaluate-prior --codes runs/codes --prior runs/old --prior runs/new
+      python cli.py evaluate-prior --codes runs/codes --baselines
     """
+    from shared.model_names import name_models
     from stage1_vqvae.codec import load_codec
     from stage1_vqvae.extract import extract_codes
     from stage2_prior.evaluate import NamedPrior, evaluate_prior
     from stage2_prior.model import load_prior
-    from stage2_prior.prior_names import name_priors
     from stage2_prior.prior_report import report_markdown
 
     paths: list[Path | None] = [*prior] if prior else [None]
+    names = name_models(paths, label or (), "prior")
     loaded = [load_prior(path, device) for path in paths]
     named = [
         NamedPrior(name, each, sampling.settings(each))
-        for name, each in zip(name_priors(paths), loaded, strict=True)
+        for name, each in zip(names, loaded, strict=True)
     ]
     coder = load_codec(codec, device)
     rendering = _rendering(sound, bass_decoder, coder, device)
@@ -931,7 +1087,7 @@ def evaluate_prior(
             raise UserError("there are no songs to measure on: give --codes or --data")
         codes = extract_codes(data, coder, out / "codes").manifest.parent
     report = evaluate_prior(
-        codes, coder, named, out, split, songs, seconds, data, rendering, save_audio
+        codes, coder, named, out, split, songs, seconds, data, rendering, save_audio, baselines
     )
     print(report_markdown(report), end="")
 

@@ -16,14 +16,18 @@ from shared.codes.manifest import MANIFEST, read_manifest, write_manifest
 from shared.codes.song_codes import SUFFIX, SongCodes
 from shared.console import progress
 from shared.errors import UserError
+from shared.file_lock import file_lock
 from shared.music.note_tracking import TrackedNotes, track_bass_notes
 from shared.music.notes import notes_to_tokens
 from shared.music.song_facts import SongFacts, read_song_facts
+from shared.shard import WHOLE, Shard
 from shared.songs.augment import Variation, vary_facts, vary_samples
 from shared.songs.cache import CachedSong, build_cache
 from shared.sound.levels import accompaniment_gain
 from shared.sound.separation import separate_mixture
 from shared.sources import BASS, SOURCES
+
+LOCK_NAME = ".lock"  # in the folder of codes, while its manifest is written
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ def extract_codes(
     out: Path,
     variations: Sequence[Variation] = (Variation(),),
     add: bool = False,
+    shard: Shard = WHOLE,
 ) -> Extraction:
     """Encode every song under `data` into `out/SPLIT/NAME.codes.safetensors`.
 
@@ -59,6 +64,9 @@ def extract_codes(
         variations: keys and tempi in which each training song is encoded. Songs of the valid and
             test splits are encoded as they are.
         add: keep the songs that the manifest in `out` lists, whose audio may be gone.
+        shard: encode only this part of the songs and their variations. Parts may be encoded at the
+            same time. The manifest lists all songs of `data` that are there when a part is done, so
+            that the last part completes it.
 
     Raises:
         UserError: the data or a song.json cannot be used, or `out` holds the codes of another codec
@@ -73,20 +81,22 @@ def extract_codes(
         for song in cache.songs
         for variation in (variations if song.split == "train" else (Variation(),))
     ]
+    share = shard.share(work)
     written = 0
-    with progress("extracting codes", len(work)) as bar:
-        for song, variation, path in work:
+    with progress("extracting codes", len(share)) as bar:
+        for song, variation, path in share:
             facts = known[song]
             facts = None if facts is None else vary_facts(facts, variation)
             if not _is_current(path, song, codec, facts):
                 encode_song(song, codec, facts, variation).save(path)
                 written += 1
             bar.advance()
-    files = {path for _, _, path in work}
-    if add and (out / MANIFEST).is_file():
-        files |= {file for file in read_manifest(out).files if file.is_file()}
-    manifest = write_manifest(out, CodeFormat.of(codec), sorted(files))
-    return Extraction(written, len(work) - written, manifest)
+    with file_lock(out / LOCK_NAME, "write the manifest"):
+        files = {path for _, _, path in work if path.is_file()}
+        if add and (out / MANIFEST).is_file():
+            files |= {file for file in read_manifest(out).files if file.is_file()}
+        manifest = write_manifest(out, CodeFormat.of(codec), sorted(files))
+    return Extraction(written, len(share) - written, manifest)
 
 
 def encode_song(

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stage2_prior.bootstrap import Estimate
+from shared.bootstrap import Estimate
+from shared.song_figures import SongFigures
 from stage2_prior.frechet import EMBEDDING
 from stage2_prior.likelihood import WINDOWS_A_SONG
 from stage2_prior.sampling import SamplingSettings
@@ -58,7 +59,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much the lines of two priors differ, song by song.
+    """How much the lines of two priors, or of a prior and a baseline, differ, song by song.
 
     Attributes:
         name: which lines are compared, as in "B minus A".
@@ -113,7 +114,8 @@ class PriorReport:
         sound: what rendered the lines, as BassSound.description says.
         priors: the priors, each with its own figures. All answer the same questions.
         comparison: the kinds of bass lines, from silence to the true bass.
-        differences: each prior compared with each one before it; empty for a single prior.
+        differences: each prior compared with each one before it, and with each simple line.
+        by_song: how well the lines of each prior fit each song.
     """
 
     split: str
@@ -124,6 +126,7 @@ class PriorReport:
     priors: tuple[PriorFigures, ...]
     comparison: tuple[ComparisonRow, ...]
     differences: tuple[Difference, ...]
+    by_song: Mapping[str, SongFigures]
 
 
 def report_markdown(report: PriorReport) -> str:
@@ -251,12 +254,12 @@ def _prior_line(prior: PriorFigures) -> str:
 
 
 def _differences(report: PriorReport) -> list[str]:
-    """Write the section about differences between priors, if there are several."""
+    """Write the section about differences between lines, if any were compared."""
     if not report.differences:
         return []
     return [
-        "## Differences between the priors",
-        "The figures of one prior's lines minus those of another's, song by song.",
+        "## Differences",
+        "The figures of one prior's lines minus those of other lines, song by song.",
         *(_rows_table(names, report.differences) for names in ((*SHARES, "voiced_share"), FORM)),
     ]
 

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from shared.bootstrap import Estimate, bootstrap_mean
 from shared.music.bass_metrics import BassFigures
-from stage2_prior.bootstrap import Estimate, bootstrap_mean
+from shared.song_figures import SongFigures
 from stage2_prior.clip_measurements import PROMPT_SECONDS, JudgedLine
 from stage2_prior.frechet import frechet_distance
 from stage2_prior.likelihood import Likelihood
 from stage2_prior.prior_report import (
+    FORM,
     GENERATED,
     GENERATED_FROM_MIXTURE,
     REMOVED,
@@ -63,29 +65,69 @@ def comparison(judged: Judged, generated: Sequence[GeneratedRow]) -> tuple[Compa
     )
 
 
-def differences(judged: Judged, generated: Sequence[GeneratedRow]) -> tuple[Difference, ...]:
-    """Compare every two priors song by song: the later one minus the earlier one.
+def differences(
+    judged: Judged, generated: Sequence[GeneratedRow], baselines: Sequence[str] = ()
+) -> tuple[Difference, ...]:
+    """Compare every two priors song by song, and each prior with simple lines.
+
+    Of two priors the later one has the earlier one subtracted.
 
     Args:
         judged: all bass lines.
         generated: those of them that priors generated.
+        baselines: the names of the simple lines.
     """
     pairs = [
         (first, second)
         for first, second in combinations(generated, 2)
         if first.prior != second.prior and first.from_mixture == second.from_mixture
     ]
-    return tuple(
+    between_priors = [
         Difference(
             f"{second.prior} minus {first.prior}{REMOVED if first.from_mixture else ''}",
-            _summary(list(map(_difference, judged[first.name], judged[second.name]))),
+            _mean_difference(judged[first.name], judged[second.name]),
         )
         for first, second in pairs
-    )
+    ]
+    from_baselines = [
+        Difference(
+            f"{row.prior} minus '{baseline}'", _mean_difference(judged[baseline], judged[row.name])
+        )
+        for row in generated
+        if not row.from_mixture
+        for baseline in baselines
+    ]
+    return (*between_priors, *from_baselines)
+
+
+def _mean_difference(
+    before: Sequence[JudgedLine], after: Sequence[JudgedLine]
+) -> dict[str, Estimate]:
+    return _summary(list(map(_difference, before, after)))
 
 
 def _difference(before: JudgedLine, after: JudgedLine) -> dict[str, float]:
     return {name: value - before.values[name] for name, value in after.values.items()}
+
+
+def song_figures(
+    judged: Judged, generated: Sequence[GeneratedRow], part: str, songs: Sequence[str]
+) -> dict[str, SongFigures]:
+    """Return what the differences are taken of, by the names of the priors.
+
+    Args:
+        judged: all bass lines.
+        generated: those of them that priors generated.
+        part: which part of the songs was measured.
+        songs: the names of the songs.
+    """
+    values: dict[str, dict[str, tuple[float, ...]]] = {}
+    for row in generated:
+        for name in (*SHARES, "voiced_share", *FORM):
+            figure = f"{name.replace('_', ' ')}{REMOVED if row.from_mixture else ''}"
+            column = tuple(float(each.values[name]) for each in judged[row.name])
+            values.setdefault(row.prior, {})[figure] = column
+    return {prior: SongFigures(part, tuple(songs), each) for prior, each in values.items()}
 
 
 def likelihood_figures(songs: Sequence[Likelihood]) -> dict[str, Estimate]:

@@ -15,12 +15,14 @@ from shared.errors import require
 from shared.training.checkpoint import (
     WEIGHTS_NAME,
     Checkpoint,
+    fingerprint,
     load_checkpoint,
     load_weights,
     save_checkpoint,
 )
-from shared.training.loop import Task, fit
+from shared.training.loop import fit
 from shared.training.settings import TrainSettings
+from shared.training.task import Task
 from stage2_prior.composer.material import composed_song
 from stage2_prior.composer.sequences import ComposedSong
 from stage2_prior.composer.task import ComposerTask
@@ -89,7 +91,9 @@ def _task(
         return ListenerTask(*heard, prior.listener, config.listener), config.listener.train
     if part == "composer":
         composed = _split(_composed_songs(prior, corpus, config.hearings))
-        return ComposerTask(*composed, prior.composer, config.composer), config.composer.train
+        heard_by = fingerprint(prior.listener.state_dict())
+        task = ComposerTask(*composed, prior.composer, config.composer, heard_by)
+        return task, config.composer.train
     performed = _split([*read_songs(corpus, PerformedSong.of)])
     return PerformerTask(*performed, prior.performer, config.performer), config.performer.train
 

@@ -109,6 +109,25 @@ def clip() -> Clip:
     return Clip(3, oracle_song(CODEC, "a", 6.0), 40, FRAMES, SECONDS * RATE)
 
 
+def test_notes_are_performed_as_a_line_is_that_was_composed(
+    sampler: ClipSampler, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notes outside the clip are left out, and the sound has the level of a generated line."""
+    levels: list[float] = []
+
+    def gain(sound: Any, notes: Any, *_: Any) -> float:
+        levels.append(rms(sound))
+        assert np.array_equal(np.asarray(notes), NOTES)
+        return 2.0
+
+    monkeypatch.setattr("stage2_prior.clip_sampler.balance_gain", gain)
+    inside = Note(0.5, 1.0, 40)
+    heard = sampler.perform(clip, [Note(-1.0, 0.5, 30), inside, Note(clip.seconds, 1.0, 41)])
+    assert heard.notes == [inside]
+    assert heard.sound.shape == (2, clip.num_samples)
+    assert rms(heard.sound) == pytest.approx(2 * levels[0], rel=1e-5)
+
+
 def test_a_line_is_sampled_for_the_accompaniment_with_a_seed_of_its_own(
     sampler: ClipSampler, clip: Clip, recorder: Recorder
 ) -> None:

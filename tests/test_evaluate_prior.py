@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,19 @@ from shared.codes.song_codes import SongCodes
 from shared.config import load_config
 from shared.console import progress
 from shared.errors import UserError
+from shared.music.bar_grid import BarGrid
 from shared.music.bass_metrics import BassFigures
+from shared.music.chord import Chord
 from shared.music.line_form import UNKNOWN_FORM
 from shared.music.notes import Note, notes_to_tokens
+from shared.song_figures import comparison_table, read_reports
 from shared.sources import SOURCES
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage2_prior import evaluate
+from stage2_prior.baselines import LAST_BARS, ROOTS
 from stage2_prior.clip_measurements import JudgedLine
 from stage2_prior.clip_sampler import HeardLine
 from stage2_prior.clips import Clip
@@ -40,7 +45,7 @@ from stage2_prior.sampling_defaults import SamplingDefaults
 
 RATE = 44100
 SECONDS = 4.5
-ANNOTATIONS = {
+ANNOTATIONS: dict[str, Any] = {
     "tempo": 120.0,
     "beats": [i * 0.5 for i in range(13)],
     "downbeats": [0.0, 2.0, 4.0, 6.0],
@@ -183,6 +188,7 @@ def test_a_whole_evaluation_with_the_songs_themselves(
         "priors",
         "comparison",
         "differences",
+        "by_song",
     }
     for condition in ("the song", "its bars alone", "another song"):
         figure = f"bits/s of the notes, given {condition}"
@@ -394,6 +400,46 @@ def test_several_priors_have_a_row_each_and_are_compared_song_by_song(
         for each in report.priors
     ]
     assert [each["chord tones"].mean for each in own] == pytest.approx([0.05, 0.55])
+    assert list(report.by_song) == ["A", "B"]
+    by_song = [report.by_song[name].values["chord tones"] for name in "AB"]
+    assert [np.mean(values) for values in by_song] == pytest.approx([0.05, 0.55])
+    assert report.by_song["A"].songs == report.songs
+    assert "| chord tones |" in comparison_table(read_reports([tmp_path]))
+
+
+def test_simple_lines_are_played_by_the_first_prior(
+    codes: Path,
+    codec: VQVAECodec,
+    prior: Prior,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The lines themselves are the subject of test_baselines.py."""
+    recorded = Recorded(monkeypatch)
+    played: list[tuple[int, list[Note]]] = []
+    grid = BarGrid.of(ANNOTATIONS["beats"], ANNOTATIONS["downbeats"], SECONDS)
+    heard = SimpleNamespace(chords=[Chord(0.0, 6.0, 9, "maj", 9)], grid=grid)
+
+    def perform(sampler: Any, clip: Clip, notes: list[Note]) -> str:
+        played.append((clip.number, notes))
+        return f"simple line {len(played)}"
+
+    monkeypatch.setattr(evaluate.ClipSampler, "perform", perform)
+    monkeypatch.setattr(
+        evaluate.ClipSampler, "sample", lambda sampler, clip: SimpleNamespace(line=heard)
+    )
+    monkeypatch.setattr(evaluate.ClipSampler, "heard", lambda sampler, clip, line: "generated")
+    report = evaluate_prior(
+        codes, codec, [named(prior)], tmp_path, songs=2, seconds=SECONDS, baselines=True
+    )
+    expected = {ROOTS: "simple line 1", LAST_BARS: "simple line 2", "generated": "generated"}
+    assert ("lines", 0, 1, expected) in recorded.calls
+    assert [number for number, _ in played] == [0, 0, 1, 1]
+    assert {note.pitch for _, notes in played for note in notes} == {33}
+    assert [each.name for each in report.differences] == [
+        f"mine minus '{ROOTS}'",
+        f"mine minus '{LAST_BARS}'",
+    ]
 
 
 def test_without_stems_the_saved_accompaniment_is_decoded_and_nothing_is_half_written(

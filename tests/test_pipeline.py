@@ -17,9 +17,11 @@ pytestmark = pytest.mark.slow
 
 SONGS = ("train/one", "train/two", "valid/three", "test/excerpt")
 RUN_FILES = {
+    "metrics.csv",
     "metrics.jsonl",
     "model.json",
     "model.safetensors",
+    "run.json",
     "state.safetensors",
 }
 PARTS = ("listener", "composer", "performer")
@@ -57,7 +59,11 @@ def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
     assert {name for name in files(data) if name.startswith(".cache")} == cached
 
     run("extract-codes", "--data", data, "--codec", vqvae, "--out", codes, "--device", "cpu")
-    assert files(codes) == {"manifest.json", *(f"{song}.codes.safetensors" for song in SONGS)}
+    assert files(codes) == {
+        ".lock",
+        "manifest.json",
+        *(f"{song}.codes.safetensors" for song in SONGS),
+    }
     again = run("extract-codes", "--data", data, "--codec", vqvae, "--out", codes)
     assert "0 written, 4 already there" in again
 

@@ -30,7 +30,14 @@ FACTS = {
     "chords": [{"start": 0.0, "end": 2.0, "root": 7, "quality": "maj"}],
     "bass_notes": [{"onset": t / 2, "duration": 0.4, "pitch": 30 + t} for t in range(5)],
 }
-RUN = {"metrics.jsonl", "model.json", "model.safetensors", "state.safetensors"}
+RUN = {
+    "metrics.csv",
+    "metrics.jsonl",
+    "model.json",
+    "model.safetensors",
+    "run.json",
+    "state.safetensors",
+}
 
 
 def tiny(*overrides: str) -> PriorConfig:
@@ -140,8 +147,29 @@ def test_a_finished_run_has_nothing_to_resume(codes: Path, tmp_path: Path) -> No
     before = weights(path)
     assert train_prior(codes, tmp_path, config, resume="auto", device="cpu") == path
     assert not moved(before, weights(path))
+    changed = only("listener", "listener.train.steps=1", "listener.train.batch_size=3")
     with pytest.raises(UserError, match="other settings"):
-        train_prior(codes, tmp_path, only("listener"), resume="auto", device="cpu")
+        train_prior(codes, tmp_path, changed, resume="auto", device="cpu")
+
+
+def test_a_composer_does_not_go_on_with_another_listener(
+    codes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = "parts=['listener', 'composer']"
+    one = tiny(parts, "listener.train.steps=1", "composer.train.steps=1")
+    train_prior(codes, tmp_path, one, device="cpu")
+    longer = tiny(parts, "listener.train.steps=1", "composer.train.steps=2")
+    train_prior(codes, tmp_path, longer, resume="auto", device="cpu")
+    assert steps_of(tmp_path, "composer") == 2
+    monkeypatch.setattr(train, "fingerprint", lambda weights: "of other weights")
+    with pytest.raises(UserError, match=r"composer .*other settings \(weights of the listener\)"):
+        train_prior(codes, tmp_path, longer, resume="auto", device="cpu")
+
+
+def steps_of(run: Path, part: str) -> int:
+    """How many steps the log of a part has."""
+    lines = (run / part / "metrics.jsonl").read_text().splitlines()
+    return max(json.loads(line)["step"] for line in lines)
 
 
 @pytest.mark.parametrize("part", PARTS)

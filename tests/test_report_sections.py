@@ -40,6 +40,7 @@ from stage2_prior.report_sections import (
     likelihood_figures,
     listener_section,
     next_code_section,
+    song_figures,
 )
 from stage2_prior.sampling import SamplingSettings
 
@@ -258,6 +259,7 @@ def report_of(*priors: PriorFigures, **lines: list[JudgedLine]) -> PriorReport:
         priors=priors,
         comparison=comparison(lines, rows),
         differences=differences(lines, rows),
+        by_song=song_figures(lines, rows, "here", ("a", "b")),
     )
 
 
