@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import require
-from shared.music.bar_grid import BarGrid
+from shared.music.bar_grid import STEPS, BarGrid
 from shared.music.bar_tracking import BarHints, track_bars
 from shared.music.chord import Chord
 from shared.music.chord_naming import name_chords, quality_probabilities
@@ -22,7 +22,14 @@ from shared.music.chord_posterior import (
 from shared.music.notes import Note, NoteVocabulary, notes_to_tokens, tokens_to_notes
 from shared.music.onset_envelope import OnsetEnvelope
 from stage2_prior.chord_line import limits_on_grid
-from stage2_prior.composer.features import ROOT, TONES, Hearing, guided_hearing
+from stage2_prior.composer.features import (
+    ROOT,
+    TONES,
+    Floats,
+    Hearing,
+    guided_hearing,
+    pitch_classes,
+)
 from stage2_prior.composer.grid_notes import GridNotes
 from stage2_prior.composer.sampling import E1, G3, Rules, compose
 from stage2_prior.harmony import Harmony, HarmonySource
@@ -35,9 +42,12 @@ from stage2_prior.sampling_defaults import SamplingDefaults
 
 Codes = npt.NDArray[np.integer]
 
-# How strongly the chords that are heard weigh the choice of a pitch: the factor of the logarithm of
-# each pitch class's share of the chord.
-LEANING = 0.3
+# How strongly what is heard weighs the choice of a pitch, beside what the composer has learned: the
+# factors of the logarithms of each pitch class's share of the chord, of its probability as a note of
+# the bass, and, where a bar begins, of its probability as the root.
+CHORD_LEANING, NOTE_LEANING, ROOT_LEANING = 0.3, 0.5, 0.5
+LEAST_HEARD = 0.01  # a pitch class that is less probable counts as being so probable
+FEWER_RESTS = 0.5  # nats; the listener hears too many rests in songs that are unlike its own
 RECOGNISER_TRUST = 0.7  # the probability that a chord recogniser names the right root
 
 
@@ -137,7 +147,7 @@ class GeneratedBass:
         played: its notes in seconds, with their loudness as velocities.
         grid: the beats and bars of the song.
         chords: the chords that were heard, or that the user gave.
-        fits: how well each candidate fits the song, the best first (ComposedLine.fit).
+        fits: how well each candidate agrees with what is heard, the best first (agreement.py).
         log_prob_conditional: log-probability in nats of the composed notes, given the song.
         log_prob_unconditional: the same without what was heard.
         seconds: how long it took.
@@ -209,13 +219,14 @@ def generate_all(
     heard_chords = chords is None
     if chords is None:
         chords = heard_chords_of(hearing, grid)
+    features = hearing.with_fewer_rests(FEWER_RESTS).on_grid(grid)
     given = _Given.of(fixed[0], grid, rate)
     rules = Rules.of_range(grid.positions, wishes.lowest, wishes.highest)
     if not heard_chords:
         limits = limits_on_grid(chords, grid)
         rules = rules.with_chords(limits.pitch_classes, limits.must_begin)
     elif wishes.harmony.source is HarmonySource.AUTO:
-        rules = rules.leaning_to(LEANING * np.log(harmony_on_grid(chords, grid).tones))
+        rules = rules.leaning_to(_leaning(features, chords, grid))
     position = np.arange(grid.positions)
     frame = np.round(grid.time_of(position) * rate)
     # The first chord may open on the beat just before the song begins.
@@ -225,7 +236,7 @@ def generate_all(
     rules = rules.with_given(given.on_grid, given.open & begun & lasts)
     lines = compose(
         prior.composer,
-        hearing.on_grid(grid),
+        features,
         grid,
         rules,
         settings,
@@ -261,6 +272,18 @@ def generate_all(
             checked=performance.checked,
             rank=rank,
         )
+
+
+def _leaning(features: Floats, chords: tuple[Chord, ...], grid: BarGrid) -> Floats:
+    """Return what is added to the logits of each pitch class at each position `[P, 12]`."""
+    harmony = harmony_on_grid(chords, grid)
+    notes = pitch_classes(features) + LEAST_HEARD
+    leaning = CHORD_LEANING * np.log(harmony.tones)
+    leaning += NOTE_LEANING * np.log(notes / notes.sum(1, keepdims=True))
+    bars = STEPS * grid.bar_starts
+    bars = bars[bars < grid.positions]
+    leaning[bars] += ROOT_LEANING * np.log(harmony.roots[bars])
+    return leaning.astype(np.float32)
 
 
 def find_bars(

@@ -31,7 +31,7 @@ class Summary:
         bass_removed: whether a bass was taken out of the song.
         level: the level of the new bass in dB relative to the song; None where one is silent.
         checked: how well its sound agrees with its notes; None where nobody listened.
-        fits: how well each candidate fits the song, in nats a note, the best first.
+        fits: how well each candidate fits what is heard in the song, in nats, the best first.
         rank: the place of the line among them; 0 is the best.
         loudness: by BS.1770 in LUFS, of the song, the bass, the backing and the mix; None for what
             has none.
@@ -75,7 +75,7 @@ class Summary:
         if len(self.fits) > 1:
             rows["chosen"] = (
                 f"number {self.rank + 1} of {len(self.fits)} lines: it fits the song by "
-                f"{self.fits[self.rank]:.2f} nats a note, and all by {self.fits[0]:.2f} to "
+                f"{self.fits[self.rank]:.2f} nats, and all by {self.fits[0]:.2f} to "
                 f"{self.fits[-1]:.2f}"
             )
         if self.checked is not None and self.notes:

@@ -86,7 +86,10 @@ def test_the_line_is_as_it_is_wished(names: dict[str, Any]) -> None:
     played = names["on_chords"].played
     assert played
     assert {note.pitch for note in played} <= set(range(28, 41))
-    assert {note.pitch % 12 for note in played} <= {9, 0, 4, 5, 7, 11, 2}  # of Am, F and G
+    begun = names["on_chords"].chords[0].start  # no chord is given before the first bar
+    pitch_classes = {note.pitch % 12 for note in played if note.onset >= begun - 1e-6}
+    assert pitch_classes
+    assert pitch_classes <= {9, 0, 4, 5, 7, 11, 2}  # of Am, F and G
     given = names["fixed"][0] != names["FREE"]
     assert given.sum() == round(names["codec"].frame_rate)
     assert np.array_equal(names["continued"].notes[given], names["fixed"][0][given])

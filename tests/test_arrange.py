@@ -538,9 +538,10 @@ def test_a_bass_that_is_left_in_stays_in_the_mix(
 def test_a_bass_that_would_clip_is_scaled_as_a_whole(
     song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
 ) -> None:
-    loud = tmp_path / "loud.wav"
-    soundfile.write(loud, 30 * (tone(82) + tone(440)), RATE, subtype="FLOAT")
-    quiet = compose(song, tmp_path / "quiet", codec, prior)
+    soft, loud = tmp_path / "soft.wav", tmp_path / "loud.wav"
+    for path, level in ((soft, 1), (loud, 30)):
+        soundfile.write(path, level * (tone(82) + tone(440)), RATE, subtype="FLOAT")
+    quiet = compose(soft, tmp_path / "quiet", codec, prior)
     made = compose(loud, tmp_path / "loud", codec, prior)
     assert scale_of(made) < 0.5
     for kind in ("bass", "backing", "mix"):

@@ -6,7 +6,7 @@ codes of the song exist in one.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from scipy.special import expit, logit
 from shared.errors import require
 from shared.music.bar_grid import BarGrid
 from shared.music.notes import NoteVocabulary
-from stage2_prior.composer.grid_notes import PITCHES
+from stage2_prior.composer.grid_notes import LOWEST, PITCHES
 from stage2_prior.listener.network import Heard, Listener
 
 # The columns of the features: each pitch of the bass, the root of the chord, the tones of the
@@ -47,6 +47,17 @@ class Hearing:
     features: Floats
     beats: Floats
     frame_rate: float
+
+    def with_fewer_rests(self, nats: float) -> "Hearing":
+        """Lower the log-odds of a rest in every frame, and raise all that sounds accordingly."""
+        sounding = 1 - self.features[:, REST]
+        rest = self.features[:, REST] * np.exp(-nats)
+        raised = 1 / np.maximum(rest + sounding, 1e-9)
+        features = self.features.copy()
+        features[:, REST] = rest * raised
+        for part in (PITCH, slice(ONSET, ONSET + 1)):
+            features[:, part] = np.minimum(features[:, part] * raised[:, None], 1)
+        return replace(self, features=features)
 
     def on_grid(self, grid: BarGrid) -> Floats:
         """Read the features at the positions of a grid `[P, FEATURES]`.
@@ -156,6 +167,13 @@ def probabilities(heard: Heard) -> Floats:
     features[:, ONSET] = sounding[..., NoteVocabulary.IS_ONSET[1:3].argmax()].sum(1)
     features[:, REST] = note[:, NoteVocabulary.REST]
     return features
+
+
+def pitch_classes(features: Floats) -> Floats:
+    """Add up the probabilities of the pitches of each pitch class: `[P, FEATURES]` to `[P, 12]`."""
+    octaves = -(-PITCHES // 12)
+    whole = np.pad(features[:, PITCH], ((0, 0), (0, 12 * octaves - PITCHES)))
+    return np.roll(whole.reshape(len(features), octaves, 12).sum(1), LOWEST % 12, axis=1)
 
 
 def transpose(features: Floats, semitones: int) -> Floats:

@@ -18,6 +18,7 @@ from shared.device import one_thread
 from shared.errors import require
 from shared.music.bar_grid import BarGrid
 from stage2_prior.cached_decoder import CachedDecoder
+from stage2_prior.composer.agreement import agreement
 from stage2_prior.composer.grid_notes import (
     LENGTHS,
     LOWEST,
@@ -117,16 +118,13 @@ class ComposedLine:
         notes: its notes.
         log_prob: log-probability of its free notes in nats, given the song.
         log_prob_alone: the same without what the listener hears, but on the same bars.
+        fit: how well it agrees with what the listener hears (agreement.py); higher is better.
     """
 
     notes: GridNotes
     log_prob: float
     log_prob_alone: float
-
-    @property
-    def fit(self) -> float:
-        """How much the song raises the log-probability of a note, in nats; higher fits better."""
-        return (self.log_prob - self.log_prob_alone) / max(1, len(self.notes))
+    fit: float
 
 
 @torch.inference_mode()
@@ -290,7 +288,8 @@ class _Writer:
             torch.stack([step[each][index] for step in written]).cpu().numpy() for each in range(5)
         )
         notes = GridNotes(onset, LENGTHS[length], pitch + LOWEST, loudness).select(begins)
-        return ComposedLine(notes, float(log_probs[1, index]), float(log_probs[0, index]))
+        fit = agreement(notes, self.heard[1].cpu().numpy())
+        return ComposedLine(notes, float(log_probs[1, index]), float(log_probs[0, index]), fit)
 
 
 class _Tables:

@@ -39,7 +39,7 @@ class TakeFacts:
         notes: its notes.
         chords: the chords that it plays to.
         key: the key of these chords; None where it is not known.
-        fit: how well it fits the song, in nats a note; None for edited notes.
+        fit: how well it fits what is heard in the song, in nats; None for edited notes.
         right_share: the share of the time of its notes in which they are heard; None where nobody
             listened.
         level: its level in dB relative to the song; None where one is silent.
