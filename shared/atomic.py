@@ -76,7 +76,7 @@ def files_together(paths: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
     """
     with ExitStack() as stack:
         # A stack of contexts is left from its end.
-        made = {name: stack.enter_context(atomic_path(paths[name])) for name in reversed(paths)}
+        made = {name: stack.enter_context(atomic_path(paths[name])) for name in reversed([*paths])}
         yield {name: made[name] for name in paths}
 
 

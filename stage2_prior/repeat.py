@@ -157,8 +157,11 @@ def _options(content: Mapping[str, Any]) -> ArrangeOptions:
     meter = hints["meter"]
     return ArrangeOptions(
         edits=Edits(
-            **{key: _path(edits[key]) for key in ("prompt", "style", "midi")},
-            **{key: _ranges(edits[key]) for key in ("keep", "redo")},
+            prompt=_path(edits["prompt"]),
+            style=_path(edits["style"]),
+            midi=_path(edits["midi"]),
+            keep=_ranges(edits["keep"]),
+            redo=_ranges(edits["redo"]),
         ),
         hints=BarHints(hints["bpm"], hints["first_downbeat"], meter and (meter[0], meter[1])),
         harmony=Harmony(HarmonySource(harmony["source"]), harmony["chords"]),

@@ -42,9 +42,9 @@ from stage2_prior.sampling_defaults import SamplingDefaults
 
 Codes = npt.NDArray[np.integer]
 
-# How strongly what is heard weighs the choice of a pitch, beside what the composer has learned: the
-# factors of the logarithms of each pitch class's share of the chord, of its probability as a note of
-# the bass, and, where a bar begins, of its probability as the root.
+# How strongly what is heard weighs the choice of a pitch, beside what the composer has learned.
+# These are the factors of the logarithms of each pitch class's share of the chord, of its
+# probability as a note of the bass, and, where a bar begins, of its probability as the root.
 CHORD_LEANING, NOTE_LEANING, ROOT_LEANING = 0.3, 0.5, 0.5
 LEAST_HEARD = 0.01  # a pitch class that is less probable counts as being so probable
 FEWER_RESTS = 0.5  # nats; the listener hears too many rests in songs that are unlike its own

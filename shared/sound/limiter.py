@@ -84,7 +84,8 @@ def _run_limiter(
     def pull() -> None:
         while True:
             try:
-                blocks.append(graph.pull().to_ndarray().reshape(-1, 2)[:, 1])
+                frames = graph.pull().to_ndarray().astype(np.float64)
+                blocks.append(frames.reshape(-1, 2)[:, 1])
             except (av.BlockingIOError, av.EOFError):
                 return
 

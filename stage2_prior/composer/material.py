@@ -59,7 +59,8 @@ def known_or_tracked_grid(song: SongCodes, heard: Hearing) -> BarGrid:
     known = grid_of_facts(song.facts, song.duration)
     if known is not None:
         return known
-    return track_bars(heard.beats[:, 0], heard.beats[:, 1], heard.frame_rate, song.duration)
+    beat, downbeat = heard.beats.T.astype(np.float64)
+    return track_bars(beat, downbeat, heard.frame_rate, song.duration)
 
 
 def _hearings(song: SongCodes, listener: Listener, count: int, hide: bool) -> Iterable[Hearing]:
