@@ -106,8 +106,12 @@ class User:
         ):
             self.mistakes.append(message.text)
 
-    def open(self, song: Path) -> Page:
+    def choose(self, song: Path) -> None:
+        expect(self.page.locator("#file")).to_be_enabled()
         self.page.set_input_files("#file", song)
+
+    def open(self, song: Path) -> Page:
+        self.choose(song)
         expect(self.page.get_by_role("button", name="Take 1", exact=True)).to_be_visible()
         until(self.page, "studio.player.buffers.bass !== undefined")
         return self.page
@@ -275,9 +279,9 @@ def test_notes_are_drawn_moved_and_deleted_by_pointer_and_undone(page: Page) -> 
     def at(seconds: float, share: float) -> tuple[float, float]:
         return box["x"] + box["width"] * seconds / SECONDS, box["y"] + box["height"] * share
 
-    page.get_by_role("button", name="Draw").click()
+    page.get_by_role("button", name="Draw", exact=True).click()
     page.mouse.click(*at(1.27, 0.1))
-    page.get_by_role("button", name="Draw").click()
+    page.get_by_role("button", name="Draw", exact=True).click()
     until(page, f"studio.doc.state.draft?.length === {count + 1}")
     drawn = next(n for n in state(page)["draft"] if n[0] == pytest.approx(1.25))
     page.mouse.move(*at(1.3, 0.1))
@@ -311,7 +315,7 @@ def test_a_zip_can_be_taken_away(page: Page, tmp_path: Path) -> None:
 def test_a_bad_file_is_one_sentence(user: User, tmp_path: Path) -> None:
     bad = tmp_path / "letter.wav"
     bad.write_bytes(b"Dear all,")
-    user.page.set_input_files("#file", bad)
+    user.choose(bad)
     alert = user.page.get_by_role("alert")
     expect(alert).to_contain_text("letter.wav is not an audio file")
     assert "/" not in alert.inner_text()
@@ -366,7 +370,7 @@ def test_two_users_work_at_once_and_see_their_own(
     other_song = shutil.copy(song, tmp_path / "Red song.wav")
     users = [User(browser, address) for _ in range(2)]
     for user, path in zip(users, (song, Path(other_song)), strict=True):
-        user.page.set_input_files("#file", path)
+        user.choose(path)
     for user, name in zip(users, ("Blue song", "Red song"), strict=True):
         expect(take_button(user.page, 1)).to_be_visible()
         expect(user.page.locator("#title")).to_have_text(name)

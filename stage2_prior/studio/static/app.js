@@ -540,6 +540,7 @@ function prepareControls() {
   [at("level").min, at("level").max] = setup.levels;
 
   at("file").onchange = (event) => send(event.target.files[0]);
+  at("file").disabled = false; // A file that is chosen earlier would be lost.
   for (const kind of ["dragover", "drop"]) {
     addEventListener(kind, (event) => {
       event.preventDefault();
