@@ -185,9 +185,13 @@ class Sampling:
         """Return the settings that are given here, and the prior's own for the others."""
         from stage2_prior.sampling import SamplingSettings
 
+        return SamplingSettings.of(prior, **self.given())
+
+    def given(self) -> dict[str, Any]:
+        """Return all settings by name; None where the prior's own is meant."""
         given = dataclasses.asdict(self)
         guide = given.pop("guide") or ()
-        return SamplingSettings.of(prior, **given, source_guidance=_source_scales(guide))
+        return {**given, "source_guidance": _source_scales(guide)}
 
 
 def _print_version(wanted: bool) -> None:
@@ -1116,6 +1120,62 @@ def ablate(
 
     config = settings.load(VQVAEConfig, PRESETS)
     report = ablate(data, out, config, only or (), songs, seconds, resume, device)
+    print(report.as_markdown(), end="")
+
+
+@command(app)
+def ablate_prior(
+    codes: CodesFolder,
+    out: Annotated[Path, option("Write the runs and the report into this folder.")] = Path(
+        "runs/ablation-prior"
+    ),
+    settings: Settings = Settings(),
+    codec: CodecPath = None,
+    prior: Annotated[
+        Path | None,
+        option(
+            "Take parts away from the prior in this run folder or .safetensors file when it "
+            "samples, and train nothing."
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        repeated("Measure this variant only, beside the full prior.", metavar="NAME"),
+    ] = None,
+    split: Annotated[
+        Literal["train", "valid", "test", "all"],
+        option("Measure on the songs of this split, or on all songs."),
+    ] = "test",
+    songs: Annotated[int, option("Use at most this many songs.")] = 40,
+    seconds: Annotated[float, option("Use this many seconds of the middle of each song.")] = 20.0,
+    sampling: Sampling = Sampling(),
+    sound: Sound = None,
+    bass_decoder: BassDecoderPath = None,
+    resume: Resume = "auto",
+    device: Device = "auto",
+) -> None:
+    """Train stage 2 and variants of it without single parts, and compare them song by song.
+
+    Examples:
+      python cli.py ablate-prior --codes runs/codes --codec runs/vqvae
+      python cli.py ablate-prior --codes runs/codes --prior runs/prior --only "without the composer"
+    """
+    from stage1_vqvae.codec import load_codec
+    from stage2_prior.ablate import Recipe, ablate_prior
+    from stage2_prior.config import PRESETS, PriorConfig
+    from stage2_prior.model import load_prior
+
+    coder = load_codec(codec, device)
+    rendering = _rendering(sound, bass_decoder, coder, device)
+    full = (
+        Recipe(settings.load(PriorConfig, PRESETS), resume, device)
+        if prior is None
+        else load_prior(prior, device)
+    )
+    given = sampling.given()
+    report = ablate_prior(
+        codes, coder, out, full, only or (), given, split, songs, seconds, rendering
+    )
     print(report.as_markdown(), end="")
 
 

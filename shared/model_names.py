@@ -1,5 +1,6 @@
 """Give models that are compared names that tell them apart."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +46,11 @@ def name_models(
         if longer == lengths:
             return tuple(names)
         lengths = longer
+
+
+def folder_name(name: str) -> str:
+    """Turn the name of a model into that of a folder: small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _parts(path: Path | None) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from stage2_prior.balance import balance_gain
 from stage2_prior.bass_sound import BassSound, decoded_bass
 from stage2_prior.clips import Clip, MixedClip
 from stage2_prior.composer.features import listen
+from stage2_prior.harmony import Harmony
 from stage2_prior.model import Prior
 from stage2_prior.performance import Listening, Score, play_line
 from stage2_prior.performer.sampling import FREE
@@ -71,6 +72,7 @@ class ClipSampler:
         clip: Clip,
         fixed: npt.NDArray[np.int64] | None = None,
         mixed: MixedClip | None = None,
+        harmony: Harmony | None = None,
         **changes: Any,
     ) -> ClipLine:
         """Sample a line for a clip.
@@ -79,11 +81,13 @@ class ClipSampler:
             clip: the clip.
             fixed: note tokens and codes `[1 + H, frames]` that are given; FREE where not.
             mixed: the mixture to take the accompaniment from, instead of the true one.
+            harmony: where the chords come from that weigh the notes; they are heard by default.
             **changes: settings that differ from `settings`.
         """
         settings = replace(self.settings, **{"seed": self.settings.seed + clip.number, **changes})
         given = clip if mixed is None else mixed
-        wishes, listening = Wishes(fixed=fixed), self._listening(clip)
+        wishes = Wishes(fixed=fixed, harmony=harmony or Harmony())
+        listening = self._listening(clip)
         line = generate(self.prior, given.accompaniment, settings, wishes, listening=listening)
         return ClipLine(line, clip.song.gain if mixed is None else mixed.gain)
 

@@ -106,6 +106,7 @@ def test_every_written_setting_exists() -> None:
         "train-vqvae": (VQVAEConfig, PRESETS),
         "ablate": (VQVAEConfig, PRESETS),
         "train-prior": (PriorConfig, PRIOR_PRESETS),
+        "ablate-prior": (PriorConfig, PRIOR_PRESETS),
         "train-bass-decoder": (BassDecoderConfig, BASS_DECODER_PRESETS),
     }
     tried = 0
@@ -160,6 +161,7 @@ ANEW = "the same command starts from the beginning when it is run again"
         ),
         ("train-prior --codes x", "stage2_prior.train.train_prior", CONTINUE),
         ("ablate --data x", "stage1_vqvae.ablate.ablate", CONTINUE),
+        ("ablate-prior --codes x", "stage2_prior.ablate.ablate_prior", CONTINUE),
         ("studio", "stage2_prior.studio.run.run_studio", CONTINUE),
         (
             "train-vqvae --data x --resume never",
