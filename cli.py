@@ -655,6 +655,28 @@ def train_prior(
     print(train_prior(codes, out, config, resume, device, init_from))
 
 
+@command(app)
+def train_naive_prior(
+    codes: CodesFolder,
+    out: Run = Path("runs/naive-prior"),
+    settings: Settings = Settings(),
+    resume: Resume = "auto",
+    device: Device = "auto",
+) -> None:
+    """Train a baseline for stage 2: a plain encoder-decoder on the codes alone, without notes.
+
+    evaluate-prior --naive measures it beside priors.
+
+    Examples:
+      python cli.py train-naive-prior --codes runs/codes
+      python cli.py train-naive-prior --codes runs/codes --set train.steps=20000
+    """
+    from stage2_prior.naive.train import PRESETS, NaiveConfig, train_naive_prior
+
+    config = settings.load(NaiveConfig, PRESETS)
+    print(train_naive_prior(codes, out, config, resume, device))
+
+
 @command(app, continues=True)
 def make_dataset(
     out: Annotated[Path, option("Write the songs into this folder, which must hold no others.")],
@@ -963,7 +985,7 @@ def codes_decode(
 def config_show(
     preset: Annotated[str, typer.Argument(help="Show the settings of this preset.")],
     of: Annotated[
-        Literal["train-vqvae", "train-bass-decoder", "train-prior"],
+        Literal["train-vqvae", "train-bass-decoder", "train-prior", "train-naive-prior"],
         option("Show the preset of this command."),
     ] = "train-vqvae",
 ) -> None:
@@ -980,11 +1002,13 @@ def config_show(
     from stage1_vqvae import config as vqvae
     from stage1_vqvae.bass_decoder import config as bass_decoder
     from stage2_prior import config as prior
+    from stage2_prior.naive import train as naive
 
     kinds: dict[str, tuple[type, Path]] = {
         "train-vqvae": (vqvae.VQVAEConfig, vqvae.PRESETS),
         "train-bass-decoder": (bass_decoder.BassDecoderConfig, bass_decoder.PRESETS),
         "train-prior": (prior.PriorConfig, prior.PRESETS),
+        "train-naive-prior": (naive.NaiveConfig, naive.PRESETS),
     }
     print(as_toml(load_config(*kinds[of], preset)), end="")
 
@@ -1052,6 +1076,10 @@ def evaluate_prior(
             "--baselines",
         ),
     ] = False,
+    naive: Annotated[
+        Path | None,
+        option("Also measure the plain encoder-decoder in this run folder or .safetensors file."),
+    ] = None,
     sampling: Sampling = Sampling(),
     sound: Sound = None,
     bass_decoder: BassDecoderPath = None,
@@ -1068,13 +1096,14 @@ def evaluate_prior(
       python cli.py evaluate-prior --codes runs/codes --prior runs/prior --codec runs/vqvae
       python cli.py evaluate-prior --data my_stems --split all --save-audio listen
       python cli.py evaluate-prior --codes runs/codes --prior runs/old --prior runs/new
-      python cli.py evaluate-prior --codes runs/codes --baselines
+      python cli.py evaluate-prior --codes runs/codes --baselines --naive runs/naive-prior
     """
     from shared.model_names import name_models
     from stage1_vqvae.codec import load_codec
     from stage1_vqvae.extract import extract_codes
     from stage2_prior.evaluate import NamedPrior, evaluate_prior
     from stage2_prior.model import load_prior
+    from stage2_prior.naive.network import load_naive_prior
     from stage2_prior.prior_report import report_markdown
 
     paths: list[Path | None] = [*prior] if prior else [None]
@@ -1090,8 +1119,10 @@ def evaluate_prior(
         if data is None:
             raise UserError("there are no songs to measure on: give --codes or --data")
         codes = extract_codes(data, coder, out / "codes").manifest.parent
+    plain = None if naive is None else load_naive_prior(naive, device)
     report = evaluate_prior(
-        codes, coder, named, out, split, songs, seconds, data, rendering, save_audio, baselines
+        *(codes, coder, named, out, split, songs, seconds, data, rendering, save_audio),
+        *(baselines, plain),
     )
     print(report_markdown(report), end="")
 

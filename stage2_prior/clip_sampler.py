@@ -108,10 +108,18 @@ class ClipSampler:
         )
         seed = self.settings.seed + clip.number
         played = play_line(self.prior.performer, score, self.settings, seed, self._listening(clip))
+        return HeardLine(self._at_level(clip, played.codes, tokens), within)
+
+    def render(self, clip: Clip, codes: npt.NDArray[np.uint16]) -> HeardLine:
+        """Render codes `[H, frames]` without known notes in a clip, at a level beside its song."""
+        return HeardLine(self._at_level(clip, codes, np.full(clip.frames, FREE)), None)
+
+    def _at_level(
+        self, clip: Clip, codes: npt.NDArray[np.uint16], notes: npt.NDArray[np.integer]
+    ) -> Samples:
         gain = clip.song.gain
-        sound = self.rendering.render(played.codes, tokens, clip.num_samples) / np.float32(gain)
-        balance = balance_gain(sound, tokens, gain, self.prior.balance)
-        return HeardLine(sound * np.float32(balance), within)
+        sound = self.rendering.render(codes, notes, clip.num_samples) / np.float32(gain)
+        return sound * np.float32(balance_gain(sound, notes, gain, self.prior.balance))
 
     def bars_of(self, song: SongCodes) -> BarGrid:
         """Return the bars of a whole song from song.json, or else those that are heard."""

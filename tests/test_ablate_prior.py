@@ -148,5 +148,5 @@ def test_a_prior_that_is_given_is_not_trained(
     only = ["without note guidance"]
     ablate_prior(codes, codec, tmp_path, prior, only, {"candidates": 1}, seconds=SECONDS)
     assert {path.name for path in tmp_path.iterdir()} == {"report.json", "report.md"}
-    with pytest.raises(UserError, match="no variant 'trained on the mixture'.*'full', 'without"):
+    with pytest.raises(UserError, match=r"no variant 'trained on the mixture'.*'full', 'without"):
         ablate_prior(codes, codec, tmp_path, prior, ["trained on the mixture"], seconds=SECONDS)
