@@ -1155,6 +1155,55 @@ def ablate(
 
 
 @command(app)
+def reproduce_paper(
+    data: Data,
+    out: Annotated[Path, option("Write the runs and the report into this folder.")] = Path(
+        "runs/paper"
+    ),
+    settings: Settings = Settings(preset="paper"),
+    prior_preset: Annotated[
+        str, option("Train the prior that writes the bass with the settings of this preset.")
+    ] = "compact",
+    songs: Songs = None,
+    seconds: Seconds = None,
+    resume: Resume = "auto",
+    device: Device = "auto",
+) -> None:
+    """Repeat the paper's experiments, and put the figures beside the paper's.
+
+    The codec is trained with the full loss, without STFT and without complement. Then come the
+    table, the t-SNE of the vectors, a prior, and the spectrogram of a bass that it writes. It is
+    said first how long that takes on a GPU.
+
+    Examples:
+      python cli.py reproduce-paper --data MUSDB18
+      python cli.py reproduce-paper --data MUSDB18 --set train.steps=50000 --songs 10 --seconds 30
+    """
+    from shared.config import load_config
+    from stage1_vqvae.codec import load_codec
+    from stage1_vqvae.config import PRESETS, VQVAEConfig
+    from stage1_vqvae.extract import extract_codes
+    from stage1_vqvae.reproduce import reproduce_paper
+    from stage2_prior.config import PRESETS as PRIOR_PRESETS
+    from stage2_prior.config import PriorConfig
+    from stage2_prior.example_bass import draw_example_bass
+    from stage2_prior.model import load_prior
+    from stage2_prior.train import train_prior
+
+    config = settings.load(VQVAEConfig, PRESETS)
+    prior_config = load_config(PriorConfig, PRIOR_PRESETS, prior_preset)
+
+    def draw_bass(codec: Path, picture: Path) -> None:
+        coder = load_codec(codec, device)
+        codes = extract_codes(data, coder, out / "codes").manifest.parent
+        path = train_prior(codes, out / "prior", prior_config, resume, device)
+        draw_example_bass(data, coder, load_prior(path, device), picture)
+
+    report = reproduce_paper(data, out, config, draw_bass, songs, seconds, resume, device)
+    print(report.as_markdown(), end="")
+
+
+@command(app)
 def ablate_prior(
     codes: CodesFolder,
     out: Annotated[Path, option("Write the runs and the report into this folder.")] = Path(

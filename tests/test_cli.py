@@ -107,6 +107,7 @@ def test_every_written_setting_exists() -> None:
     stages: dict[str, tuple[type[object], Path]] = {
         "train-vqvae": (VQVAEConfig, PRESETS),
         "ablate": (VQVAEConfig, PRESETS),
+        "reproduce-paper": (VQVAEConfig, PRESETS),
         "train-prior": (PriorConfig, PRIOR_PRESETS),
         "ablate-prior": (PriorConfig, PRIOR_PRESETS),
         "train-naive-prior": (NaiveConfig, NAIVE_PRESETS),
@@ -165,6 +166,7 @@ ANEW = "the same command starts from the beginning when it is run again"
         ("train-prior --codes x", "stage2_prior.train.train_prior", CONTINUE),
         ("train-naive-prior --codes x", "stage2_prior.naive.train.train_naive_prior", CONTINUE),
         ("ablate --data x", "stage1_vqvae.ablate.ablate", CONTINUE),
+        ("reproduce-paper --data x", "stage1_vqvae.reproduce.reproduce_paper", CONTINUE),
         ("ablate-prior --codes x", "stage2_prior.ablate.ablate_prior", CONTINUE),
         ("studio", "stage2_prior.studio.run.run_studio", CONTINUE),
         (
