@@ -1,9 +1,5 @@
 """Which processes share a job: torchrun's variables, Slurm's, and work that is divided."""
 
-import os
-import socket
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,13 +12,11 @@ from shared.config import load_config
 from shared.errors import UserError
 from shared.processes import Processes, find_processes, mean_over_processes
 from shared.training.checkpoint import save_checkpoint
-from shared.training.loop import fit
 from stage1_vqvae.codec import load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.extract import extract_codes
 from stage1_vqvae.model import VQVAE
-from tests.torchrun import ROOT, run_with_torchrun
-from tests.toy_task import SETTINGS, Regression, state
+from tests.launching import ROOT, run_with_torchrun
 
 STEP = {
     "SLURM_STEP_NUM_TASKS": "8",
@@ -103,44 +97,3 @@ def test_processes_of_torchrun_divide_the_songs(stem_folder: Path, tmp_path: Pat
         assert one.relative_to(whole) == other.relative_to(several)
         assert one.read_bytes() == other.read_bytes()
         assert SongCodes.load(one).num_frames > 0
-
-
-TRAINING = """
-import sys
-from pathlib import Path
-from shared.training.loop import fit
-from tests.toy_task import SETTINGS, Regression
-
-fit(Regression(noise=0.1), SETTINGS, Path(sys.argv[1]), device="cpu")
-"""
-
-
-@pytest.mark.slow
-def test_processes_of_slurm_train_together(tmp_path: Path) -> None:
-    """They are started as srun starts them: each with its own number, and nothing of torchrun."""
-    fit(Regression(noise=0.1), SETTINGS, tmp_path / "one", device="cpu")
-    outside = {name: value for name, value in os.environ.items() if "SLURM" not in name}
-    port = str(free_port())
-    step = STEP | {
-        "SLURM_STEP_NUM_TASKS": "2",
-        "SLURM_STEP_NUM_NODES": "1",
-        "SLURM_NODEID": "0",
-        "SLURM_STEP_NODELIST": "localhost",
-        "MASTER_PORT": port,
-    }
-    common = {**outside, **step, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", TRAINING, str(tmp_path / "two")]
-    started = [
-        subprocess.Popen(command, env={**common, "SLURM_PROCID": n, "SLURM_LOCALID": n})
-        for n in "01"
-    ]
-    assert [process.wait(timeout=900) for process in started] == [0, 0]
-    one, two = state(tmp_path / "one"), state(tmp_path / "two")
-    for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, rtol=0, atol=1e-5)
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("localhost", 0))
-        return int(listening.getsockname()[1])
