@@ -20,15 +20,19 @@ except KeyboardInterrupt:  # These imports take most of the time until a command
 
 if TYPE_CHECKING:
     from shared.codes.codec import Codec
+    from shared.music.bar_tracking import BarHints
+    from stage2_prior.arrange import Arrangement
     from stage2_prior.bass_sound import BassSound
+    from stage2_prior.delivery import Delivery
+    from stage2_prior.harmony import Harmony
     from stage2_prior.model import Prior
     from stage2_prior.sampling import SamplingSettings
+    from stage2_prior.studio.band import Band
 
 T = TypeVar("T")
 
 app = typer.Typer(
     cls=Commands,
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,  # Help in rich's colours takes half a second.
     pretty_exceptions_enable=False,
@@ -37,6 +41,10 @@ codes_app = typer.Typer(
     no_args_is_help=True, help="Show the codes of a song, edit them, or decode them."
 )
 app.add_typer(codes_app, name="codes")
+config_app = typer.Typer(
+    no_args_is_help=True, help="Show the settings of a preset, or compare those of two runs."
+)
+app.add_typer(config_app, name="config")
 
 
 def tuned(help: str) -> Any:
@@ -102,11 +110,19 @@ Sources = Annotated[
     str | None, option("Use only these sources. The default is all sources.", metavar="A,B")
 ]
 View = Annotated[
-    Literal["mixture", "accompaniment", "alone"],
+    Literal["mixture", "accompaniment", "without_bass", "alone"],
     option(
         "Take the codes of the whole song (mixture), of the song without its bass "
-        "(accompaniment), or of each source encoded by itself (alone)."
+        "(accompaniment), of the song out of which the codec took the bass (without_bass), or of "
+        "each source encoded by itself (alone)."
     ),
+]
+Force = Annotated[
+    bool, option("Replace files that exist. Files that are read never are.", "--force")
+]
+Labels = Annotated[
+    list[str] | None,
+    repeated("Call the models so, in the order in which they are given.", "--label"),
 ]
 Seed = Annotated[int, option("Seed the random numbers. The same seed gives the same result.")]
 
@@ -134,8 +150,8 @@ class Sampling:
 
     seed: Seed = 0
     candidates: Annotated[
-        int, option("Write this many lines and keep the one that fits the song best.")
-    ] = 1
+        int, option("Compose this many lines and play the one that fits the song best.")
+    ] = 16
     temperature: Annotated[
         float | None, tuned("Set how freely the sound is drawn. 0 takes the most probable code.")
     ] = None
@@ -174,20 +190,155 @@ class Sampling:
         return SamplingSettings.of(prior, **given, source_guidance=_source_scales(guide))
 
 
+def _print_version(wanted: bool) -> None:
+    """Print the version and stop, if that is wanted."""
+    if wanted:
+        from shared.version import project_version
+
+        print(f"bassprior {project_version()}")
+        raise typer.Exit
+
+
 @app.callback()
-def bassprior() -> None:
+def bassprior(
+    version: Annotated[
+        bool,
+        option("Print the version.", "--version", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
     """Write a new bass line for a song, and train, inspect and compare the models that do it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bars:
+    """The options that say where the bars of a song are."""
+
+    bpm: Annotated[
+        float | None,
+        option("Set the tempo in beats per minute. The default is what is heard.", metavar="BPM"),
+    ] = None
+    first_downbeat: Annotated[
+        float | None,
+        option(
+            "Begin the first bar at this time. The default is what is heard.", metavar="SECONDS"
+        ),
+    ] = None
+    meter: Annotated[
+        str | None,
+        option("Set the time signature. The default is what is heard.", metavar="3/4"),
+    ] = None
+
+    def hints(self) -> "BarHints":
+        """Check the values and join them."""
+        from shared.music.bar_tracking import BarHints, parse_meter
+
+        meter = None if self.meter is None else parse_meter(self.meter)
+        return BarHints(self.bpm, self.first_downbeat, meter)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """The options that shape a line: its harmony, its range and its tone."""
+
+    chords: Annotated[
+        str | None,
+        option(
+            'Play these chords from the first bar on: a bar each, as in "Am F C G", or as written, '
+            'as in "Am | F G | C", or from a file of times and symbols.'
+        ),
+    ] = None
+    harmony: Annotated[
+        Literal["auto", "off"],
+        option("Let the chords that are heard weigh the choice of notes, or not."),
+    ] = "auto"
+    lowest: Annotated[str, option("Play no pitch below this one.", metavar="PITCH")] = "E1"
+    highest: Annotated[str, option("Play no pitch above this one.", metavar="PITCH")] = "G3"
+    tone: Annotated[
+        Literal["unknown", "fingered", "picked", "slap", "fretless", "upright", "synth"],
+        option("Play with this tone. The default leaves it to chance."),
+    ] = "unknown"
+
+    def chosen_harmony(self) -> "Harmony":
+        """Check the chords."""
+        from stage2_prior.harmony import Harmony
+
+        return Harmony.parse(self.harmony if self.chords is None else self.chords)
+
+
+@dataclasses.dataclass(frozen=True)
+class Writing:
+    """The options that say how the files of a song are written."""
+
+    name: Annotated[
+        str | None,
+        option("Call the files NAME.bass.wav and so on. The default is the song's name."),
+    ] = None
+    audio_format: Annotated[
+        Literal["wav", "flac"], option("Write the sounds in this format.", "--format")
+    ] = "wav"
+    bits: Annotated[
+        Literal["16", "24", "32f"] | None,
+        option(
+            "Write samples of so many bits, or floating-point numbers (32f). The default is 24, or "
+            "32f where the song has more."
+        ),
+    ] = None
+    bass_level: Annotated[
+        str | None,
+        option("Make the new bass this much louder, or softer, than it would be.", metavar="-3dB"),
+    ] = None
+    limit: Annotated[
+        bool,
+        option(
+            "Where the files would clip, soften only the peaks with a true-peak limiter. The "
+            "default is to make all files softer by the same amount.",
+            "--limit",
+        ),
+    ] = False
+    no_rescale: Annotated[
+        bool, option("Leave all levels as they are, even where the files clip.", "--no-rescale")
+    ] = False
+    force: Force = False
+
+    def delivery(self) -> "Delivery":
+        """Check the values and join them."""
+        from stage2_prior.delivery import Delivery
+
+        if self.limit and self.no_rescale:
+            raise UserError("--limit and --no-rescale exclude each other: give one of them")
+        peaks: Any = "limit" if self.limit else "keep" if self.no_rescale else "rescale"
+        return Delivery(self.audio_format, self.bits, self.name, self.force, peaks)
+
+    def bass_change(self) -> float:
+        """Return by how many dB the bass is to be louder."""
+        from shared.sound.decibels import parse_decibels
+
+        return 0.0 if self.bass_level is None else parse_decibels(self.bass_level)
 
 
 @command(app)
 def generate_bass(
-    song: Song,
-    out: Files = Path("new_bass"),
-    sampling: Sampling = Sampling(),
-    chords: Annotated[
-        str | None,
-        option('Play these chords: symbols such as "Am F C G", or a file of times and symbols.'),
+    song: Annotated[
+        list[str] | None,
+        repeated(
+            "Read a song from this file: WAV, FLAC, OGG, MP3, M4A and others. A folder stands for "
+            'the songs in it, and a pattern such as "mixes/*.wav" for those that fit.',
+            metavar="FILE",
+        ),
     ] = None,
+    out: Files = Path("new_bass"),
+    repeat: Annotated[
+        Path | None,
+        option(
+            "Write the same files again that this NAME.json of generate-bass describes.",
+            "--from",
+            metavar="NAME.json",
+        ),
+    ] = None,
+    sampling: Sampling = Sampling(),
+    bars: Bars = Bars(),
+    shape: Shape = Shape(),
+    writing: Writing = Writing(),
     midi_in: Annotated[Path | None, option("Play the notes of this MIDI file.")] = None,
     prompt: Annotated[Path | None, option("Begin with this recording of a bass.")] = None,
     style: Annotated[
@@ -198,6 +349,10 @@ def generate_bass(
         list[str] | None,
         repeated("Keep the song's own bass only in this range of time.", metavar="FROM-TO"),
     ] = None,
+    keep_all: Annotated[
+        bool,
+        option("Perform and write all candidates as takes, ranked by their fit.", "--keep-all"),
+    ] = False,
     redo: Annotated[
         list[str] | None,
         repeated("Keep the song's own bass outside this range of time.", metavar="FROM-TO"),
@@ -211,41 +366,133 @@ def generate_bass(
         ),
     ] = None,
     sound: Sound = None,
+    midi_timing: Annotated[
+        Literal["grid", "played", "both"],
+        option("Write the notes of the MIDI file on the grid, as they are played, or both."),
+    ] = "grid",
+    bass_decoder: BassDecoderPath = None,
+    codec: CodecPath = None,
+    prior: PriorPath = None,
+    device: Device = "auto",
+    quiet: Annotated[bool, option("Print only the names of the files.", "--quiet")] = False,
+    as_json: Annotated[
+        bool,
+        option("Print progress and results as JSON, one object a line, for programs.", "--json"),
+    ] = False,
+) -> None:
+    """Write a new bass line for a song.
+
+    The files are the new bass, the song without its own bass, both together, the notes as MIDI with
+    the bars and the chords of the song, the codes, a picture, and a JSON file with the settings and
+    all that was measured.
+
+    Examples:
+      python cli.py generate-bass --song mix.wav
+      python cli.py generate-bass --song mix.wav --seed 7 --candidates 4 --temperature 0.9
+      python cli.py generate-bass --song mix.wav --candidates 4 --keep-all
+      python cli.py generate-bass --song album --song "demos/*.mp3" --out basses
+      python cli.py generate-bass --from new_bass/mix.json --out again
+      python cli.py generate-bass --song mix.wav --chords "Am | F | C G" --bpm 96
+      python cli.py generate-bass --song mix.wav --tone picked --lowest E1 --highest E2
+      python cli.py generate-bass --song mix.wav --redo 0:30-0:45 --guide drums=2
+      python cli.py generate-bass --song mix.wav --midi-in my_line.mid --sound bass.sf2:34
+      python cli.py generate-bass --song mix.wav --format flac --bits 16 --bass-level -3dB --limit
+    """
+    from shared.reporting import reporting
+    from stage2_prior.steps import LOAD_MODELS, LOAD_PROGRAM, ONCE, steps_of
+
+    if repeat is not None:
+        unusual = dataclasses.replace(writing, name=None, force=False)
+        given = (sampling, bars, shape, unusual, midi_in, prompt, style, keep, redo, remove_bass)
+        usual = (Sampling(), Bars(), Shape(), Writing(), *[None] * 6)
+        if (*given, sound, midi_timing, keep_all) != (*usual, None, "grid", False):
+            raise UserError(
+                "--from repeats a run as it was: leave out the options that change the result"
+            )
+    elif not song:
+        raise UserError("no song is named: give one with --song")
+
+    with reporting(
+        ONCE, steps_of(sampling.candidates if keep_all else 1), quiet, as_json
+    ) as report:
+        report.step(LOAD_PROGRAM.name)
+        from shared.music.pitch_names import parse_pitch
+        from shared.times import TimeRange
+        from stage1_vqvae.codec import load_codec
+        from stage2_prior.arrange import ArrangeOptions, Edits, generate_takes
+        from stage2_prior.many import find_songs, names_of, write_songs
+        from stage2_prior.model import load_prior
+        from stage2_prior.repeat import Recipe
+
+        recipe = None if repeat is None else Recipe.read(repeat)
+        kept, redone = (tuple(map(TimeRange.parse, ranges or ())) for ranges in (keep, redo))
+        options = ArrangeOptions(
+            remove_bass=remove_bass,
+            edits=Edits(prompt, style, kept, redone, midi_in),
+            hints=bars.hints(),
+            harmony=shape.chosen_harmony(),
+            lowest=parse_pitch(shape.lowest),
+            highest=parse_pitch(shape.highest),
+            tone=shape.tone,
+            midi_timing=midi_timing,
+            bass_level=writing.bass_change(),
+            keep_all=keep_all,
+            delivery=writing.delivery(),
+        )
+        songs = find_songs(song or ())
+        if recipe is not None:
+            songs, sound = [recipe.find_song(songs)], recipe.sound_option
+            options = recipe.options_for(songs[0], writing.name, writing.force)
+        if len(songs) > 1 and writing.name is not None:
+            raise UserError(
+                f"--name names the files of one song, but there are {len(songs)}: leave it out"
+            )
+        names = names_of(songs) if len(songs) > 1 else {}
+        report.step(LOAD_MODELS.name)
+        loaded = load_prior(prior, device)
+        settings = sampling.settings(loaded) if recipe is None else recipe.settings
+        coder = load_codec(codec, device)
+        rendering = _rendering(sound, bass_decoder, coder, device)
+        if recipe is not None:
+            recipe.require_models(coder, loaded, rendering)
+
+        def write(path: Path, name: str | None) -> "tuple[Arrangement, ...]":
+            named = options if name is None else options.called(name)
+            return generate_takes(path, out, coder, loaded, settings, named, rendering, report.step)
+
+        outcomes = write_songs(songs, write, report, names)
+        if recipe is not None:
+            report.note(recipe.verdict(outcomes[0].takes))
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@command(app, continues=True)
+def studio(
+    out: Annotated[Path, option("Keep the songs and takes in this folder.")] = Path("studio"),
+    port: Annotated[int, option("Serve the page on this port. 0 takes a free one.")] = 8765,
+    show: Annotated[bool, option("Open the page in the browser.", "--open/--no-open")] = False,
+    most_megabytes: Annotated[float, option("Refuse files that are larger.")] = 200.0,
+    most_minutes: Annotated[float, option("Refuse songs that are longer.")] = 10.0,
     bass_decoder: BassDecoderPath = None,
     codec: CodecPath = None,
     prior: PriorPath = None,
     device: Device = "auto",
 ) -> None:
-    """Write a new bass line for a song.
+    """Serve a page in the browser to write bass lines with: hear, compare, redo and edit them.
 
-    The files are the new bass, the song with the new bass, the notes as MIDI, a picture, and a JSON
-    file with the settings and the levels.
+    The page is reachable from this machine only. Ctrl-C ends it.
 
     Examples:
-      python cli.py generate-bass --song mix.wav
-      python cli.py generate-bass --song mix.wav --seed 7 --candidates 4 --temperature 0.9
-      python cli.py generate-bass --song mix.wav --chords "Am F C G" --out in_a_minor
-      python cli.py generate-bass --song mix.wav --redo 0:30-0:45 --guide drums=2
-      python cli.py generate-bass --song mix.wav --midi-in my_line.mid --sound bass.sf2:34
+      python cli.py studio --open
+      python cli.py studio --port 8000 --out my_songs --most-minutes 20
     """
-    from shared.console import err_console
-    from shared.times import TimeRange
-    from stage1_vqvae.codec import load_codec
-    from stage2_prior.arrange import ArrangeOptions, Edits, generate_bass
-    from stage2_prior.model import load_prior
+    from functools import partial
 
-    kept, redone = (tuple(map(TimeRange.parse, ranges or ())) for ranges in (keep, redo))
-    edits = Edits(prompt, style, kept, redone, midi_in, chords)
-    options = ArrangeOptions(remove_bass, edits)
-    loaded = load_prior(prior, device)
-    settings = sampling.settings(loaded)
-    coder = load_codec(codec, device)
-    rendering = _rendering(sound, bass_decoder, coder, device)
-    made = generate_bass(song, out, coder, loaded, settings, options, rendering)
-    if made.search is not None:
-        err_console.print(f"{song}: {made.search}")
-    for path in made.files.values():
-        print(path)
+    from stage2_prior.studio.run import run_studio
+
+    load = partial(_load_band, codec, prior, bass_decoder, device)
+    run_studio(out, load, port, most_megabytes, most_minutes, show)
 
 
 @command(app)
@@ -271,6 +518,43 @@ def train_vqvae(
     print(train_vqvae(data, out, config, resume, device, init_from))
 
 
+@command(app)
+def check_data(
+    data: Annotated[Path, typer.Argument(help="Check the songs in this folder.")],
+    map: Annotated[
+        list[str] | None,
+        repeated(
+            "Read this file as a source. It is noted in stems.toml in the folder, so that all "
+            "commands read it.",
+            "--map",
+            metavar="SOURCE=FILE",
+        ),
+    ] = None,
+) -> None:
+    """Check a folder of songs before training on it.
+
+    It is said what the splits are, how much disk space is needed, and which songs are unreadable,
+    incomplete, silent, there twice, or not the sum of their stems. The exit code is 1 if anything
+    is wrong.
+
+    Examples:
+      python cli.py check-data MUSDB18
+      python cli.py check-data my_stems --map bass=BASS_DI.wav --map other=GTR.wav --map other=KEYS
+    """
+    from shared.songs.check import check_data
+    from shared.songs.layouts import parse_names, write_names
+
+    names = parse_names(map or ())
+    if names:
+        if not data.is_dir():
+            raise UserError(f"there is no folder {data}; name a folder of songs")
+        write_names(data, names)
+    found = check_data(data)
+    print(found.as_markdown(), end="")
+    if not found.is_sound:
+        raise typer.Exit(1)
+
+
 @command(app, continues=True)
 def extract_codes(
     data: Data,
@@ -289,24 +573,30 @@ def extract_codes(
     add: Annotated[
         bool, option("Keep the songs that --out already lists, beside those of --data.", "--add")
     ] = False,
+    shard: Annotated[
+        str, option("Encode only part K of N equal parts of the songs.", metavar="K/N")
+    ] = "1/1",
     device: Device = "auto",
 ) -> None:
     """Write the codes of every song in a folder.
 
     Codes that are already there and up to date are left alone, so the same command continues a run
-    that was stopped.
+    that was stopped. Several machines that share --out can encode a part each with --shard.
 
     Examples:
       python cli.py extract-codes --data MUSDB18 --codec runs/vqvae
       python cli.py extract-codes --data MUSDB18 --codec runs/vqvae --transpose -3..3
       python cli.py extract-codes --data stems --out codes --tempo 0.9 --tempo 1 --tempo 1.1
+      python cli.py extract-codes --data stems --out codes --shard 2/8
     """
+    from shared.shard import Shard
     from shared.songs.augment import Variation
     from stage1_vqvae.codec import load_codec
     from stage1_vqvae.extract import extract_codes
 
     variations = [Variation(key, pace) for key in _semitones(transpose) for pace in tempo or [1.0]]
-    done = extract_codes(data, load_codec(codec, device), out, variations, add)
+    part = Shard.parse(shard)
+    done = extract_codes(data, load_codec(codec, device), out, variations, add, part)
     print(f"{done.manifest}: {done.written} written, {done.current} already there")
 
 
@@ -345,11 +635,13 @@ def train_prior(
     init_from: InitFrom = None,
     device: Device = "auto",
 ) -> None:
-    """Train stage 2, the prior that writes the codes of a bass.
+    """Train stage 2, the prior that writes the notes and codes of a bass.
+
+    Its three parts are trained one after the other: the listener, the composer and the performer.
 
     Examples:
       python cli.py train-prior --codes runs/codes
-      python cli.py train-prior --codes runs/codes --out runs/wide --set model.dim=512
+      python cli.py train-prior --codes runs/codes --out runs/deep --set model.composer.depth=6
       python cli.py train-prior --codes my_codes --init-from runs/prior --out runs/tuned
     """
     from stage2_prior.config import PRESETS, PriorConfig
@@ -461,6 +753,7 @@ def separate(
             "--mask/--no-mask",
         ),
     ] = True,
+    force: Force = False,
     codec: CodecPath = None,
     device: Device = "auto",
 ) -> None:
@@ -474,7 +767,8 @@ def separate(
     from stage1_vqvae.codec import load_codec
     from stage1_vqvae.separate import separate
 
-    files = separate(song, out, load_codec(codec, device), _names(sources) or SOURCES, mask)
+    named = _names(sources) or SOURCES
+    files = separate(song, out, load_codec(codec, device), named, mask, force)
     for path in dict.fromkeys((*files.stems.values(), files.mix, files.residual)):
         print(path)
 
@@ -482,7 +776,14 @@ def separate(
 @command(app)
 def evaluate_vqvae(
     data: Data,
-    codec: CodecPath = None,
+    codec: Annotated[
+        list[Path] | None,
+        repeated(
+            "Measure the codec in this run folder or .safetensors file. The default is the shipped "
+            "one. Several codecs are compared song by song."
+        ),
+    ] = None,
+    label: Labels = None,
     out: Report = Path("runs/evaluate-vqvae"),
     split: Split = "test",
     songs: Songs = None,
@@ -501,11 +802,46 @@ def evaluate_vqvae(
       python cli.py evaluate-vqvae --data MUSDB18
       python cli.py evaluate-vqvae --data band --codec runs/vqvae --songs 20 --seconds 30
       python cli.py evaluate-vqvae --data band --bass-decoder runs/bass-decoder
+      python cli.py evaluate-vqvae --data band --codec runs/a --codec runs/b --label old --label new
     """
+    from shared.model_names import name_models
+    from stage1_vqvae.compare import compare_codecs
     from stage1_vqvae.evaluate import evaluate_vqvae
 
-    report = evaluate_vqvae(data, codec, out, split, songs, seconds, museval, bass_decoder, device)
-    print(report.as_markdown(), end="")
+    paths: list[Path | None] = [*codec] if codec else [None]
+    names = name_models(paths, label or (), "codec")
+    if len(paths) == 1:
+        report = evaluate_vqvae(
+            data, paths[0], out, split, songs, seconds, museval, bass_decoder, device, names[0]
+        )
+        print(report.as_markdown(), end="")
+        return
+    if bass_decoder is not None:
+        raise UserError("a bass decoder belongs to one codec: leave --bass-decoder out")
+    codecs = dict(zip(names, paths, strict=True))
+    print(compare_codecs(data, codecs, out, split, songs, seconds, museval, device), end="")
+
+
+@command(app)
+def compare(
+    reports: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Compare the models of the reports in these folders.", metavar="REPORT..."
+        ),
+    ],
+) -> None:
+    """Compare models song by song, from reports of evaluate-vqvae or evaluate-prior.
+
+    Only the songs that all of them were measured on count.
+
+    Examples:
+      python cli.py compare runs/evaluate-old runs/evaluate-new
+      python cli.py compare reports/a reports/b reports/c > comparison.md
+    """
+    from shared.song_figures import comparison_table, read_reports
+
+    print(comparison_table(read_reports(reports)))
 
 
 @command(codes_app, name="show")
@@ -517,6 +853,7 @@ def codes_show(
     picture: Annotated[
         Path | None, option("Draw all codes of the view into this PNG file.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Show what a codes file holds.
 
@@ -527,8 +864,10 @@ def codes_show(
     from shared.codes.song_codes import SongCodes
     from shared.codes.views import frames_table, save_codes_picture, sources_table, summary_table
     from shared.console import console
+    from shared.outputs import require_free
     from shared.times import parse_time
 
+    require_free([] if picture is None else [picture], [file], force)
     song = SongCodes.load(file)
     console.print(summary_table(song))
     console.print(sources_table(song, view))
@@ -565,6 +904,7 @@ def codes_edit(
     sources: Annotated[
         str | None, option("Splice and shift these sources only.", metavar="A,B")
     ] = None,
+    force: Force = False,
     codec: CodecPath = None,
     device: Device = "auto",
 ) -> None:
@@ -586,7 +926,7 @@ def codes_edit(
 
     named = _names(sources)
     edits = CodeEdits(mute or (), replace or (), splice, donor, at, shift, within, named)
-    edit_file(file, out, edits, lambda: load_codec(codec, device))
+    edit_file(file, out, edits, lambda: load_codec(codec, device), force)
     print(out)
 
 
@@ -596,6 +936,7 @@ def codes_decode(
     out: Annotated[Path, option("Write the sound to this WAV file.")],
     view: View = "mixture",
     sources: Sources = None,
+    force: Force = False,
     codec: CodecPath = None,
     device: Device = "auto",
 ) -> None:
@@ -610,8 +951,60 @@ def codes_decode(
     from shared.codes.decoding import decode_file
     from stage1_vqvae.codec import load_codec
 
-    decode_file(file, out, load_codec(codec, device), view, _names(sources))
+    decode_file(file, out, load_codec(codec, device), view, _names(sources), force)
     print(out)
+
+
+@command(config_app, name="show")
+def config_show(
+    preset: Annotated[str, typer.Argument(help="Show the settings of this preset.")],
+    of: Annotated[
+        Literal["train-vqvae", "train-bass-decoder", "train-prior"],
+        option("Show the preset of this command."),
+    ] = "train-vqvae",
+) -> None:
+    """Show every setting of a preset, with the values that are allowed.
+
+    The output is a TOML file, which can be changed and given to --config.
+
+    Examples:
+      python cli.py config show compact
+      python cli.py config show compact --of train-prior > mine.toml
+    """
+    from shared.config import load_config
+    from shared.config_text import as_toml
+    from stage1_vqvae import config as vqvae
+    from stage1_vqvae.bass_decoder import config as bass_decoder
+    from stage2_prior import config as prior
+
+    kinds: dict[str, tuple[type, Path]] = {
+        "train-vqvae": (vqvae.VQVAEConfig, vqvae.PRESETS),
+        "train-bass-decoder": (bass_decoder.BassDecoderConfig, bass_decoder.PRESETS),
+        "train-prior": (prior.PriorConfig, prior.PRESETS),
+    }
+    print(as_toml(load_config(*kinds[of], preset)), end="")
+
+
+@command(config_app, name="diff")
+def config_diff(
+    run: Annotated[Path, typer.Argument(help="Compare this run folder or .safetensors file.")],
+    other: Annotated[Path, typer.Argument(help="Compare it with this one.")],
+) -> None:
+    """Show the settings, commits and versions in which two runs differ: the first -> the other.
+
+    Examples:
+      python cli.py config diff runs/vqvae runs/paper
+      python cli.py config diff runs/prior/composer runs/deep/composer
+    """
+    from shared.config_text import differences
+    from shared.training.run_record import settings_of
+
+    found = differences(settings_of(run), settings_of(other))
+    for name, values in found.items():
+        one, two = ("nothing" if value is None else value for value in values)
+        print(f"{name}: {one} -> {two}")
+    if not found:
+        print("the settings are the same")
 
 
 @command(app)
@@ -631,6 +1024,7 @@ def evaluate_prior(
             "one. Several priors are compared song by song."
         ),
     ] = None,
+    label: Labels = None,
     out: Report = Path("runs/evaluate-prior"),
     data: Annotated[
         Path | None,
@@ -646,6 +1040,14 @@ def evaluate_prior(
         Path | None,
         option("Write the clips, their new and their true basses into this folder, as WAV files."),
     ] = None,
+    baselines: Annotated[
+        bool,
+        option(
+            "Also measure simple lines: the roots of the chords, the end of another song, and a "
+            "Markov line.",
+            "--baselines",
+        ),
+    ] = False,
     sampling: Sampling = Sampling(),
     sound: Sound = None,
     bass_decoder: BassDecoderPath = None,
@@ -662,19 +1064,21 @@ def evaluate_prior(
       python cli.py evaluate-prior --codes runs/codes --prior runs/prior --codec runs/vqvae
       python cli.py evaluate-prior --data my_stems --split all --save-audio listen
       python cli.py evaluate-prior --codes runs/codes --prior runs/old --prior runs/new
+      python cli.py evaluate-prior --codes runs/codes --baselines
     """
+    from shared.model_names import name_models
     from stage1_vqvae.codec import load_codec
     from stage1_vqvae.extract import extract_codes
     from stage2_prior.evaluate import NamedPrior, evaluate_prior
     from stage2_prior.model import load_prior
-    from stage2_prior.prior_names import name_priors
     from stage2_prior.prior_report import report_markdown
 
     paths: list[Path | None] = [*prior] if prior else [None]
+    names = name_models(paths, label or (), "prior")
     loaded = [load_prior(path, device) for path in paths]
     named = [
         NamedPrior(name, each, sampling.settings(each))
-        for name, each in zip(name_priors(paths), loaded, strict=True)
+        for name, each in zip(names, loaded, strict=True)
     ]
     coder = load_codec(codec, device)
     rendering = _rendering(sound, bass_decoder, coder, device)
@@ -683,7 +1087,7 @@ def evaluate_prior(
             raise UserError("there are no songs to measure on: give --codes or --data")
         codes = extract_codes(data, coder, out / "codes").manifest.parent
     report = evaluate_prior(
-        codes, coder, named, out, split, songs, seconds, data, rendering, save_audio
+        codes, coder, named, out, split, songs, seconds, data, rendering, save_audio, baselines
     )
     print(report_markdown(report), end="")
 
@@ -713,6 +1117,22 @@ def ablate(
     config = settings.load(VQVAEConfig, PRESETS)
     report = ablate(data, out, config, only or (), songs, seconds, resume, device)
     print(report.as_markdown(), end="")
+
+
+def _load_band(
+    codec: Path | None, prior: Path | None, bass_decoder: Path | None, device: str
+) -> "Band":
+    """Load the models of the page, in the process that computes."""
+    from functools import cache, partial
+
+    from stage1_vqvae.bass_decoder.decode import find_bass_decoder
+    from stage1_vqvae.codec import load_codec
+    from stage2_prior.model import load_prior
+    from stage2_prior.studio.band import Band
+
+    coder = load_codec(codec, device)
+    find_decoder = cache(partial(find_bass_decoder, bass_decoder, coder, device))
+    return Band(coder, load_prior(prior, device), find_decoder)
 
 
 def _rendering(

@@ -28,6 +28,7 @@ def main() -> None:
     write_song_without_bass(song)
     cli = Path(__file__).parents[1] / "cli.py"
     command = [sys.executable, str(cli), "generate-bass", "--song", str(song), "--out", str(out)]
+    command.append("--force")  # a demo may be run again
     code = subprocess.run(command).returncode
     if code:
         sys.exit(code)

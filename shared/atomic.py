@@ -67,14 +67,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def files_together(paths: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
     """Yield a temporary path for each of `paths`; rename all of them if the body succeeds.
 
-    Paths that cannot be written are refused before the body runs.
+    They are renamed in the order of `paths`, so that the last one says that all are there. Paths
+    that cannot be written are refused before the body runs.
 
     Raises:
         UserError: a folder cannot be made or written to, or a path is a folder.
         NoSpaceError: the disk is full.
     """
     with ExitStack() as stack:
-        yield {name: stack.enter_context(atomic_path(path)) for name, path in paths.items()}
+        # A stack of contexts is left from its end.
+        made = {name: stack.enter_context(atomic_path(paths[name])) for name in reversed([*paths])}
+        yield {name: made[name] for name in paths}
 
 
 def final_path(path: Path) -> Path:

@@ -26,14 +26,14 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except (UserError, OSError) as error:
-            sentence = _sentence(error)
+            sentence = sentence_of(error)
             if sentence is None:
                 raise
             print(f"error: {sentence}", file=sys.stderr)
             raise typer.Exit(2) from error
 
 
-def _sentence(error: UserError | OSError) -> str | None:
+def sentence_of(error: UserError | OSError) -> str | None:
     """Say in a sentence what the user can solve; None for a defect of the program."""
     if isinstance(error, UserError):
         return str(error)

@@ -177,16 +177,19 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
         return float(value)  # nan and infinity have failed the comparison
     elif kind in (int, bool, str) and type(value) is kind:
         return value
-    raise UserError(f"'{where}' must be {_described(kind)}, not {_shown(value)}")
+    raise UserError(f"'{where}' must be {describe_type(kind)}, not {_shown(value)}")
 
 
-def _described(kind: Any) -> str:
-    """Describe a type for an error message."""
+def describe_type(kind: Any) -> str:
+    """Describe the values that a setting of a type may have."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         return f"one of {_join(map(str, arguments))}"
     if origin is tuple:
-        item = arguments[0] if typing.get_origin(arguments[0]) is None else arguments[0].__origin__
+        item = arguments[0]
+        if typing.get_origin(item) is Literal:
+            return f"a list of some of {_join(map(str, typing.get_args(item)))}"
+        item = item if typing.get_origin(item) is None else item.__origin__
         count = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
         return f"a list of {count}{_TYPES[item][1]}"
     return _TYPES[kind][0]

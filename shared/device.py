@@ -1,5 +1,7 @@
-"""Choose the device to compute on."""
+"""Choose the device to compute on, and the number of threads."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -25,3 +27,17 @@ def resolve_device(device: str) -> torch.device:
     if not available.get(device, False):
         raise UserError(f"the device '{device}' is not available here: use --device auto")
     return torch.device(device)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread, and restore the number of its threads afterwards.
+
+    A single step of an autoregressive network is so small that a second thread slows it down.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

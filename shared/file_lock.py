@@ -116,7 +116,7 @@ def _owner(handle: int) -> str:
 
 def _lock(handle: int, purpose: str) -> None:
     if not try_lock(handle):
-        from shared.console import err_console  # takes long to import
+        from shared.console import err_console  # rich takes long to import, and --help needs none
 
         err_console.print(f"waiting for another process to {purpose}")
         fcntl.flock(handle, fcntl.LOCK_EX)

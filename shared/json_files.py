@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ def jsonable(value: Any) -> Any:
     """Turn `value` into what JSON can hold.
 
     Nan and infinities, which JSON lacks, become None; numpy's numbers become Python's; tuples
-    become lists; keys and paths become strings. This holds at any depth.
+    become lists; members of enumerations become their values; keys and paths become strings. This
+    holds at any depth.
     """
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [jsonable(item) for item in value]
+    if isinstance(value, Enum):
+        return jsonable(value.value)
     if isinstance(value, np.generic):
         return jsonable(value.item())
     if isinstance(value, float) and not math.isfinite(value):

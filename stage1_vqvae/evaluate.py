@@ -29,6 +29,7 @@ from shared.errors import UserError
 from shared.json_files import write_json
 from shared.metrics import SdrMeter, code_usage, count_codes, sdr_windows
 from shared.music.song_facts import SongFacts, read_song_facts
+from shared.song_figures import SongFigures, part_measured
 from shared.songs.cache import CachedSong, build_cache
 from shared.songs.tracks import Split
 from shared.sound.levels import accompaniment_gain
@@ -53,7 +54,7 @@ from stage1_vqvae.embedding_report import (
 )
 from stage1_vqvae.harmony_probe import HarmonyCollector, HarmonyReport, harmony_report
 from stage1_vqvae.quantizer import Softness, softness
-from stage1_vqvae.sdr_table import PAPER, SdrRow, decibels, sdr_table
+from stage1_vqvae.sdr_table import PAPER, SdrRow, decibels, sdr_table, song_sdr
 from stage1_vqvae.spectral import pad_to_frames
 
 SHORT_SECONDS = 10.0  # the part of a song on which soft and hard decoding are compared
@@ -96,6 +97,7 @@ class VQVAEReport:
         embedding: how well the quantised vectors tell the sources apart.
         harmony: what probes read from the codes of the accompaniment.
         bass: how the decoded bass sounds.
+        by_song: SDR of each song, decoded and masked, by the name of the codec.
     """
 
     codec: str
@@ -112,6 +114,7 @@ class VQVAEReport:
     embedding: EmbeddingReport
     harmony: HarmonyReport
     bass: BassReport
+    by_song: Mapping[str, SongFigures]
 
     def row(self, name: str) -> SdrRow:
         """Return the row of that name."""
@@ -174,6 +177,7 @@ def evaluate_vqvae(
     museval: bool = False,
     bass_decoder: Path | None = None,
     device: str = "cpu",
+    name: str = "codec",
 ) -> VQVAEReport:
     """Measure a codec on a split of a data folder.
 
@@ -191,6 +195,7 @@ def evaluate_vqvae(
         bass_decoder: a run folder or a .safetensors file of a bass decoder, whose sound is measured
             beside that of the codec's own decoder.
         device: what to compute on.
+        name: what the report calls the codec where it is compared with others.
 
     Raises:
         UserError: unusable data, codec or bass decoder, an unusable song.json, an empty split,
@@ -209,7 +214,8 @@ def evaluate_vqvae(
         for excerpt in excerpts:
             evaluation.measure(excerpt)
             bar.advance()
-        report = evaluation.report(split, tuple(song.name for song in chosen))
+        part = part_measured(split, seconds)
+        report = evaluation.report(name, split, part, tuple(song.name for song in chosen))
         draw_tsne(evaluation.vectors.points(), files["tsne.png"])
         write_json(files["report.json"], report.as_dict())
         files["report.md"].write_text(report.as_markdown(), encoding="utf-8")
@@ -324,7 +330,7 @@ class _Evaluation:
         self.vectors.add((excerpt.stem(source) for source in range(len(SOURCES))), coded.gain)
         self._listen(excerpt)
 
-    def report(self, split: str, songs: tuple[str, ...]) -> VQVAEReport:
+    def report(self, name: str, split: str, part: str, songs: tuple[str, ...]) -> VQVAEReport:
         """Summarise the songs added."""
         rows = {name: SdrRow.of(name, scores) for name, scores in self.scores.items()}
         return VQVAEReport(
@@ -342,7 +348,19 @@ class _Evaluation:
             embedding=embedding_report(self.vectors.points()),
             harmony=harmony_report(self.harmony.frames()),
             bass=self.bass.report(),
+            by_song={name: SongFigures(part, songs, self._song_figures())},
         )
+
+    def _song_figures(self) -> dict[str, tuple[float, ...]]:
+        """Return the SDR of each song: of each source, and the mean of the sources."""
+        figures = {}
+        for kind in ("decoded", "masked"):
+            sdr = song_sdr(self.scores[kind])
+            for source, values in zip(SOURCES, sdr, strict=True):
+                figures[f"{kind}: SDR of {source}, dB"] = tuple(values.tolist())
+            known = np.ma.masked_invalid(sdr).mean(0).filled(np.nan)
+            figures[f"{kind}: SDR, dB"] = tuple(known.tolist())
+        return figures
 
     def _score_rows(self, excerpt: Excerpt, coded: CodedMixture) -> None:
         def read_stems(start: int, stop: int) -> tuple[Samples, Samples]:

@@ -1,8 +1,8 @@
 """Write the codes of every song of a data folder: what `extract-codes` does.
 
-Each song gets one `.codes.safetensors` file with three views (the mixture, the accompaniment
-without bass, and every source alone) and the notes of its bass. `manifest.json` lists the files and
-states the format that they share.
+Each song gets one `.codes.safetensors` file with four views (the mixture, the
+accompaniment without bass, the same with the bass taken out by the codec, and every source alone)
+and the notes of its bass. `manifest.json` lists the files and states the format that they share.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,18 @@ from shared.codes.manifest import MANIFEST, read_manifest, write_manifest
 from shared.codes.song_codes import SUFFIX, SongCodes
 from shared.console import progress
 from shared.errors import UserError
+from shared.file_lock import file_lock
 from shared.music.note_tracking import TrackedNotes, track_bass_notes
 from shared.music.notes import notes_to_tokens
 from shared.music.song_facts import SongFacts, read_song_facts
+from shared.shard import WHOLE, Shard
 from shared.songs.augment import Variation, vary_facts, vary_samples
 from shared.songs.cache import CachedSong, build_cache
 from shared.sound.levels import accompaniment_gain
+from shared.sound.separation import separate_mixture
 from shared.sources import BASS, SOURCES
+
+LOCK_NAME = ".lock"  # in the folder of codes, while its manifest is written
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ def extract_codes(
     out: Path,
     variations: Sequence[Variation] = (Variation(),),
     add: bool = False,
+    shard: Shard = WHOLE,
 ) -> Extraction:
     """Encode every song under `data` into `out/SPLIT/NAME.codes.safetensors`.
 
@@ -58,6 +64,9 @@ def extract_codes(
         variations: keys and tempi in which each training song is encoded. Songs of the valid and
             test splits are encoded as they are.
         add: keep the songs that the manifest in `out` lists, whose audio may be gone.
+        shard: encode only this part of the songs and their variations. Parts may be encoded at the
+            same time. The manifest lists all songs of `data` that are there when a part is done, so
+            that the last part completes it.
 
     Raises:
         UserError: the data or a song.json cannot be used, or `out` holds the codes of another codec
@@ -72,20 +81,22 @@ def extract_codes(
         for song in cache.songs
         for variation in (variations if song.split == "train" else (Variation(),))
     ]
+    share = shard.share(work)
     written = 0
-    with progress("extracting codes", len(work)) as bar:
-        for song, variation, path in work:
+    with progress("extracting codes", len(share)) as bar:
+        for song, variation, path in share:
             facts = known[song]
             facts = None if facts is None else vary_facts(facts, variation)
             if not _is_current(path, song, codec, facts):
                 encode_song(song, codec, facts, variation).save(path)
                 written += 1
             bar.advance()
-    files = {path for _, _, path in work}
-    if add and (out / MANIFEST).is_file():
-        files |= {file for file in read_manifest(out).files if file.is_file()}
-    manifest = write_manifest(out, CodeFormat.of(codec), sorted(files))
-    return Extraction(written, len(work) - written, manifest)
+    with file_lock(out / LOCK_NAME, "write the manifest"):
+        files = {path for _, _, path in work if path.is_file()}
+        if add and (out / MANIFEST).is_file():
+            files |= {file for file in read_manifest(out).files if file.is_file()}
+        manifest = write_manifest(out, CodeFormat.of(codec), sorted(files))
+    return Extraction(written, len(share) - written, manifest)
 
 
 def encode_song(
@@ -102,8 +113,10 @@ def encode_song(
     stems = vary_samples(song.read_all(), song.sample_rate, variation)
     num_samples = stems.shape[-1]
     rms = np.sqrt(np.square(stems, dtype=np.float64).mean((1, 2)))
-    accompaniment = stems.sum(0) - stems[BASS]
+    mixture = stems.sum(0)
+    accompaniment = mixture - stems[BASS]
     gain = accompaniment_gain(accompaniment)
+    rest = mixture - separate_mixture(mixture, codec, [SOURCES[BASS]])[0]
     alone = [codec.encode(stem * gain)[source] for source, stem in enumerate(stems)]
     notes = _bass_notes(facts, stems[BASS], codec)
     return SongCodes(
@@ -117,8 +130,9 @@ def encode_song(
         gain=gain,
         rms=dict(zip(SOURCES, rms.tolist(), strict=True)),
         views={
-            "mixture": codec.encode(stems.sum(0) * gain),
+            "mixture": codec.encode(mixture * gain),
             "accompaniment": codec.encode(accompaniment * gain),
+            "without_bass": codec.encode(rest * accompaniment_gain(rest)),
             "alone": np.stack(alone),
         },
         notes=notes.tokens,

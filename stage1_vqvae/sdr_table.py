@@ -26,12 +26,19 @@ class SdrRow:
     @classmethod
     def of(cls, name: str, scores: Sequence[np.ndarray]) -> "SdrRow":
         """Take the median of the SDR windows of each song `[sources, windows]`, then over songs."""
-        songs = np.stack([median_sdr(windows) for windows in scores], axis=-1)
-        return cls(name, dict(zip(SOURCES, median_sdr(songs).tolist(), strict=True)))
+        return cls(name, dict(zip(SOURCES, median_sdr(song_sdr(scores)).tolist(), strict=True)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as an entry of a JSON report."""
         return {"name": self.name, **self.sdr, "mean": self.mean}
+
+
+def song_sdr(scores: Sequence[np.ndarray]) -> np.ndarray:
+    """Take the median of the SDR windows of each song, `[sources, windows]`, to `[sources, songs]`.
+
+    It is nan where a song does not hold a source.
+    """
+    return np.stack([median_sdr(windows) for windows in scores], axis=-1)
 
 
 def _row(name: str, vocals: float, bass: float, drums: float, other: float) -> SdrRow:

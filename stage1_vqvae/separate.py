@@ -13,6 +13,7 @@ import numpy as np
 
 from shared.codes.codec import Codec, require_frame
 from shared.errors import UserError
+from shared.outputs import require_free
 from shared.songs.tracks import mix_name
 from shared.sound.files import read_audio, write_wav
 from shared.sound.samples import Samples, fit_length, resample, to_stereo
@@ -51,7 +52,12 @@ class SeparatedSong:
 
 
 def separate(
-    song: Path, out: Path, codec: Codec, sources: Sequence[str] = SOURCES, mask: bool = True
+    song: Path,
+    out: Path,
+    codec: Codec,
+    sources: Sequence[str] = SOURCES,
+    mask: bool = True,
+    force: bool = False,
 ) -> SeparatedSong:
     """Write the stems of a song, their mix and the residual into the folder `out`.
 
@@ -66,19 +72,20 @@ def separate(
         codec: what decodes the sources.
         sources: which stems to write.
         mask: mask the song, instead of decoding its sources.
+        force: whether files that exist may be replaced; the song itself never is.
 
     Raises:
-        UserError: the song cannot be read or is shorter than a frame, a source is unknown, or the
-            folder cannot be written.
+        UserError: the song cannot be read or is shorter than a frame, a source is unknown, a file
+            would be replaced, or the folder cannot be written.
     """
-    audio = read_audio(song)
-    require_frame(song, audio.samples.shape[-1] / audio.sample_rate, codec)
-    result = separate_samples(to_stereo(audio.samples), audio.sample_rate, codec, sources, mask)
-    name = mix_name(song)
-    chosen = list(result.stems)
+    chosen, name = _chosen(sources, codec), mix_name(song)
     together = "all" if len(chosen) == len(codec.sources) else "+".join(chosen)
     files = {source: out / f"{name}.{source}.wav" for source in chosen}
     mix, residual = out / f"{name}.{together}.wav", out / f"{name}.residual.wav"
+    require_free([*files.values(), mix, residual], [song], force)
+    audio = read_audio(song)
+    require_frame(song, audio.samples.shape[-1] / audio.sample_rate, codec)
+    result = separate_samples(to_stereo(audio.samples), audio.sample_rate, codec, chosen, mask)
     for source, path in files.items():
         write_wav(path, result.stems[source], audio.sample_rate, "FLOAT")
     if len(chosen) > 1:

@@ -15,7 +15,8 @@ from shared.metrics import code_usage, count_codes, median_sdr, sdr_windows
 from shared.songs.cache import CachedSong, build_cache
 from shared.sources import SOURCES
 from shared.training.checkpoint import load_checkpoint, load_weights
-from shared.training.loop import Task, fit
+from shared.training.loop import fit
+from shared.training.task import Sound, SplitSize, Task
 from stage1_vqvae.codec import BassRemoval, VQVAECodec
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.losses import vqvae_loss
@@ -62,6 +63,7 @@ class VQVAETask(Task):
         self.excerpts = [
             song.middle(config.validation.seconds) for song in valid[: config.validation.songs]
         ]
+        self._songs = {"train": train, "valid": valid}
 
     def make_batch(self, step: int, rank: int, world: int) -> dict[str, Tensor]:
         """Return a batch of `Remixer`."""
@@ -78,20 +80,42 @@ class VQVAETask(Task):
         heads = head_losses(self.model, output, stems, weights)
         return vqvae_loss(output, selected, complement, batch["presence"], weights, heads)
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: nn.Module, at_most: int | None = None) -> dict[str, float]:
         """Measure median SDR and use of the codebooks, by source, on songs not trained on."""
         assert isinstance(model, VQVAE)
         model_config = self.config.model
         codec = VQVAECodec(model, self.config, fingerprint="in training")
         counts = np.zeros((len(SOURCES), model_config.codebooks, model_config.entries), np.int64)
         scores = []
-        for stems in self.excerpts:
+        for stems in self.excerpts[:at_most]:
             codes = codec.encode(stems.sum(0))
             estimates = [codec.decode(codes, stems.shape[-1], [source]) for source in SOURCES]
             windows = sdr_windows(stems, np.stack(estimates), model_config.sample_rate)
             scores.append(median_sdr(windows))
             counts += count_codes(codes, model_config.entries)
+        if at_most is None:
+            warn_of_collapse(counts)
         return summarise(np.stack(scores, axis=-1), counts)
+
+    def sounds(self, model: nn.Module) -> dict[str, Sound]:
+        """Return each source of the first validation song as it is, and as it is decoded."""
+        assert isinstance(model, VQVAE)
+        codec = VQVAECodec(model, self.config, fingerprint="in training")
+        stems, rate = self.excerpts[0], self.config.model.sample_rate
+        codes = codec.encode(stems.sum(0))
+        found = {}
+        for source, stem in zip(SOURCES, stems, strict=True):
+            found[f"{source}/true"] = Sound(stem, rate)
+            decoded = codec.decode(codes, stem.shape[-1], [source])
+            found[f"{source}/decoded"] = Sound(decoded, rate)
+        return found
+
+    def splits(self) -> dict[str, SplitSize]:
+        """Return the sizes of the splits."""
+        return {
+            name: SplitSize.of(song.num_samples / song.sample_rate for song in songs)
+            for name, songs in self._songs.items()
+        }
 
     def headline(self, figures: dict[str, float]) -> str:
         """Return the figures to show beside the progress bar."""
@@ -107,8 +131,19 @@ class VQVAETask(Task):
         return {**self.identity(), "bass_removal": asdict(BassRemoval())}
 
 
+def warn_of_collapse(counts: np.ndarray) -> None:
+    """Name each codebook that has collapsed, given counts as those of `summarise`."""
+    perplexity = code_usage(counts).perplexity
+    entries = counts.shape[-1]
+    for source, book in zip(*np.nonzero(perplexity < COLLAPSE * entries), strict=True):
+        err_console.print(
+            f"warning: codebook {book} of {SOURCES[source]} has collapsed (perplexity "
+            f"{perplexity[source, book]:.1f} of {entries}): raise loss.usage or lower the rate"
+        )
+
+
 def summarise(scores: np.ndarray, counts: np.ndarray) -> dict[str, float]:
-    """Summarise validation, and name collapsed codebooks in a warning.
+    """Summarise validation.
 
     Args:
         scores: SDR `[sources, songs]`; nan where a source is silent.
@@ -120,16 +155,9 @@ def summarise(scores: np.ndarray, counts: np.ndarray) -> dict[str, float]:
     """
     sdr = dict(zip(SOURCES, median_sdr(scores).tolist(), strict=True))
     use = code_usage(counts)
-    perplexity = use.perplexity
-    entries = counts.shape[-1]
-    for source, book in zip(*np.nonzero(perplexity < COLLAPSE * entries), strict=True):
-        err_console.print(
-            f"warning: codebook {book} of {SOURCES[source]} has collapsed (perplexity "
-            f"{perplexity[source, book]:.1f} of {entries}): raise loss.usage or lower the rate"
-        )
     by_source = {
-        "perplexity": perplexity.mean(-1),
-        "min_perplexity": perplexity.min(-1),
+        "perplexity": use.perplexity.mean(-1),
+        "min_perplexity": use.perplexity.min(-1),
         "usage": use.usage.mean(-1),
     }
     return {

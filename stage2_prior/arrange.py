@@ -1,54 +1,78 @@
 """Generate a bass line for a song: everything that `generate-bass` does.
 
-    song -> without its bass -> codes of the accompaniment -> prior -> codes and notes -> sound
+    song -> without its bass -> codes of the accompaniment -> bars, chords, notes, codes -> sound
 
-The files for a song NAME are:
-
-    NAME.bass.wav   the new bass, stereo, with the sample rate and the exact length of the song
-    NAME.mix.wav    the song with the new bass, which replaces the song's own bass where that was
-                    removed, and is added to the song as it is otherwise
-    NAME.mid        the notes of the new bass
-    NAME.png        the song without bass, the new bass, and its notes, over time
-    NAME.json       what is needed to generate the same again, and what was measured on the way
+The files are those of delivery.py.
 """
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from shared.atomic import files_together
-from shared.codes.codec import Codec, require_frame
+from shared.codes.codec import Codec, Codes
 from shared.codes.song_codes import require_fingerprint
+from shared.errors import require
+from shared.estimate import Step
 from shared.json_files import write_json
-from shared.music.midi import write_midi
-from shared.music.notes import Note, tokens_to_notes
+from shared.music.bar_tracking import BarHints
+from shared.music.chord_recogniser import recognise_chords
+from shared.music.key_estimation import key_of_chords
+from shared.music.midi import MidiScore, Timing, write_midi
+from shared.music.notes import Note
+from shared.music.onset_envelope import onset_envelope
 from shared.plots import save_generation_picture
-from shared.songs.tracks import mix_name
-from shared.sound.files import read_audio, write_wav
-from shared.sound.samples import Samples, fit_length, resample, rms, to_stereo, unclipped
+from shared.reporting import Result
+from shared.sound.decibels import factor
+from shared.sound.encoding import Encoding
+from shared.sound.samples import Samples
+from shared.version import versions
 from stage2_prior.accompaniment import PreparedSong, prepare_song
-from stage2_prior.balance import balance_envelope
-from stage2_prior.bass_search import BassSearch
-from stage2_prior.bass_sound import BassSound, PlainSound
+from stage2_prior.balance import balance_envelope, level_beside_song, song_end
+from stage2_prior.bass_sound import BassSound, PlainSound, SoundFontSound, decoded_bass
+from stage2_prior.chord_line import describe_placement, names_file
+from stage2_prior.composer.sampling import E1, G3, require_range
+from stage2_prior.delivery import Delivery
 from stage2_prior.edits import Edits, GivenBass, given_bass
+from stage2_prior.generation_report import (
+    line_figures,
+    sha256,
+    song_figures,
+    sound_figures,
+)
+from stage2_prior.harmony import Harmony, HarmonySource
+from stage2_prior.line_codes import codes_of_line
+from stage2_prior.mixing import Mix, SongFile
 from stage2_prior.model import Prior
-from stage2_prior.sampling import GeneratedBass, SamplingSettings, generate
+from stage2_prior.peaks import tame_peaks
+from stage2_prior.performance import Listening
+from stage2_prior.performer.tone import TONES, UNKNOWN_TONE
+from stage2_prior.sampling import (
+    GeneratedBass,
+    SamplingSettings,
+    SongEvidence,
+    Wishes,
+    generate,
+    generate_all,
+)
+from stage2_prior.steps import (
+    ENCODE,
+    FIND_BASS,
+    HEAR,
+    MOST_TAKES,
+    READ,
+    RENDER,
+    WRITE_FILES,
+    WRITE_LINE,
+)
+from stage2_prior.summary import Summary
 
-ENDINGS = {
-    "bass": "bass.wav",
-    "mix": "mix.wav",
-    "midi": "mid",
-    "picture": "png",
-    "json": "json",
-}
-SILENCE = 1e-5  # RMS, -100 dBFS
-INFILL_CANDIDATES = 4  # What follows a gap has an influence only by choosing among candidates.
+OnStep = Callable[[str, float | None], None]
 
 
 @dataclass(frozen=True)
@@ -59,10 +83,44 @@ class ArrangeOptions:
         remove_bass: whether to remove the song's own bass first; None removes it if the song has
             one (accompaniment.py).
         edits: what the user fixes of the new line.
+        hints: what the user knows of the bars.
+        harmony: where the chords come from.
+        lowest: the lowest pitch of the line, as a MIDI number.
+        highest: the highest pitch.
+        tone: how the bass sounds, one of TONES.
+        midi_timing: whether the MIDI file has the notes on the grid, as they are played, or both.
+        bass_level: by how many dB the new bass is louder than it would be otherwise.
+        keep_all: whether all candidates are performed and written, and not only the best.
+        delivery: how the files are written.
+
+    Raises:
+        UserError: two options exclude each other, or the range or the tone does not exist.
     """
 
     remove_bass: bool | None = None
     edits: Edits = field(default_factory=Edits)
+    hints: BarHints = field(default_factory=BarHints)
+    harmony: Harmony = field(default_factory=Harmony)
+    lowest: int = E1
+    highest: int = G3
+    tone: str = TONES[UNKNOWN_TONE]
+    midi_timing: Timing = "grid"
+    bass_level: float = 0.0
+    keep_all: bool = False
+    delivery: Delivery = field(default_factory=Delivery)
+
+    def __post_init__(self) -> None:
+        """Check that the options go together and exist."""
+        require(
+            self.edits.midi is None or self.harmony.source is not HarmonySource.GIVEN,
+            "a MIDI line and chords exclude each other: give one of them",
+        )
+        require_range(self.lowest, self.highest)
+        require(self.tone in TONES, f"there is no tone '{self.tone}': give {', '.join(TONES)}")
+
+    def called(self, name: str) -> "ArrangeOptions":
+        """Return the same options with another name of the files."""
+        return replace(self, delivery=replace(self.delivery, name=name))
 
 
 @dataclass(frozen=True)
@@ -70,44 +128,66 @@ class Arrangement:
     """What `generate_bass` leaves.
 
     Attributes:
-        files: the files by kind: bass, mix, midi, picture and json.
+        files: the files by kind: bass, backing, mix, midi, codes, picture and json.
         notes: the notes of the new line.
         timings: seconds that each step took.
         figures: the content of NAME.json.
-        search: what was found when a bass was looked for in the song; None if it was not.
+        summary: what is known of the song and of its new bass.
     """
 
     files: dict[str, Path]
     notes: tuple[Note, ...]
     timings: dict[str, float]
     figures: dict[str, Any]
-    search: BassSearch | None
-
-
-@dataclass(frozen=True, eq=False)
-class _Song:
-    """A song `[2, N]` at its own sample rate, and `mixture`, the same at the codec's."""
-
-    path: Path
-    stereo: Samples
-    sample_rate: int
-    mixture: Samples
-
-
-@dataclass(frozen=True, eq=False)
-class _Mix:
-    """Sound at the song's sample rate `[2, N]`: the song without its bass, the new bass, and both.
-
-    `balance` is what the decoded bass was multiplied by: the median over time.
-    """
-
-    rest: Samples
-    bass: Samples
-    balance: float
+    summary: Summary
 
     @property
-    def whole(self) -> Samples:
-        return self.rest + self.bass
+    def result(self) -> Result:
+        """What is reported of it."""
+        facts = {"timings": self.timings, "said": self.summary.rows}
+        return Result(self.figures["song"], self.files, self.summary.rows, facts)
+
+
+@dataclass(frozen=True, eq=False)
+class _NewBass:
+    """The new bass at the codec's sample rate and the song's own level.
+
+    Attributes:
+        sound: its sound `[2, M]`.
+        balance: what its sound was multiplied by: the median over time.
+        level: its level in dB relative to the song, where both sound; None where one is silent.
+    """
+
+    sound: Samples
+    balance: float
+    level: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Session:
+    """What all takes of a song have in common.
+
+    Attributes:
+        read: the song.
+        prepared: the song without its bass.
+        codes: the codes of that `[S, H, T]`.
+        given: what the user gives of the line.
+        codec: the codec.
+        prior: the prior.
+        settings: how lines are written.
+        options: what is done with the song.
+        sound: renders the lines.
+    """
+
+    read: SongFile
+    prepared: PreparedSong
+    codes: Codes
+    given: GivenBass
+    codec: Codec
+    prior: Prior
+    settings: SamplingSettings
+    options: ArrangeOptions
+    sound: BassSound
 
 
 def generate_bass(
@@ -118,212 +198,262 @@ def generate_bass(
     settings: SamplingSettings,
     options: ArrangeOptions | None = None,
     sound: BassSound | None = None,
+    on_step: OnStep | None = None,
 ) -> Arrangement:
     """Generate a bass line for a song, and write its files into the folder `out`, all or none.
 
-    `sound` renders the line; without it the codec decodes it.
+    It does what `generate_takes` does, and returns the take that fits the song best.
 
-    The level of the bass is brought into the prior's range (balance.py), unless the sound of a bass
-    is given for a part of the line; that sets the level then. A bass or a mix that would clip is
-    scaled as a whole. NAME.json says by how much.
+    Raises:
+        UserError: see `generate_takes`.
+    """
+    return generate_takes(song, out, codec, prior, settings, options, sound, on_step)[0]
 
-    Where the song's own bass is kept, its own sound is used and not its decoded codes. Where it is
-    kept after a gap, at least `INFILL_CANDIDATES` lines are generated to choose from.
+
+def generate_takes(
+    song: Path,
+    out: Path,
+    codec: Codec,
+    prior: Prior,
+    settings: SamplingSettings,
+    options: ArrangeOptions | None = None,
+    sound: BassSound | None = None,
+    on_step: OnStep | None = None,
+) -> tuple[Arrangement, ...]:
+    """Generate bass lines for a song, and write their files into the folder `out`, all or none.
+
+    There is one line, or with `options.keep_all` one for each candidate, the best first.
+
+    The level of a bass is brought into the prior's range (balance.py), unless the song's own bass
+    stays in a part of the song; the new bass then has the level at which it continues that one.
+    What is done where the files would clip, peaks.py says; NAME.json says what was done.
+
+    Chords are recognised in the whole song, because its own bass tells their roots, and multiplied
+    with what the listener hears, if a recogniser is installed (shared/music/chord_recogniser.py).
+
+    Where the song's own bass is kept, its own sound is used and not its decoded codes, and the mix
+    is the song, sample for sample.
+
+    Args:
+        song: an audio file.
+        out: the folder to write to.
+        codec: the codec of the prior.
+        prior: writes the lines.
+        settings: how they are written.
+        options: what is done with the song.
+        sound: renders the lines; without it the codec decodes them.
+        on_step: is told when a step begins: its name (steps.py), and how many seconds the song
+            lasts, once that is known.
 
     Raises:
         UserError: the song cannot be read or is shorter than a frame, an edit does not fit it, a
-            file cannot be written, or the prior was trained on the codes of another codec.
+            file cannot be written or would replace another one, or the prior was trained on the
+            codes of another codec.
     """
     options = options or ArrangeOptions()
     sound = sound or PlainSound(codec)
     require_fingerprint(prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
-    watch = _Stopwatch()
-    with watch("read"):
-        read = _read(song, codec)
-    paths = {kind: out / f"{mix_name(song)}.{ending}" for kind, ending in ENDINGS.items()}
-    with files_together(paths) as files:
-        with watch("take bass out"):
+    watch, inputs = _Stopwatch(on_step), _inputs(options, sound)
+    numbers: list[int | None] = [None]
+    if options.keep_all:
+        require(
+            settings.candidates <= MOST_TAKES,
+            f"{settings.candidates} takes are too many to keep: give --candidates {MOST_TAKES} or "
+            "fewer",
+        )
+        numbers = [*range(1, settings.candidates + 1)]
+    paths = [options.delivery.checked_paths(song, out, inputs, number) for number in numbers]
+    with watch(READ):
+        read = SongFile.read(song, codec)
+    watch.song_seconds = read.stereo.shape[-1] / read.sample_rate
+    with ExitStack() as stack:
+        temporary = [stack.enter_context(files_together(each)) for each in paths]
+        with watch(FIND_BASS):
             prepared = prepare_song(read.mixture, codec, options.remove_bass)
-        with watch("encode"):
+        with watch(ENCODE):
             codes = codec.encode(prepared.heard)
             given = given_bass(options.edits, prepared, codec)
-        with watch("write bass"):
-            settings = _with_enough_candidates(settings, given)
-            line = _write_line(prior, codes, settings, given)
-        with watch("decode"):
-            bass = _render(line, prepared, codec, options.edits, sound)
-            mix = _mix(
-                read, prepared, bass, _balance(bass, line, prepared, given, codec, prior), codec
-            )
-        notes = tuple(tokens_to_notes(line.notes, codec.frame_rate))
-        with watch("write files"):
-            scales = _save_sound(files, mix, read.sample_rate)
-            write_midi(files["midi"], notes)
-            save_generation_picture(
-                files["picture"], mix.rest, mix.bass, read.sample_rate, notes, mix_name(song)
-            )
-        figures = {
-            **_sound_figures(read, prepared, mix, scales),
-            **_line_figures(line, notes, settings, options),
-            "sound": sound.name,
-            "checkpoints": {"codec": codec.fingerprint, "prior": prior.fingerprint},
-            "timings": watch.seconds,
-            "files": {kind: path.name for kind, path in paths.items()},
+        with watch(HEAR):
+            evidence = _evidence(read, prepared, codec, options)
+        session = _Session(read, prepared, codes, given, codec, prior, settings, options, sound)
+        lines = _lines(session, evidence)
+        made = []
+        for final, files in zip(paths, temporary, strict=True):
+            with watch(WRITE_LINE):
+                line = next(lines)
+            made.append(_deliver(session, line, final, files, watch))
+        # Until all other files have their names, no JSON file says that they are there.
+        for each in paths:
+            each["json"].unlink(missing_ok=True)
+    return tuple(made)
+
+
+def _lines(session: _Session, evidence: SongEvidence) -> Iterator[GeneratedBass]:
+    """Write the lines, the best first."""
+    options, codec = session.options, session.codec
+    samples = session.prepared.accompaniment.shape[-1]
+    listening = Listening(lambda codes: decoded_bass(codes, samples, 1.0, codec), codec.sample_rate)
+    wishes = _wishes(options, session.given)
+    arguments = (session.prior, session.codes, session.settings, wishes, evidence, listening)
+    if options.keep_all:
+        yield from generate_all(*arguments)
+    else:
+        yield generate(*arguments)
+
+
+def _deliver(
+    session: _Session,
+    line: GeneratedBass,
+    final: Mapping[str, Path],
+    files: Mapping[str, Path],
+    watch: "_Stopwatch",
+) -> Arrangement:
+    """Render a line and write its files under the temporary paths `files`."""
+    read, prepared, codec, options = session.read, session.prepared, session.codec, session.options
+    delivery, rate = options.delivery, read.sample_rate
+    encoding = Encoding.for_song(delivery.container, delivery.bits, read.wide)
+    key = key_of_chords(line.chords) if line.chords else None
+    with watch(RENDER):
+        bass = _render(line, session)
+        mix = Mix.of(read, prepared, bass.sound, codec)
+    with watch(WRITE_FILES):
+        tamed = tame_peaks(mix.sounds, rate, delivery.peaks)
+        for kind, part in tamed.parts.items():
+            encoding.write(files[kind], part, rate)
+        name = final["json"].stem
+        score = MidiScore(line.grid, key, line.chords)
+        write_midi(files["midi"], line.played, score, options.midi_timing)
+        coded = codes_of_line(name, session.codes, line, key, bass.sound, prepared.gain, codec)
+        coded.save(files["codes"])
+        save_generation_picture(
+            files["picture"], mix.rest, mix.bass, rate, line.played, name, line.grid, line.chords
+        )
+        figures: dict[str, Any] = {
+            "name": delivery.name_of(read.path),
+            **sound_figures(read, prepared, mix),
+            "encoding": asdict(encoding),
+            "peaks": asdict(tamed.report),
+            "balance": bass.balance,
+            "level_beside_song_db": bass.level,
+            **song_figures(line.grid, line.chords, key),
+            **line_figures(line),
+            "seed": session.settings.seed,
+            "settings": asdict(session.settings),
+            "options": _options(options),
+            "sound": session.sound.description(),
+            "checkpoints": {
+                "codec": codec.fingerprint,
+                "prior": session.prior.fingerprint,
+            },
+            "versions": versions(),
+            "files": {kind: path.name for kind, path in final.items()},
+            "sha256": {kind: sha256(path) for kind, path in files.items() if kind != "json"},
         }
         write_json(files["json"], figures)
-    return Arrangement(paths, notes, watch.seconds, figures, prepared.search)
-
-
-def _read(path: Path, codec: Codec) -> _Song:
-    """Read a song, and bring it to the codec's sample rate."""
-    audio = read_audio(path)
-    stereo = to_stereo(audio.samples)
-    require_frame(path, stereo.shape[-1] / audio.sample_rate, codec)
-    mixture = resample(stereo, audio.sample_rate, codec.sample_rate)
-    return _Song(path, stereo, audio.sample_rate, mixture)
-
-
-def _with_enough_candidates(settings: SamplingSettings, given: GivenBass) -> SamplingSettings:
-    """Raise the number of candidates where a bass that is given after a gap chooses among them."""
-    if not given.follows_a_gap:
-        return settings
-    return replace(settings, candidates=max(settings.candidates, INFILL_CANDIDATES))
-
-
-def _write_line(
-    prior: Prior,
-    accompaniment: npt.NDArray[np.uint16],
-    settings: SamplingSettings,
-    given: GivenBass,
-) -> GeneratedBass:
-    """Sample the line for an accompaniment `[S, H, T]`, and cut off what precedes the song."""
-    lead = ((0, 0), (0, 0), (given.lead, 0))
-    line = generate(
-        prior,
-        np.pad(accompaniment, lead, constant_values=prior.dropped),
-        settings,
-        fixed=given.tokens,
-        allowed_notes=given.allowed_notes,
+    chords_are_given = options.harmony.source is HarmonySource.GIVEN
+    summary = Summary(
+        notes=line.played,
+        silent=figures["silent"],
+        grid=line.grid,
+        key=key,
+        chords=line.chords,
+        placement=describe_placement(line.chords, line.grid) if chords_are_given else None,
+        search=prepared.search,
+        bass_removed=prepared.bass is not None,
+        level=bass.level,
+        checked=line.checked,
+        fits=line.fits,
+        rank=line.rank,
+        loudness=figures["loudness_lufs"],
+        written=f"{encoding}, {rate} Hz, {_channels(read)}",
+        peaks=tamed.report.sentence(encoding.is_float),
     )
-    return replace(line, codes=line.codes[:, given.lead :], notes=line.notes[given.lead :])
+    return Arrangement(dict(final), line.played, dict(watch.seconds), figures, summary)
 
 
-def _render(
-    line: GeneratedBass, song: PreparedSong, codec: Codec, edits: Edits, sound: BassSound
-) -> Samples:
-    """Return the sound of the line `[2, N]` at the codec's sample rate and the song's own level.
+def _inputs(options: ArrangeOptions, sound: BassSound) -> list[Path]:
+    """List the files that are read beside the song."""
+    edits = options.edits
+    named = [edits.prompt, edits.style, edits.midi]
+    if options.harmony.chords is not None and names_file(options.harmony.chords):
+        named.append(Path(options.harmony.chords))
+    if isinstance(sound, SoundFontSound):
+        named.append(sound.path)
+    return [path for path in named if path is not None]
 
-    Where the song's own bass is kept, its sound is faded in and out within one frame.
+
+def _options(options: ArrangeOptions) -> dict[str, Any]:
+    """Return the options on which the result depends."""
+    chosen = asdict(options)
+    del chosen["delivery"]["force"]
+    return chosen
+
+
+def _channels(song: SongFile) -> str:
+    """Say how many channels are written, and why not others."""
+    if song.channels > 2:
+        return f"stereo (mixed down from {song.channels} channels)"
+    return "mono" if song.channels == 1 else "stereo"
+
+
+def _evidence(
+    song: SongFile, prepared: PreparedSong, codec: Codec, options: ArrangeOptions
+) -> SongEvidence:
+    """Look at the sound of a song for what its codes do not say."""
+    chords = None
+    if options.harmony.source is HarmonySource.AUTO:
+        chords = recognise_chords(song.mixture, codec.sample_rate)
+    rest, rate = prepared.accompaniment, codec.sample_rate
+    return SongEvidence(chords=chords, onsets=onset_envelope(rest, rate), end=song_end(rest, rate))
+
+
+def _wishes(options: ArrangeOptions, given: GivenBass) -> Wishes:
+    return Wishes(
+        hints=options.hints,
+        harmony=options.harmony,
+        lowest=options.lowest,
+        highest=options.highest,
+        tone=TONES.index(options.tone),
+        fixed=given.tokens,
+        lead=given.lead,
+    )
+
+
+def _render(line: GeneratedBass, session: _Session) -> _NewBass:
+    """Turn a line into sound, and bring it to its level beside the song.
+
+    Where the song's own bass stays, its sound is faded in and out within one frame. It sets the
+    level then.
     """
-    length = song.accompaniment.shape[-1]
-    bass = sound.render(line.codes, line.notes, length) / np.float32(song.gain)
-    kept = edits.kept_frames(line.codes.shape[1], codec.frame_rate)
-    if song.bass is None or not kept.any():
-        return bass
-    own = np.interp(np.arange(length) / codec.hop, np.arange(len(kept)), kept).astype(np.float32)
-    return own * song.bass + (1 - own) * bass
-
-
-def _balance(
-    bass: Samples,
-    line: GeneratedBass,
-    song: PreparedSong,
-    given: GivenBass,
-    codec: Codec,
-    prior: Prior,
-) -> npt.NDArray[np.float32]:
-    """Return what to multiply the bass by `[N]`: 1 if it continues a sound that is given."""
-    if given.has_sound:
-        return np.ones(bass.shape[-1], np.float32)
-    return balance_envelope(bass, line.notes, song.accompaniment, codec.sample_rate, prior.balance)
-
-
-def _mix(
-    song: _Song,
-    prepared: PreparedSong,
-    bass: Samples,
-    balance: npt.NDArray[np.float32],
-    codec: Codec,
-) -> _Mix:
-    """Bring the bass to the song's sample rate, and put it in place of the song's own bass."""
-
-    def at_rate_of_song(samples: Samples) -> Samples:
-        resampled = resample(samples, codec.sample_rate, song.sample_rate)
-        return fit_length(resampled, song.stereo.shape[-1])
-
-    removed = None if prepared.bass is None else at_rate_of_song(prepared.bass)
-    rest = song.stereo if removed is None else song.stereo - removed
-    return _Mix(rest, at_rate_of_song(bass * balance), float(np.median(balance)))
-
-
-def _save_sound(files: Mapping[str, Path], mix: _Mix, sample_rate: int) -> dict[str, float]:
-    """Write the bass and the mix, and return the scales that keep them from clipping."""
-    scales = {}
-    for kind, samples in (("bass", mix.bass), ("mix", mix.whole)):
-        scaled, scales[kind] = unclipped(samples)
-        write_wav(files[kind], scaled, sample_rate)
-    return scales
-
-
-def _sound_figures(
-    song: _Song, prepared: PreparedSong, mix: _Mix, scales: Mapping[str, float]
-) -> dict[str, Any]:
-    """Describe the song and the levels, for NAME.json."""
-    length = song.stereo.shape[-1]
-    return {
-        "song": song.path,
-        "sample_rate": song.sample_rate,
-        "samples": length,
-        "seconds": length / song.sample_rate,
-        "silent": rms(song.stereo) < SILENCE,
-        "bass_removed": prepared.bass is not None,
-        "bass_search": None if prepared.search is None else asdict(prepared.search),
-        "encoder_gain": prepared.gain,
-        "balance": mix.balance,
-        "bass_scale": scales["bass"],
-        "mix_scale": scales["mix"],
-        "rms_db": {
-            "song": _decibels(song.stereo),
-            "accompaniment": _decibels(mix.rest),
-            "bass": _decibels(mix.bass),
-            "removed_bass": None if prepared.bass is None else _decibels(prepared.bass),
-        },
-    }
-
-
-def _line_figures(
-    line: GeneratedBass,
-    notes: tuple[Note, ...],
-    settings: SamplingSettings,
-    options: ArrangeOptions,
-) -> dict[str, Any]:
-    """Describe the line and how it was sampled, for NAME.json."""
-    return {
-        "notes": len(notes),
-        "log_prob": {
-            "given_song": line.log_prob_conditional,
-            "given_none": line.log_prob_unconditional,
-        },
-        "seed": settings.seed,
-        "settings": asdict(settings),
-        "options": asdict(options),
-    }
-
-
-def _decibels(samples: Samples) -> float | None:
-    """Return the RMS in dBFS; None for silence."""
-    level = rms(samples)
-    return round(20 * float(np.log10(level)), 2) if level > 0 else None
+    song, given, codec = session.prepared, session.given, session.codec
+    rest, rate = song.accompaniment, codec.sample_rate
+    length = rest.shape[-1]
+    bass = session.sound.render(line.codes, line.notes, length) / np.float32(song.gain)
+    change = np.full(length, factor(session.options.bass_level), np.float32)
+    if song.bass is not None and given.kept.any():
+        frames = np.arange(len(given.kept))
+        own = np.interp(np.arange(length) / codec.hop, frames, given.kept).astype(np.float32)
+        bass = own * song.bass + (1 - own) * change * bass
+    else:
+        change *= balance_envelope(bass, line.notes, rest, rate, session.prior.balance)
+        bass = change * bass
+    level = level_beside_song(bass, line.notes, rest, rate)
+    return _NewBass(bass, float(np.median(change)), level)
 
 
 class _Stopwatch:
-    """The seconds that each named step took."""
+    """Tells a listener that steps begin, and keeps the seconds that each of them took."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_step: OnStep | None) -> None:
         self.seconds: dict[str, float] = {}
+        self.song_seconds: float | None = None
+        self._on_step = on_step
 
     @contextmanager
-    def __call__(self, step: str) -> Iterator[None]:
+    def __call__(self, step: Step) -> Iterator[None]:
+        if self._on_step is not None:
+            self._on_step(step.name, self.song_seconds)
         started = time.perf_counter()
         yield
-        self.seconds[step] = round(time.perf_counter() - started, 3)
+        passed = time.perf_counter() - started
+        self.seconds[step.name] = round(self.seconds.get(step.name, 0.0) + passed, 3)

@@ -133,9 +133,10 @@ def song_end(accompaniment: Samples, sample_rate: int) -> float:
     """Return when a song `[2, N]` ends, in seconds.
 
     That is after its last sound if more than a second of silence is left, and otherwise with the
-    last sample. A silent song ends at 0, unless it lasts less than a second.
+    last sample. A silent song ends at 0.
     """
-    return LevelCurve.of(accompaniment, sample_rate).end
+    song = LevelCurve.of(accompaniment, sample_rate)
+    return 0.0 if song.silent else song.end
 
 
 def following(envelope: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,12 +32,8 @@ TRIED_PITCHES = (28, 33, 38, 43, 48, 53)  # MIDI numbers, E1 to F3
 class BassSound(Protocol):
     """A way to turn a bass line into sound."""
 
-    @property
-    def name(self) -> str:
-        """What users call it."""
-
     def description(self) -> dict[str, Any]:
-        """Return what NAME.json says of it: its name, and what one needs to render the same again.
+        """Return its `name`, and what one needs to render the same again.
 
         The codec's checkpoint is not part of it.
         """
@@ -54,11 +50,10 @@ class PlainSound:
     """The sound of the codec's own decoder, with attacks where the notes have them."""
 
     codec: Codec
-    name: ClassVar[str] = "paper"
 
     def description(self) -> dict[str, Any]:
         """Describe the sound as `BassSound` says."""
-        return {"name": self.name}
+        return {"name": "paper"}
 
     def render(self, codes: Codes, notes: Notes, num_samples: int) -> Samples:
         """Render as `BassSound` says."""
@@ -71,11 +66,10 @@ class FullSound:
     """The sound of a bass decoder, which has the overtones that the codec's decoder lacks."""
 
     decoder: BassDecoder
-    name: ClassVar[str] = "codes"
 
     def description(self) -> dict[str, Any]:
         """Describe the sound as `BassSound` says."""
-        return {"name": self.name, **self.decoder.description()}
+        return {"name": "codes", **self.decoder.description()}
 
     def render(self, codes: Codes, notes: Notes, num_samples: int) -> Samples:
         """Render as `BassSound` says. Frames with negative tokens have unknown notes."""
@@ -109,17 +103,12 @@ class SoundFontSound:
                 f"as in {path.name}:{FINGERED_BASS}"
             ) from error
 
-    @property
-    def name(self) -> str:
-        """What users call it."""
-        return f"{self.path.name}:{self.program}"
-
     def description(self) -> dict[str, Any]:
         """Describe the sound as `BassSound` says; the fingerprint is of the SoundFont's bytes."""
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         return {
-            "name": self.name,
+            "name": f"{self.path.name}:{self.program}",
             "soundfont": str(self.path),
             "fingerprint": digest,
             "program": self.program,

@@ -33,7 +33,7 @@ class CachedDecoder:
 
     Attributes:
         steps: the largest number of steps.
-        position: the number of steps that have been run since the last `reset`.
+        position: the number of steps that have been run.
     """
 
     @torch.inference_mode()
@@ -62,10 +62,6 @@ class CachedDecoder:
         self.rotations = self._rotations(torch.arange(steps, device=device))
         shape = (len(self.layers), 2, batch, self.heads, steps, self.head_dim)
         self.cache = torch.zeros(shape, device=device)
-
-    def reset(self) -> None:
-        """Forget all steps, so that the next call of `advance` begins new sequences."""
-        self.position = 0
 
     @torch.inference_mode()
     def advance(self, x: Tensor, positions: Tensor | None = None) -> Tensor:

@@ -31,7 +31,6 @@ from shared.music.bar_grid import STEPS, BarGrid
 from shared.music.chord import Chord
 from shared.music.chord_notation import ChordName, read_symbol
 from shared.music.chord_posterior import LATE_START, positions_within
-from shared.music.notes import NoteVocabulary
 from shared.times import parse_time
 
 REPEATS = ("%", ".")
@@ -254,21 +253,3 @@ def limits_on_grid(chords: Sequence[Chord], grid: BarGrid) -> ChordLimits:
             allowed[within.start] = np.arange(12) == chord.bass
             must_begin[within.start] = True
     return ChordLimits(allowed, must_begin)
-
-
-def allowed_notes(
-    chords: Sequence[Chord], num_frames: int, frame_rate: float
-) -> npt.NDArray[np.bool_]:
-    """Return the note tokens that each frame may have `[num_frames, 97]`.
-
-    In the first frame of a chord, its bass note must start, in any octave. In the other frames of
-    the chord, its tones and rests are allowed. Where there is no chord, every token is allowed.
-    """
-    pitch_classes, is_onset = NoteVocabulary.PITCH_CLASSES, NoteVocabulary.IS_ONSET
-    is_rest = np.arange(NoteVocabulary.size) == NoteVocabulary.REST
-    allowed = np.ones((num_frames, NoteVocabulary.size), np.bool_)
-    for chord in chords:
-        start, end = round(chord.start * frame_rate), round(chord.end * frame_rate)
-        allowed[start:end] = is_rest | np.isin(pitch_classes, chord.pitch_classes)
-        allowed[start : start + 1] = is_onset & (pitch_classes == chord.bass)
-    return allowed

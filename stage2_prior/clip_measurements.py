@@ -1,12 +1,13 @@
 """Measure one clip: what a prior generates for it, and the lines that this is compared with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from shared.music.bass_metrics import FRAME_RATE, BassFigures, judge_bass, pitch_class_share
+from shared.music.beat_metrics import beat_f1
 from shared.music.line_form import UNKNOWN_FORM, LineForm, measure_form
 from shared.music.notes import NoteVocabulary, tokens_to_notes
 from shared.music.pitch import track_pitch
@@ -94,6 +95,24 @@ def shifted_by_a_bar(audio: Samples, clip: Clip) -> Samples:
     downbeats = clip.facts.downbeats
     bar = float(np.median(np.diff(downbeats))) if len(downbeats) > 1 else BAR_SECONDS
     return np.roll(audio, round(bar * clip.song.sample_rate), axis=1)
+
+
+def bar_figures(
+    clips: Sequence[Clip], lines: Sequence[ClipLine]
+) -> tuple[list[float], list[float]]:
+    """Return the F1 of the beats and of the downbeats that were found; nan where none are known."""
+    figures: tuple[list[float], list[float]] = ([], [])
+    for clip, line in zip(clips, lines, strict=True):
+        duration = clip.frames / clip.song.frame_rate
+        facts, grid = clip.song.facts, line.line.grid
+        pairs = ((facts.beats, grid.beats), (facts.downbeats, grid.downbeats))
+        for column, (true, found) in zip(figures, pairs, strict=True):
+            inside = np.asarray(true) - clip.start
+            inside = inside[(inside >= 0) & (inside < duration)]
+            known = len(inside) > 1
+            within = found[(found >= 0) & (found < duration)]
+            column.append(beat_f1(within, inside) if known else float("nan"))
+    return figures
 
 
 def pitch_match_share(audio: Samples, notes: npt.NDArray[np.int64], clip: Clip) -> float:

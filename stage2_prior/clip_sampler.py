@@ -8,13 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.codes.codec import Codec
-from shared.music.notes import Note, tokens_to_notes
+from shared.codes.song_codes import SongCodes
+from shared.music.bar_grid import BarGrid
+from shared.music.known_grid import grid_of_facts
+from shared.music.notes import Note, notes_to_tokens
 from shared.sound.samples import Samples
 from stage2_prior.balance import balance_gain
 from stage2_prior.bass_sound import BassSound, decoded_bass
 from stage2_prior.clips import Clip, MixedClip
+from stage2_prior.composer.features import listen
 from stage2_prior.model import Prior
-from stage2_prior.sampling import FREE, GeneratedBass, SamplingSettings, generate
+from stage2_prior.performance import Listening, Score, play_line
+from stage2_prior.performer.sampling import FREE
+from stage2_prior.performer.score import loudness_of
+from stage2_prior.sampling import GeneratedBass, SamplingSettings, Wishes, find_bars, generate
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +83,42 @@ class ClipSampler:
         """
         settings = replace(self.settings, **{"seed": self.settings.seed + clip.number, **changes})
         given = clip if mixed is None else mixed
-        line = generate(self.prior, given.accompaniment, settings, fixed=fixed)
+        wishes, listening = Wishes(fixed=fixed), self._listening(clip)
+        line = generate(self.prior, given.accompaniment, settings, wishes, listening=listening)
         return ClipLine(line, clip.song.gain if mixed is None else mixed.gain)
+
+    def perform(self, clip: Clip, notes: Sequence[Note]) -> HeardLine:
+        """Let the performer play notes in a clip, at a level beside its song.
+
+        Args:
+            clip: the clip.
+            notes: in seconds from the beginning of the clip.
+        """
+        rate = clip.song.frame_rate
+        within = [note for note in notes if 0 <= note.onset < clip.seconds]
+        tokens = notes_to_tokens(within, clip.frames, rate)
+        score = Score(
+            notes=tokens.astype(np.int64),
+            loudness=loudness_of(within, clip.frames, rate),
+            fixed=self.nothing_fixed(clip)[1:],
+        )
+        seed = self.settings.seed + clip.number
+        played = play_line(self.prior.performer, score, self.settings, seed, self._listening(clip))
+        gain = clip.song.gain
+        sound = self.rendering.render(played.codes, tokens, clip.num_samples) / np.float32(gain)
+        balance = balance_gain(sound, tokens, gain, self.prior.balance)
+        return HeardLine(sound * np.float32(balance), within)
+
+    def bars_of(self, song: SongCodes) -> BarGrid:
+        """Return the bars of a whole song from song.json, or else those that are heard."""
+        known = grid_of_facts(song.facts, song.duration)
+        return known or find_bars(listen(self.prior.listener, song.view("accompaniment")))
+
+    def _listening(self, clip: Clip) -> Listening:
+        return Listening(
+            lambda codes: decoded_bass(codes, clip.num_samples, 1.0, self.codec),
+            self.codec.sample_rate,
+        )
 
     def nothing_fixed(self, clip: Clip) -> npt.NDArray[np.int64]:
         """Return tokens for `fixed` in which everything is to be sampled."""
@@ -96,8 +137,7 @@ class ClipSampler:
 
     def heard(self, clip: Clip, sampled: ClipLine) -> HeardLine:
         """Return a sampled line as `generate-bass` renders it, with its notes."""
-        notes = tokens_to_notes(sampled.line.notes, clip.song.frame_rate)
-        return HeardLine(self.balanced_sound(clip, sampled), notes)
+        return HeardLine(self.balanced_sound(clip, sampled), sampled.line.played)
 
     def true_sound(self, clip: Clip) -> Samples:
         """Render the true bass from its codes and notes `[2, num_samples]`."""

@@ -17,7 +17,7 @@ from shared.music.song_facts import SongFacts
 from shared.songs.cache import CachedSong, build_cache
 from shared.sources import BASS
 from stage2_prior.accompaniment import prepare_song
-from stage2_prior.sampling import FREE
+from stage2_prior.performer.sampling import FREE
 
 ALL = "all"  # stands for the songs of every split
 

@@ -3,12 +3,12 @@
 The pattern is that of Copet et al., *Simple and Controllable Music Generation* (2023). At step s
 the model predicts the token of frame s - delays[k] of each stream k. When it predicts a stream with
 a longer delay, it has therefore already seen the tokens of the same frame in the streams with
-shorter delays. An example with one stream of notes and two of codes:
+shorter delays. An example with three streams of three frames:
 
-    delays (0, 1, 1)   step   0   1   2   3
-    note               frame  0   1   2   -
-    code 0             frame  -   0   1   2
-    code 1             frame  -   0   1   2
+    delays (0, 0, 1)   step   0   1   2   3
+    stream 0           frame  0   1   2   -
+    stream 1           frame  0   1   2   -
+    stream 2           frame  -   0   1   2
 """
 
 from dataclasses import dataclass
@@ -33,9 +33,9 @@ class DelayPattern:
             raise ValueError(f"the smallest of the delays {self.delays} must be 0")
 
     @classmethod
-    def note_then_pairs(cls, codebooks: int) -> "DelayPattern":
-        """Begin with the note, and continue with two codebooks in each step."""
-        return cls((0, *(1 + h // 2 for h in range(codebooks))))
+    def pairs(cls, streams: int) -> "DelayPattern":
+        """Predict two streams of a frame in each step."""
+        return cls(tuple(k // 2 for k in range(streams)))
 
     @property
     def streams(self) -> int:
@@ -76,7 +76,3 @@ class DelayPattern:
         frames = delayed.shape[-1] - self.longest
         streams = [delayed[..., k, self.frames_of(k, frames)] for k in range(self.streams)]
         return torch.stack(streams, dim=-2)
-
-    def valid(self, frames: int) -> Tensor:
-        """Return the steps at which each stream has a frame: boolean `[K, steps(frames)]`."""
-        return self.apply(torch.ones(self.streams, frames, dtype=torch.bool), fill=False)

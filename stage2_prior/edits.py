@@ -1,5 +1,6 @@
 """What the user determines of the new bass line, as tokens that sampling keeps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,22 +9,16 @@ import numpy.typing as npt
 
 from shared.codes.codec import Codec
 from shared.errors import UserError, require
-from shared.music.bar_grid import BarGrid
-from shared.music.chord import Chord
 from shared.music.midi import read_midi
 from shared.music.note_tracking import track_bass_notes
-from shared.music.notes import NoteVocabulary, notes_to_tokens
+from shared.music.notes import notes_to_tokens
 from shared.sound.files import read_audio
 from shared.sound.levels import TARGET_RMS
 from shared.sound.samples import Samples, resample, rms, to_stereo
 from shared.sources import BASS
 from shared.times import TimeRange, frames_within
 from stage2_prior.accompaniment import PreparedSong
-from stage2_prior.chord_line import allowed_notes, names_file, place_chords, read_chord_file
-from stage2_prior.harmony import Harmony
-from stage2_prior.sampling import FREE
-
-BEAT_RATE = 22050  # at which beats are tracked
+from stage2_prior.performer.sampling import FREE
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,6 @@ class Edits:
         keep: time ranges in which the song's own bass stays.
         redo: time ranges outside of which the song's own bass stays.
         midi: a MIDI file whose notes the line has.
-        chords: a progression such as "Am F C G", or the path of a chord file (chord_line.py).
 
     Raises:
         UserError: two of the edits exclude each other.
@@ -47,15 +41,10 @@ class Edits:
     keep: tuple[TimeRange, ...] = ()
     redo: tuple[TimeRange, ...] = ()
     midi: Path | None = None
-    chords: str | None = None
 
     def __post_init__(self) -> None:
         """Check that no two edits exclude each other."""
         require(not (self.keep and self.redo), "keep and redo exclude each other: give one of them")
-        require(
-            self.midi is None or self.chords is None,
-            "a MIDI line and chords exclude each other: give one of them",
-        )
 
     def kept_frames(self, num_frames: int, frame_rate: float) -> npt.NDArray[np.bool_]:
         """Return the frames in which the song's own bass stays `[num_frames]`.
@@ -70,28 +59,17 @@ class Edits:
 
 @dataclass(frozen=True, eq=False)
 class GivenBass:
-    """What sampling must keep, in the T frames of a song and in `lead` frames before it.
+    """What the line must keep, in the T frames of a song and in L frames before it.
 
     Attributes:
-        tokens: note tokens and codes `[1 + H, lead + T]`; FREE where they are to be sampled.
-        allowed_notes: for each frame the note tokens that may be sampled `[lead + T, 97]`.
-        lead: the number of frames before the song, which are cut off afterwards.
+        tokens: note tokens and codes `[1 + H, T]`; FREE where they are to be written.
+        lead: note tokens and codes `[1 + H, L]` of a bass that the line continues.
+        kept: whether the song's own bass stays in a frame `[T]`.
     """
 
     tokens: npt.NDArray[np.int64]
-    allowed_notes: npt.NDArray[np.bool_]
-    lead: int
-
-    @property
-    def has_sound(self) -> bool:
-        """Whether codes, and not just notes, are given in any frame."""
-        return bool((self.tokens[1:] != FREE).any())
-
-    @property
-    def follows_a_gap(self) -> bool:
-        """Whether codes are given after a frame in which they are not."""
-        free = (self.tokens[1:] == FREE).any(0)
-        return bool(free.any()) and not free[free.argmax() :].all()
+    lead: npt.NDArray[np.int64]
+    kept: npt.NDArray[np.bool_]
 
 
 def given_bass(edits: Edits, song: PreparedSong, codec: Codec) -> GivenBass:
@@ -112,10 +90,6 @@ def given_bass(edits: Edits, song: PreparedSong, codec: Codec) -> GivenBass:
     length = song.accompaniment.shape[-1]
     num_frames, frame_rate = codec.num_frames(length), codec.frame_rate
     tokens = np.full((1 + codec.num_codebooks, num_frames), FREE, np.int64)
-    allowed = np.ones((num_frames, NoteVocabulary.size), np.bool_)
-    if edits.chords is not None:
-        chords = _read_chords(edits.chords, song, codec.sample_rate)
-        allowed = allowed_notes(chords, num_frames, frame_rate)
     if edits.midi is not None:
         tokens[0] = notes_to_tokens(read_midi(edits.midi), num_frames, frame_rate)
     if edits.prompt is not None:
@@ -129,15 +103,21 @@ def given_bass(edits: Edits, song: PreparedSong, codec: Codec) -> GivenBass:
             )
         own = bass_tokens(song.heard_bass, codec)
         tokens[:, kept] = own[:, kept]
-    if edits.style is None:
-        return GivenBass(tokens, allowed, lead=0)
-    style = bass_tokens(_read_recording(edits.style, codec.sample_rate), codec)
-    lead = style.shape[1]
-    return GivenBass(
-        np.concatenate((style, tokens), axis=1),
-        np.pad(allowed, ((lead, 0), (0, 0)), constant_values=True),
-        lead,
-    )
+    lead = tokens[:, :0]
+    if edits.style is not None:
+        lead = bass_tokens(_read_recording(edits.style, codec.sample_rate), codec)
+    return GivenBass(tokens, lead, kept)
+
+
+def freed(
+    tokens: npt.NDArray[np.integer], ranges: Sequence[TimeRange], frame_rate: float
+) -> npt.NDArray[np.int64]:
+    """Return note tokens and codes `[1 + H, T]` of a line that are FREE within ranges of time.
+
+    Raises:
+        UserError: a range is beyond the end of the line.
+    """
+    return np.where(frames_within(ranges, tokens.shape[1], frame_rate), FREE, tokens)
 
 
 def bass_tokens(samples: Samples, codec: Codec) -> npt.NDArray[np.int64]:
@@ -151,32 +131,6 @@ def bass_tokens(samples: Samples, codec: Codec) -> npt.NDArray[np.int64]:
     codes = codec.encode(samples)[BASS]
     notes = track_bass_notes(samples, codec.sample_rate, codes.shape[1], codec.frame_rate).tokens
     return np.concatenate((notes[None], codes)).astype(np.int64)
-
-
-def _read_chords(chords: str, song: PreparedSong, sample_rate: int) -> tuple[Chord, ...]:
-    duration = song.accompaniment.shape[-1] / sample_rate
-    if names_file(chords):
-        return read_chord_file(Path(chords), duration)
-    Harmony.parse(chords)  # a chord that nobody can read is refused before beats are looked for
-    return place_chords(chords, _bars_of_four(song.accompaniment, sample_rate), duration)
-
-
-def _bars_of_four(accompaniment: Samples, sample_rate: int) -> BarGrid:
-    """Track the beats of a song, and group them in bars of four from the first one on.
-
-    Raises:
-        UserError: no beats were found.
-    """
-    import librosa
-
-    mono = resample(accompaniment.mean(axis=0, keepdims=True), sample_rate, BEAT_RATE)[0]
-    beats = librosa.beat.beat_track(y=mono, sr=BEAT_RATE, units="time")[1] if np.any(mono) else ()
-    require(
-        len(beats) >= 2,
-        "no beats were found in the song to place the chords on: give a chord file instead, with "
-        "lines such as '0:02.5 Am'",
-    )
-    return BarGrid.of([float(beat) for beat in beats], [], len(mono) / BEAT_RATE)
 
 
 def _read_recording(path: Path, sample_rate: int) -> Samples:

@@ -1,10 +1,11 @@
 """Evaluate priors on songs that they were not trained on: `evaluate-prior`.
 
 The report tests the steps of generation one by one, in the order in which failures arise: the
-codec, the notes that the encoder predicts, the next code after the true history, codes for given
+codec, what the listener names, the bars, the next code after the true history, codes for given
 notes, the continuation of a true beginning, and generation from the accompaniment alone. It
-compares the generated lines with other lines, from silence to the true bass, and it varies the
-guidance. Several priors are evaluated on the same clips and compared song by song.
+compares the generated lines with other lines, from silence to the true bass, and on request also
+with simple lines that the performer plays (baselines.py). It varies the guidance. Several priors
+are evaluated on the same clips and compared song by song.
 
 All true codes come from files, so the codec is judged by its sound against the known notes. Its SDR
 is the subject of `evaluate-vqvae`.
@@ -17,15 +18,26 @@ from typing import TypeVar
 
 from shared.atomic import files_together
 from shared.codes.codec import Codec
-from shared.codes.song_codes import require_fingerprint
+from shared.codes.manifest import read_manifest
+from shared.codes.song_codes import SongCodes, require_fingerprint
 from shared.console import ProgressBar, progress
 from shared.errors import require
 from shared.json_files import write_json
+from shared.song_figures import part_measured
+from stage2_prior.baselines import (
+    LAST_BARS,
+    MARKOV,
+    ROOTS,
+    MarkovLine,
+    last_bars,
+    roots_on_beats,
+)
 from stage2_prior.bass_sound import BassSound, PlainSound
 from stage2_prior.clip_audio import ClipAudio, accompaniment_sound
 from stage2_prior.clip_measurements import (
     PROMPT_SECONDS,
     JudgedLine,
+    bar_figures,
     codec_pitch_match,
     compared_lines,
     continuation_figures,
@@ -36,6 +48,8 @@ from stage2_prior.clip_measurements import (
 )
 from stage2_prior.clip_sampler import ClipLine, ClipSampler, HeardLine
 from stage2_prior.clips import Clip, MixedClip, load_clips, mixed_clips
+from stage2_prior.composer.grid_notes import GridNotes
+from stage2_prior.composer.material import known_line
 from stage2_prior.likelihood import Likelihood, song_likelihood
 from stage2_prior.model import Prior
 from stage2_prior.prior_report import (
@@ -52,21 +66,23 @@ from stage2_prior.prior_report import (
 from stage2_prior.report_sections import (
     GeneratedRow,
     Judged,
+    bars_section,
     bass_removal_section,
     codec_section,
     comparison,
     continuation_section,
     differences,
-    encoder_section,
     generation_section,
     given_notes_section,
     guidance_section,
     likelihood_figures,
+    listener_section,
     next_code_section,
+    song_figures,
 )
 from stage2_prior.sampling import SamplingSettings
-from stage2_prior.sequences import SongTokens
 
+MARKOV_SONGS = 200  # about so many training songs teach the Markov line, spread evenly
 SECTION_CLIPS = 10  # sections beside the comparison sample anew, so they use at most this many
 GUIDANCES = (1.0, 3.0, 5.0)
 
@@ -96,6 +112,7 @@ def evaluate_prior(
     data: Path | None = None,
     sound: BassSound | None = None,
     save_audio: Path | None = None,
+    baselines: bool = False,
 ) -> PriorReport:
     """Evaluate priors, and write report.json, report.md and report.png into `out`.
 
@@ -112,6 +129,8 @@ def evaluate_prior(
             and ends with the stems of the true bass.
         sound: what renders the lines; without it the codec decodes them.
         save_audio: a folder to write the clips to, as WAV files (clip_audio.py).
+        baselines: also judge simple lines, which the performer of the first prior plays. The
+            training songs in `codes` teach the Markov line.
 
     Raises:
         UserError: there are too few songs, the codes or a prior are of another codec, `data` holds
@@ -125,7 +144,8 @@ def evaluate_prior(
     sound = sound or PlainSound(codec)
     clips = load_clips(codes, codec, split, songs, seconds)
     mixed = () if data is None else mixed_clips(clips, data, codec)
-    work = _Work(codec, sound, priors, clips, mixed)
+    markov = _markov_line(codes, clips) if baselines else None
+    work = _Work(codec, sound, priors, clips, mixed, baselines, markov)
     audio = None if save_audio is None else ClipAudio(save_audio, clips, work.rows)
     names = {end: out / f"report.{end}" for end in ("json", "md", "png")}
     with files_together(names | (audio.paths if audio else {})) as files:
@@ -133,15 +153,18 @@ def evaluate_prior(
             lines = {row.name: _sample(work, row, bar) for row in work.rows}
             judged = _judge(work, lines, audio, files, bar)
             figures = [_measure_prior(work, each, lines, judged, bar) for each in priors]
+        names_of_songs = tuple(clip.song.track for clip in clips)
+        part = part_measured(split, seconds)
         report = PriorReport(
             split=split,
-            songs=tuple(clip.song.track for clip in clips),
+            songs=names_of_songs,
             seconds=seconds,
             codec=codec.fingerprint,
-            sound=sound.name,
+            sound=sound.description(),
             priors=tuple(figures),
             comparison=comparison(judged, work.rows),
-            differences=differences(judged, work.rows),
+            differences=differences(judged, work.rows, work.simple_lines),
+            by_song=song_figures(judged, work.rows, part, names_of_songs),
         )
         write_json(files["json"], asdict(report))
         files["md"].write_text(report_markdown(report), encoding="utf-8")
@@ -161,6 +184,8 @@ class _Work:
         priors: the priors.
         clips: the clips.
         mixed: the same clips with their stems; empty where there are no stems.
+        baselines: whether simple lines are judged, too.
+        markov: what draws one of these; None where no training song teaches it.
     """
 
     codec: Codec
@@ -168,6 +193,14 @@ class _Work:
     priors: Sequence[NamedPrior]
     clips: Sequence[Clip]
     mixed: Sequence[MixedClip]
+    baselines: bool = False
+    markov: MarkovLine | None = None
+
+    @property
+    def simple_lines(self) -> list[str]:
+        """The names of the simple lines that are judged."""
+        names = [ROOTS, LAST_BARS, *([MARKOV] if self.markov else [])]
+        return names if self.baselines else []
 
     @property
     def samplers(self) -> dict[str, ClipSampler]:
@@ -229,7 +262,9 @@ def _judge(
         generated = {
             row.name: samplers[row.prior].heard(clip, lines[row.name][index]) for row in work.rows
         }
-        heard = compared_lines(next(iter(samplers.values())), clip, other, generated)
+        first = next(iter(samplers.values()))
+        simple = _simple_lines(work, first, clip, other, lines) if work.baselines else {}
+        heard = compared_lines(first, clip, other, {**simple, **generated})
         if mixed:
             heard[TRUE] = HeardLine(mixed.bass, clip.true_notes)
         for name, line in judge_lines(heard, clip).items():
@@ -239,6 +274,34 @@ def _judge(
             rest = accompaniment_sound(clip, mixed, work.codec)
             audio.write(files, clip, rest, true_bass, generated)
     return judged
+
+
+def _simple_lines(
+    work: _Work, sampler: ClipSampler, clip: Clip, other: Clip, lines: _Lines
+) -> dict[str, HeardLine]:
+    """Play simple lines on the bars and chords that the first prior heard in a clip."""
+    heard = lines[work.rows[0].name][clip.number].line
+    theirs = sampler.bars_of(other.song)
+    line = GridNotes.quantise(known_line(other.song) or [], theirs)
+    written = {
+        ROOTS: roots_on_beats(heard.chords, heard.grid),
+        LAST_BARS: last_bars(line, theirs, heard.grid),
+    }
+    if work.markov is not None:
+        seed = sampler.settings.seed + clip.number
+        written[MARKOV] = work.markov.draw(heard.chords, heard.grid, seed)
+    return {
+        name: sampler.perform(clip, notes.played(heard.grid)) for name, notes in written.items()
+    }
+
+
+def _markov_line(codes: Path, clips: Sequence[Clip]) -> MarkovLine | None:
+    """Learn from the training songs in the folder, but not from those that are evaluated."""
+    evaluated = {(clip.song.split, clip.song.track) for clip in clips}
+    files = [path for path in read_manifest(codes).files if path.parent.name == "train"]
+    step = max(1, len(files) // MARKOV_SONGS)
+    songs = (SongCodes.load(path) for path in files[::step])
+    return MarkovLine.learn(song for song in songs if (song.split, song.track) not in evaluated)
 
 
 def _measure_prior(
@@ -265,7 +328,7 @@ def _measure_prior(
         fingerprint=named.prior.fingerprint,
         settings=named.settings,
         seeds=tuple(named.settings.seed + clip.number for clip in work.clips),
-        window_seconds=named.prior.config.window_seconds,
+        window_seconds=named.prior.config.performer.window_seconds,
         likelihood=likelihood_figures(likelihoods),
         sections=sections,
     )
@@ -295,7 +358,8 @@ def _sections(
     equal = [equal_codes(sampler, clip, lines[clip.number]) for clip in _tracked(some, bar)]
     sections = [
         codec_section([codec_pitch_match(sampler, clip) for clip in _tracked(some, bar)]),
-        encoder_section(likelihoods),
+        listener_section(likelihoods),
+        bars_section(*bar_figures(work.clips, lines)),
         next_code_section(likelihoods),
         given_notes_section(pitch_match),
         continuation_section([continuation_figures(sampler, clip) for clip in _tracked(some, bar)]),
@@ -309,7 +373,7 @@ def _sections(
 
 def _likelihoods(prior: Prior, clips: Sequence[Clip], bar: ProgressBar) -> list[Likelihood]:
     """Measure the likelihood of each song; the next song lends the shuffled accompaniment."""
-    songs = [SongTokens.of(clip.song) for clip in clips]
+    songs = [clip.song for clip in clips]
     others = [*songs[1:], songs[0]]
     pairs = _tracked(list(zip(songs, others, strict=True)), bar)
     return [song_likelihood(prior, song, other) for song, other in pairs]

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from stage2_prior.bootstrap import Estimate
+from shared.bootstrap import Estimate
+from shared.song_figures import SongFigures
 from stage2_prior.frechet import EMBEDDING
 from stage2_prior.likelihood import WINDOWS_A_SONG
 from stage2_prior.sampling import SamplingSettings
@@ -57,7 +59,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much the lines of two priors differ, song by song.
+    """How much the lines of two priors, or of a prior and a baseline, differ, song by song.
 
     Attributes:
         name: which lines are compared, as in "B minus A".
@@ -109,20 +111,22 @@ class PriorReport:
         songs: the names of the songs.
         seconds: how much of each song was evaluated.
         codec: the fingerprint of the codec.
-        sound: the name of what rendered the lines.
+        sound: what rendered the lines, as BassSound.description says.
         priors: the priors, each with its own figures. All answer the same questions.
         comparison: the kinds of bass lines, from silence to the true bass.
-        differences: each prior compared with each one before it; empty for a single prior.
+        differences: each prior compared with each one before it, and with each simple line.
+        by_song: how well the lines of each prior fit each song.
     """
 
     split: str
     songs: tuple[str, ...]
     seconds: float
     codec: str
-    sound: str
+    sound: Mapping[str, Any]
     priors: tuple[PriorFigures, ...]
     comparison: tuple[ComparisonRow, ...]
     differences: tuple[Difference, ...]
+    by_song: Mapping[str, SongFigures]
 
 
 def report_markdown(report: PriorReport) -> str:
@@ -134,8 +138,8 @@ def report_markdown(report: PriorReport) -> str:
         if len(report.priors) > 1
         else "# The prior on songs it was not trained on",
         f"{len(report.songs)} songs{_of_split(report.split)}, {report.seconds:g} s from the "
-        f"middle of each; codec `{report.codec}`; sound `{report.sound}`. The brackets hold 95 % "
-        "bootstrap intervals over songs.",
+        f"middle of each; codec `{report.codec}`; sound `{report.sound['name']}`. The brackets "
+        "hold 95 % bootstrap intervals over songs.",
         "\n".join(map(_prior_line, report.priors)),
         "## Comparison",
         "The figures are judged by the sound alone, with pyin as the pitch tracker. Every line "
@@ -150,9 +154,9 @@ def report_markdown(report: PriorReport) -> str:
         *_differences(report),
         "## Likelihood",
         "The true bass is the history of every prediction. The figures are measured in at most "
-        f"{WINDOWS_A_SONG} windows of {windows} a song. Bits per second of music "
-        "are those of the notes and of all codes. The codes depend on the song only through their "
-        "notes, so everything that the accompaniment saves, it saves at the notes.",
+        f"{WINDOWS_A_SONG} windows of {windows} a song. The codes depend on the song only through "
+        "their notes, so everything that the song saves, it saves at the notes. Even without the "
+        "song, its bars are given.",
         _figures_table({prior.name: prior.likelihood for prior in report.priors}),
         "## Where failures arise",
         "Each section tests one step of generation, in the order of the steps.",
@@ -189,7 +193,7 @@ def draw_report(report: PriorReport, path: Path) -> None:
             )
         axis.set_xticks(range(len(against)), against)
         axis.axhline(0, color="black", linewidth=0.8)
-        axis.set_ylabel("bits per second of music")
+        axis.set_ylabel("bits per second of the notes")
         axis.set_title("saved by the right accompaniment")
 
     def draw_comparison(axis: Axes) -> None:
@@ -250,12 +254,12 @@ def _prior_line(prior: PriorFigures) -> str:
 
 
 def _differences(report: PriorReport) -> list[str]:
-    """Write the section about differences between priors, if there are several."""
+    """Write the section about differences between lines, if any were compared."""
     if not report.differences:
         return []
     return [
-        "## Differences between the priors",
-        "The figures of one prior's lines minus those of another's, song by song.",
+        "## Differences",
+        "The figures of one prior's lines minus those of other lines, song by song.",
         *(_rows_table(names, report.differences) for names in ((*SHARES, "voiced_share"), FORM)),
     ]
 

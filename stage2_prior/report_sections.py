@@ -1,15 +1,17 @@
 """Turn the measurements of `evaluate-prior` into the parts of its report."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from shared.bootstrap import Estimate, bootstrap_mean
 from shared.music.bass_metrics import BassFigures
-from stage2_prior.bootstrap import Estimate, bootstrap_mean
+from shared.song_figures import SongFigures
 from stage2_prior.clip_measurements import PROMPT_SECONDS, JudgedLine
 from stage2_prior.frechet import frechet_distance
 from stage2_prior.likelihood import Likelihood
 from stage2_prior.prior_report import (
+    FORM,
     GENERATED,
     GENERATED_FROM_MIXTURE,
     REMOVED,
@@ -21,7 +23,7 @@ from stage2_prior.prior_report import (
 
 LOUDNESS_TOLERANCE_DB = 6.0
 SILENT_DB = -60.0
-CONDITIONS = ("conditional", "unconditional", "shuffled")
+CONDITIONS = {"song": "the song", "none": "its bars alone", "shuffled": "another song"}
 PAIRED = SHARES
 
 Judged = Mapping[str, Sequence[JudgedLine]]  # the clips of each kind of bass line
@@ -63,49 +65,89 @@ def comparison(judged: Judged, generated: Sequence[GeneratedRow]) -> tuple[Compa
     )
 
 
-def differences(judged: Judged, generated: Sequence[GeneratedRow]) -> tuple[Difference, ...]:
-    """Compare every two priors song by song: the later one minus the earlier one.
+def differences(
+    judged: Judged, generated: Sequence[GeneratedRow], baselines: Sequence[str] = ()
+) -> tuple[Difference, ...]:
+    """Compare every two priors song by song, and each prior with simple lines.
+
+    Of two priors the later one has the earlier one subtracted.
 
     Args:
         judged: all bass lines.
         generated: those of them that priors generated.
+        baselines: the names of the simple lines.
     """
     pairs = [
         (first, second)
         for first, second in combinations(generated, 2)
         if first.prior != second.prior and first.from_mixture == second.from_mixture
     ]
-    return tuple(
+    between_priors = [
         Difference(
             f"{second.prior} minus {first.prior}{REMOVED if first.from_mixture else ''}",
-            _summary(list(map(_difference, judged[first.name], judged[second.name]))),
+            _mean_difference(judged[first.name], judged[second.name]),
         )
         for first, second in pairs
-    )
+    ]
+    from_baselines = [
+        Difference(
+            f"{row.prior} minus '{baseline}'", _mean_difference(judged[baseline], judged[row.name])
+        )
+        for row in generated
+        if not row.from_mixture
+        for baseline in baselines
+    ]
+    return (*between_priors, *from_baselines)
+
+
+def _mean_difference(
+    before: Sequence[JudgedLine], after: Sequence[JudgedLine]
+) -> dict[str, Estimate]:
+    return _summary(list(map(_difference, before, after)))
 
 
 def _difference(before: JudgedLine, after: JudgedLine) -> dict[str, float]:
     return {name: value - before.values[name] for name, value in after.values.items()}
 
 
-def likelihood_figures(songs: Sequence[Likelihood]) -> dict[str, Estimate]:
-    """Return the bits under each condition, and those that the right accompaniment saves."""
+def song_figures(
+    judged: Judged, generated: Sequence[GeneratedRow], part: str, songs: Sequence[str]
+) -> dict[str, SongFigures]:
+    """Return what the differences are taken of, by the names of the priors.
 
-    def mean(condition: str, figure: str) -> Estimate:
-        return _mean(songs, lambda song: getattr(song.bits[condition], figure))
+    Args:
+        judged: all bass lines.
+        generated: those of them that priors generated.
+        part: which part of the songs was measured.
+        songs: the names of the songs.
+    """
+    values: dict[str, dict[str, tuple[float, ...]]] = {}
+    for row in generated:
+        for name in (*SHARES, "voiced_share", *FORM):
+            figure = f"{name.replace('_', ' ')}{REMOVED if row.from_mixture else ''}"
+            column = tuple(float(each.values[name]) for each in judged[row.name])
+            values.setdefault(row.prior, {})[figure] = column
+    return {prior: SongFigures(part, tuple(songs), each) for prior, each in values.items()}
+
+
+def likelihood_figures(songs: Sequence[Likelihood]) -> dict[str, Estimate]:
+    """Return what the notes cost under each condition, what the song saves, and the codes."""
+    priced = [song.notes for song in songs if song.notes is not None]
 
     def saved_against(condition: str) -> Estimate:
-        return _mean(
-            songs,
-            lambda song: song.bits[condition].per_second - song.bits["conditional"].per_second,
-        )
+        return bootstrap_mean(getattr(notes, condition) - notes.song for notes in priced)
 
     return {
-        **{f"bits/s {each}": mean(each, "per_second") for each in CONDITIONS},
-        "bits/s saved against none": saved_against("unconditional"),
+        **{
+            f"bits/s of the notes, given {text}": bootstrap_mean(
+                getattr(notes, condition) for notes in priced
+            )
+            for condition, text in CONDITIONS.items()
+        },
+        "bits/s saved against none": saved_against("none"),
         "bits/s saved against shuffled": saved_against("shuffled"),
-        **{f"bits/s of the note, {each}": mean(each, "note_per_second") for each in CONDITIONS},
-        **{f"bits per code {each}": mean(each, "per_code") for each in CONDITIONS},
+        "bits per code, given the notes": _mean(songs, lambda song: song.codes),
+        "bits per code without them": _mean(songs, lambda song: song.codes_alone),
     }
 
 
@@ -118,31 +160,43 @@ def codec_section(pitch_match: Sequence[float]) -> Section:
     )
 
 
-def encoder_section(songs: Sequence[Likelihood]) -> Section:
-    """Report what the encoder predicts by itself."""
+def listener_section(songs: Sequence[Likelihood]) -> Section:
+    """Report what the listener names from the accompaniment alone."""
+    texts = {
+        "pitch_class": "pitch class of the bass, share of sounding frames",
+        "root": "root of the chord, share of frames",
+        "tones": "tones of the chord, share of pitch classes",
+        "onset_f1": "onsets of the bass, F1, one frame allowed",
+    }
     return Section(
-        "Encoder",
-        "Is the note right from the accompaniment alone, without any history?",
+        "Listener",
+        "Are the bass's notes and the chords right, from the accompaniment alone?",
         {
-            "pitch class, share of sounding frames": _mean(songs, lambda s: s.encoder.pitch_class),
-            "root of the chord, share of frames": _mean(songs, lambda s: s.encoder.root),
-            "onset F1, one frame allowed": _mean(songs, lambda s: s.encoder.onset_f1),
+            text: _known_mean(getattr(s.listening, name) for s in songs)
+            for name, text in texts.items()
         },
     )
 
 
+def bars_section(beats: Sequence[float], downbeats: Sequence[float]) -> Section:
+    """Report how well the beats and the beginnings of bars are found (beat_metrics.py)."""
+    return Section(
+        "Bars",
+        "Are the beats and the first beats of the bars found? (F1 at 70 ms.)",
+        {"beats": _known_mean(beats), "downbeats": _known_mean(downbeats)},
+    )
+
+
 def next_code_section(songs: Sequence[Likelihood]) -> Section:
-    """Report what the decoder predicts after the true history."""
+    """Report what the performer predicts after the true history."""
     codebooks = range(len(songs[0].code_accuracy))
     return Section(
         "Next code",
-        "Given the true history, how often is the most probable next token the true one?",
+        "Given the notes and the true history, how often is the most probable next code the true "
+        "one?",
         {
-            "note, where it sounds": _mean(songs, lambda song: song.note_accuracy),
-            **{
-                f"codebook {h}": bootstrap_mean(song.code_accuracy[h] for song in songs)
-                for h in codebooks
-            },
+            f"codebook {h}": bootstrap_mean(song.code_accuracy[h] for song in songs)
+            for h in codebooks
         },
     )
 
@@ -260,6 +314,11 @@ def _summary(figures: Sequence[Mapping[str, float]]) -> dict[str, Estimate]:
 def _last(judged: Judged) -> str:
     """Return the name of the reference: the line that is closest to the true bass."""
     return list(judged)[-1]
+
+
+def _known_mean(values: Iterable[float]) -> Estimate:
+    """Average the values that are not nan."""
+    return bootstrap_mean(value for value in values if value == value)
 
 
 def _mean(songs: Sequence[Likelihood], of: Callable[[Likelihood], float]) -> Estimate:

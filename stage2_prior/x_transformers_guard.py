@@ -1,6 +1,6 @@
 """Import x-transformers, and refuse versions that the models were not tested with.
 
-The incremental decoder reads the insides of x-transformers' layers, and the weights in a checkpoint
+The cached decoder reads the insides of x-transformers' layers, and the weights in a checkpoint
 carry the names that x-transformers gives them. Both may change with any release.
 
 Use `from stage2_prior.x_transformers_guard import Decoder, Encoder`.

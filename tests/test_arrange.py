@@ -1,21 +1,29 @@
 """`generate-bass` with untrained tiny models: what is written, and the value of every sample."""
 
+import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
 import torch
+from mido import MidiFile
 
 from shared.codes.codec import CodeFormat
+from shared.codes.song_codes import SongCodes, require_codec
 from shared.config import load_config
 from shared.errors import UserError
+from shared.music.bar_grid import BarGrid
+from shared.music.bar_tracking import BarHints
+from shared.music.chord import Chord
 from shared.music.midi import read_midi, write_midi
-from shared.music.notes import Note, NoteVocabulary, notes_to_tokens
+from shared.music.notes import Note, notes_to_tokens
+from shared.music.onset_envelope import onset_envelope
 from shared.sound.files import read_audio
 from shared.sound.levels import TARGET_RMS
 from shared.sound.samples import Samples, fit_length, resample, rms, to_stereo
@@ -26,22 +34,33 @@ from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage2_prior.accompaniment import PreparedSong, prepare_song
-from stage2_prior.arrange import (
-    INFILL_CANDIDATES,
-    Arrangement,
-    ArrangeOptions,
-    generate_bass,
-)
-from stage2_prior.balance import balance_envelope
+from stage2_prior.arrange import Arrangement, ArrangeOptions, generate_bass, generate_takes
+from stage2_prior.balance import balance_envelope, level_beside_song
 from stage2_prior.bass_sound import PlainSound
 from stage2_prior.config import PRESETS, PriorConfig
-from stage2_prior.edits import Edits, GivenBass
+from stage2_prior.delivery import Delivery
+from stage2_prior.edits import Edits
+from stage2_prior.harmony import Harmony, HarmonySource
 from stage2_prior.model import Prior
-from stage2_prior.sampling import FREE, GeneratedBass, SamplingSettings
+from stage2_prior.performer.sampling import FREE
+from stage2_prior.performer.tone import TONES
+from stage2_prior.repeat import Recipe
+from stage2_prior.sampling import (
+    GeneratedBass,
+    SamplingSettings,
+    SongEvidence,
+    Wishes,
+    generate,
+)
+from stage2_prior.steps import EACH
+from tests.oracle_codec import OracleCodec, two_tones
 
 RATE = 44100
 SECONDS = 3.0
-QUICK = SamplingSettings(guidance=1.0)
+QUICK = SamplingSettings(guidance=1.0, candidates=2)
+FORCE = Delivery(force=True)
+GRID = BarGrid(np.linspace(0, 4, 11), np.array([1, 4, 7, 10]))
+CHORDS = (Chord(0.4, 1.6, 9, "min", 9), Chord(1.6, 2.8, 5, "maj", 9))
 
 
 @pytest.fixture(scope="module")
@@ -80,18 +99,10 @@ def read(path: Path) -> np.ndarray:
 class Pictures:
     """What was asked of `save_generation_picture`, which draws nothing here because it is slow."""
 
-    calls: list[tuple[Samples, Samples, int, list[Note], str]]
+    calls: list[tuple[Any, ...]]
 
-    def __call__(
-        self,
-        path: Path,
-        song: Samples,
-        bass: Samples,
-        sample_rate: int,
-        notes: Sequence[Note],
-        title: str,
-    ) -> None:
-        self.calls.append((song, bass, sample_rate, list(notes), title))
+    def __call__(self, path: Path, *content: Any) -> None:
+        self.calls.append(content)
 
 
 @pytest.fixture(autouse=True)
@@ -102,44 +113,72 @@ def pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return recorded
 
 
+@pytest.fixture(autouse=True)
+def recogniser(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Samples, int]]:
+    """What a chord recogniser was given, which names A minor for every song."""
+    heard: list[tuple[Samples, int]] = []
+
+    def recognise(audio: Samples, sample_rate: int) -> tuple[Chord, ...]:
+        heard.append((audio, sample_rate))
+        return CHORDS[:1]
+
+    monkeypatch.setattr("stage2_prior.arrange.recognise_chords", recognise)
+    return heard
+
+
 @dataclass
 class FixedLine:
     """Takes the place of `generate`: returns the same line for every song, and records the input.
 
-    The line is longer than any song here, and is cut to the song and to what precedes it.
+    The line is longer than any song here, and is cut to the song.
     """
 
     codec: VQVAECodec
     accompaniment: npt.NDArray[np.integer] | None = None
-    fixed: npt.NDArray[np.integer] | None = None
-    settings: SamplingSettings | None = None
+    wishes: Wishes | None = None
+    evidence: SongEvidence | None = None
 
     def __post_init__(self) -> None:
         random = np.random.default_rng(0)
         shape = (self.codec.num_codebooks, 400)
         self.codes = random.integers(0, self.codec.cardinality, shape).astype(np.uint16)
-        line = [Note(0.35 * n, 0.3, 30 + 2 * n) for n in range(20)]
-        self.notes = notes_to_tokens(line, 400, self.codec.frame_rate)
+        self.line = [Note(0.35 * n, 0.3, 30 + 2 * n, 80 + n) for n in range(20)]
+        self.notes = notes_to_tokens(self.line, 400, self.codec.frame_rate)
 
     def __call__(
         self,
         prior: Prior,
         accompaniment: npt.NDArray[np.integer],
         settings: SamplingSettings,
-        *,
-        fixed: npt.NDArray[np.integer],
-        allowed_notes: npt.NDArray[np.bool_],
+        wishes: Wishes,
+        evidence: SongEvidence,
+        listening: object = None,
     ) -> GeneratedBass:
-        self.accompaniment, self.fixed, self.settings = accompaniment, fixed, settings
+        self.accompaniment, self.wishes, self.evidence = accompaniment, wishes, evidence
         frames = accompaniment.shape[2]
-        assert allowed_notes.shape == (frames, NoteVocabulary.size)
-        return GeneratedBass(self.codes[:, :frames], self.notes[:frames], -1.5, -2.5, 0.0)
+        return GeneratedBass(
+            codes=self.codes[:, :frames],
+            notes=self.notes[:frames],
+            played=tuple(note for note in self.line if note.end < frames / self.codec.frame_rate),
+            grid=GRID,
+            chords=CHORDS,
+            fits=(1.25, 0.5),
+            log_prob_conditional=-1.5,
+            log_prob_unconditional=-2.5,
+            seconds=0.0,
+        )
 
-    def sound(self, song: PreparedSong, lead: int = 0) -> Samples:
-        """The line at the codec's sample rate and the song's level, without what precedes it."""
+    @property
+    def fixed(self) -> npt.NDArray[np.integer]:
+        assert self.wishes is not None
+        assert self.wishes.fixed is not None
+        return self.wishes.fixed
+
+    def sound(self, song: PreparedSong) -> Samples:
+        """The line at the codec's sample rate and the song's level."""
         length = song.accompaniment.shape[1]
-        part = slice(lead, lead + self.codec.num_frames(length))
-        codes, notes = self.codes[:, part], self.notes[part]
+        frames = self.codec.num_frames(length)
+        codes, notes = self.codes[:, :frames], self.notes[:frames]
         rendered = PlainSound(self.codec).render(codes, notes, length)
         return rendered / np.float32(song.gain)
 
@@ -151,6 +190,39 @@ def line(codec: VQVAECodec, monkeypatch: pytest.MonkeyPatch) -> FixedLine:
     return fixed
 
 
+@dataclass
+class Spy:
+    """Runs `generate`, and records what it was asked for and what it returned."""
+
+    wishes: Wishes | None = None
+    made: GeneratedBass | None = None
+
+    def __call__(
+        self,
+        prior: Prior,
+        accompaniment: npt.NDArray[np.integer],
+        settings: SamplingSettings,
+        wishes: Wishes,
+        evidence: SongEvidence,
+        listening: object = None,
+    ) -> GeneratedBass:
+        self.wishes = wishes
+        self.made = generate(prior, accompaniment, settings, wishes, evidence)
+        return self.made
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
+    watching = Spy()
+    monkeypatch.setattr("stage2_prior.arrange.generate", watching)
+    return watching
+
+
+def scale_of(made: Arrangement) -> float:
+    scale: float = made.figures["peaks"]["scale"]
+    return scale
+
+
 def compose(song: Path, out: Path, codec: VQVAECodec, prior: Prior, **edits: object) -> Arrangement:
     options = ArrangeOptions(remove_bass=True, edits=Edits(**edits))  # type: ignore[arg-type]
     return generate_bass(song, out, codec, prior, QUICK, options)
@@ -159,32 +231,211 @@ def compose(song: Path, out: Path, codec: VQVAECodec, prior: Prior, **edits: obj
 def test_the_files(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
     made = compose(song, tmp_path / "new", codec, prior)
     name = "My song.v2"
-    expected = {f"{name}.{end}" for end in ("bass.wav", "mix.wav", "mid", "png", "json")}
+    endings = ("bass.wav", "backing.wav", "mix.wav", "mid", "codes.safetensors", "png", "json")
+    expected = {f"{name}.{end}" for end in endings}
     assert {path.name for path in (tmp_path / "new").iterdir()} == expected
     assert {path.name for path in made.files.values()} == expected
+
+
+def test_the_json_says_all_that_is_known_and_all_that_is_needed_again(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    options = ArrangeOptions(
+        True,
+        Edits(redo=(TimeRange(1, 2),)),
+        BarHints(meter=(3, 4)),
+        Harmony.parse("Am | F"),
+        lowest=30,
+        tone="picked",
+        bass_level=-3.0,
+        delivery=FORCE,
+    )
+    made = generate_bass(song, tmp_path, codec, prior, QUICK, options)
     report = json.loads(made.files["json"].read_text())
-    assert report["seed"] == 0
+    assert report.keys() == made.figures.keys()
+    assert report["tempo"] == 150
+    assert report["meter"] == [3, 4]
+    assert report["key"] == "A minor"
+    assert report["beats"] == pytest.approx(GRID.beats)
+    assert report["downbeats"] == pytest.approx([0.4, 1.6, 2.8, 4.0])
+    assert report["chords"] == [
+        {"start": 0.4, "end": 1.6, "symbol": "Am"},
+        {"start": 1.6, "end": 2.8, "symbol": "F/A"},
+    ]
+    assert report["lead_sheet"] == "| Am | F/A |"
+    assert (report["notes"], report["range"]) == (8, [30, 44])
+    assert report["candidates"] == [1.25, 0.5]
+    assert report["rank"] == 1
+    assert report["log_prob"] == {"given_song": -1.5, "given_none": -2.5}
+    assert report["sound"] == {"name": "paper"}
     assert report["checkpoints"] == {"codec": "test", "prior": "untrained"}
-    assert report["samples"] == round(SECONDS * RATE)
-    assert report["bass_removed"]
-    assert set(report["timings"]) >= {"read", "encode", "write bass", "decode"}
-    assert report["settings"]["guidance"] == 1.0
-    assert report["settings"]["candidates"] == 1
+    assert report["seed"] == 0
+    assert report["settings"] == asdict(QUICK)
+    assert report["options"] == {
+        "remove_bass": True,
+        "edits": {
+            "prompt": None,
+            "style": None,
+            "keep": [],
+            "redo": [{"start": 1, "stop": 2}],
+            "midi": None,
+        },
+        "hints": {"bpm": None, "first_downbeat": None, "meter": [3, 4]},
+        "harmony": {"source": "given", "chords": "Am | F"},
+        "lowest": 30,
+        "highest": 55,
+        "tone": "picked",
+        "midi_timing": "grid",
+        "bass_level": -3.0,
+        "keep_all": False,
+        "delivery": {"container": "wav", "bits": None, "name": None, "peaks": "rescale"},
+    }
+    assert report["bass_search"]["threshold"] == codec.audible_bass
+    assert list(made.timings) == [step.name for step in EACH]
+    assert report["song_sha256"] == hashlib.sha256(song.read_bytes()).hexdigest()
+    for kind in ("bass", "backing", "mix", "midi", "codes"):
+        written = hashlib.sha256(made.files[kind].read_bytes()).hexdigest()
+        assert report["sha256"][kind] == written
+    assert report["versions"]["torch"] == version("torch")
+    assert report["encoding"] == {"container": "wav", "bits": "24"}
+    assert report["loudness_lufs"].keys() == {"song", "bass", "backing", "mix"}
+    assert report["files"] == {kind: path.name for kind, path in made.files.items()}
 
 
-def test_the_bass_lies_a_little_below_the_song_unless_its_level_is_given(
+def test_every_step_is_told_in_order_and_the_length_of_the_song_with_it(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    told: list[tuple[str, float | None]] = []
+    generate_bass(
+        *(song, tmp_path, codec, prior, QUICK),
+        on_step=lambda name, seconds: told.append((name, seconds)),
+    )
+    assert [name for name, _ in told] == [step.name for step in EACH]
+    assert [seconds for _, seconds in told] == [None, *[SECONDS] * 6]
+
+
+def test_all_candidates_are_written_as_takes_the_best_first(
     song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
 ) -> None:
-    made = compose(song, tmp_path / "new", codec, prior)
-    report = made.figures
-    tokens = notes_to_tokens(made.notes, codec.num_frames(report["samples"]), codec.frame_rate)
-    sounding = np.mean(tokens != NoteVocabulary.REST)
-    bass = rms(read(made.files["bass"])) / report["bass_scale"] / np.sqrt(sounding)
-    decibels = 20 * np.log10(bass * report["encoder_gain"] / TARGET_RMS)
-    assert prior.balance.softest_db - 0.3 < decibels < prior.balance.loudest_db + 0.3
-    assert report["balance"] != 1
-    kept = compose(song, tmp_path / "kept", codec, prior, redo=(TimeRange(1.0, 2.0),))
-    assert kept.figures["balance"] == 1
+    settings = replace(QUICK, candidates=3)
+    best = generate_bass(song, tmp_path, codec, prior, settings, ArrangeOptions(True))
+    options = ArrangeOptions(True, keep_all=True)
+    takes = generate_takes(song, tmp_path / "all", codec, prior, settings, options)
+    names = {path.name for path in (tmp_path / "all").iterdir()}
+    assert len(names) == 3 * 7
+    assert {f"My song.v2.take{number}.mix.wav" for number in (1, 2, 3)} <= names
+    assert best.files["bass"].read_bytes() == takes[0].files["bass"].read_bytes()
+    fits = best.figures["candidates"]
+    assert fits == sorted(fits, reverse=True)
+    for number, take in enumerate(takes, 1):
+        assert take.files["json"].name == f"My song.v2.take{number}.json"
+        assert (take.figures["rank"], take.figures["candidates"]) == (number, fits)
+        said = f"number {number} of 3 lines: it fits the song by {fits[number - 1]:.2f}"
+        assert take.summary.rows["chosen"].startswith(said)
+    assert len({take.notes for take in takes}) == 3
+
+
+def test_the_summary_is_of_the_song_and_its_new_bass(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    made = compose(song, tmp_path, codec, prior)
+    rows = made.summary.rows
+    said = ["tempo", "meter", "key", "chords", "own bass", "new bass", "chosen", "level"]
+    assert list(rows) == [*said, "loudness", "peaks", "written"]
+    assert rows["written"] == "24-bit WAV, 44100 Hz, stereo"
+    assert rows["chords"] == "| Am | F/A |"
+    options = ArrangeOptions(True, harmony=Harmony.parse("Am | F/A"), delivery=FORCE)
+    given = generate_bass(song, tmp_path, codec, prior, QUICK, options).summary.rows
+    assert given["placement"] == "Am from 0.40 s: bar 1\nF/A from 1.60 s: bar 2"
+    assert rows["new bass"] == "8 notes, F#1-G#2"
+    assert made.summary.level == made.figures["level_beside_song_db"]
+
+
+def test_what_the_user_wants_reaches_the_prior(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    hints, harmony = BarHints(bpm=96, first_downbeat=0.5), Harmony.parse("Cm")
+    options = ArrangeOptions(False, Edits(), hints, harmony, 30, 50, "slap")
+    generate_bass(song, tmp_path, codec, prior, QUICK, options)
+    wishes = line.wishes
+    assert wishes is not None
+    assert (wishes.hints, wishes.harmony) == (hints, harmony)
+    assert (wishes.lowest, wishes.highest) == (30, 50)
+    assert TONES[wishes.tone] == "slap"
+    assert (line.fixed == FREE).all()
+    assert wishes.lead is not None
+    assert wishes.lead.shape[1] == 0
+
+
+def test_chords_are_recognised_in_the_whole_song_and_onsets_without_its_bass(
+    song: Path,
+    codec: VQVAECodec,
+    prior: Prior,
+    line: FixedLine,
+    recogniser: list[tuple[Samples, int]],
+    tmp_path: Path,
+) -> None:
+    compose(song, tmp_path, codec, prior)
+    ((heard, rate),) = recogniser
+    np.testing.assert_allclose(heard, read(song).T, atol=1e-6)
+    assert rate == RATE
+    evidence = line.evidence
+    assert evidence is not None
+    assert evidence.chords == CHORDS[:1]
+    rest = prepared(song, codec).accompaniment
+    assert evidence.onsets is not None
+    np.testing.assert_allclose(evidence.onsets.strength, onset_envelope(rest, RATE).strength)
+    assert evidence.end == SECONDS
+    for harmony in (Harmony(HarmonySource.OFF), Harmony.parse("Am")):
+        options = ArrangeOptions(True, harmony=harmony, delivery=FORCE)
+        generate_bass(song, tmp_path, codec, prior, QUICK, options)
+        assert line.evidence is not None
+        assert line.evidence.chords is None
+    assert len(recogniser) == 1
+
+
+@pytest.mark.parametrize(
+    ("timing", "tracks"), [("grid", 1), ("played", 1), ("both", 2)], ids=lambda value: str(value)
+)
+def test_the_midi_file_has_the_bars_and_chords_of_the_song(
+    timing: Any,
+    tracks: int,
+    song: Path,
+    codec: VQVAECodec,
+    prior: Prior,
+    line: FixedLine,
+    tmp_path: Path,
+) -> None:
+    options = ArrangeOptions(True, midi_timing=timing)
+    made = generate_bass(song, tmp_path, codec, prior, QUICK, options)
+    score, *lines = MidiFile(made.files["midi"]).tracks
+    assert len(lines) == tracks
+    meter = next(message for message in score if message.type == "time_signature")
+    assert (meter.numerator, meter.denominator) != (4, 4)
+    assert [message.text for message in score if message.type == "marker"][:2] == ["Am", "F/A"]
+    onsets = [note.onset for note in read_midi(made.files["midi"])][:8]
+    exact = np.abs(np.array(onsets) - 0.35 * np.arange(8)) < 1e-3
+    assert exact.all() == (timing == "played")
+
+
+@pytest.mark.parametrize("edit", ["nothing", "prompt", "style"])
+def test_the_bass_lies_a_little_below_the_song(
+    edit: str, song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    """How loud a recording is, or what is continued from it, does not matter."""
+    riff = tmp_path / "riff.wav"
+    soundfile.write(riff, tone(110, 1.0), RATE)
+    edits = {} if edit == "nothing" else {edit: riff}
+    made = compose(song, tmp_path / "new", codec, prior, **edits)
+    assert made.summary.level is not None
+    low, high = prior.balance.softest_db, prior.balance.loudest_db
+    assert low - 0.3 < made.summary.level < high + 0.3
+    parts = prepared(song, codec)
+    bass = read(made.files["bass"]).T.astype(np.float32) / np.float32(scale_of(made))
+    notes = line.notes[: codec.num_frames(bass.shape[1])]
+    measured = level_beside_song(bass, notes, parts.accompaniment, RATE)
+    assert measured == pytest.approx(made.summary.level, abs=0.01)
+    assert made.figures["balance"] != 1
 
 
 @pytest.mark.parametrize(
@@ -205,9 +456,13 @@ def test_any_song_comes_back_at_its_rate_and_length(
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (samples, channels))
     soundfile.write(path, noise, rate)
     made = generate_bass(path, tmp_path / "out", codec, prior, QUICK)
-    for kind in ("bass", "mix"):
+    for kind in ("bass", "backing", "mix"):
         info = soundfile.info(made.files[kind])
-        assert (info.samplerate, info.channels, info.frames) == (rate, 2, samples)
+        assert (info.samplerate, info.frames) == (rate, samples)
+        assert info.channels == min(channels, 2)
+    mixed_down = "stereo (mixed down from 6 channels)"
+    said = {1: "mono", 2: "stereo", 6: mixed_down}[channels]
+    assert made.summary.rows["written"] == f"24-bit WAV, {rate} Hz, {said}"
 
 
 def prepared(song: Path, codec: VQVAECodec, remove_bass: bool = True) -> PreparedSong:
@@ -232,26 +487,28 @@ def test_the_mix_has_the_new_bass_in_place_of_the_songs(
 
     sound = line.sound(song)
     notes = line.notes[: codec.num_frames(2 * RATE)]
+    assert line.evidence is not None
     balance = balance_envelope(sound, notes, song.accompaniment, RATE, prior.balance)
     bass = at_home(balance * sound)
     stereo = read_audio(path).samples
     rest = stereo - at_home(song.bass)
     figures = made.figures
-    assert figures["bass_scale"] == pytest.approx(min(1, 1 / np.abs(bass).max()))
-    assert figures["mix_scale"] == pytest.approx(min(1, 1 / np.abs(rest + bass).max()))
-    for kind, samples in (("bass", bass), ("mix", rest + bass)):
+    sounds = {"bass": bass, "backing": rest, "mix": rest + bass}
+    peak = max(np.abs(samples).max() for samples in sounds.values())
+    assert scale_of(made) == pytest.approx(min(1, 1 / peak))
+    for kind, samples in sounds.items():
         written = read(made.files[kind]).T
-        np.testing.assert_allclose(written, figures[f"{kind}_scale"] * samples, atol=1e-4)
+        np.testing.assert_allclose(written, scale_of(made) * samples, atol=1e-5)
 
     expected = codec.encode(song.accompaniment * np.float32(song.gain))
     np.testing.assert_array_equal(line.accompaniment, expected)
-    assert line.fixed is not None
     assert (line.fixed == FREE).all()
-    ((drawn_song, drawn_bass, drawn_rate, drawn_notes, title),) = pictures.calls
+    ((drawn_song, drawn_bass, drawn_rate, drawn_notes, title, grid, chords),) = pictures.calls
     np.testing.assert_allclose(drawn_song, rest, atol=1e-6)
     np.testing.assert_allclose(drawn_bass, bass, atol=1e-6)
-    assert (drawn_rate, drawn_notes, title) == (rate, list(made.notes), "two tones")
-    assert [note.pitch for note in made.notes] == [30, 32, 34, 36, 38, 40]
+    assert (drawn_rate, drawn_notes, title) == (rate, made.notes, "two tones")
+    assert (grid, chords) == (GRID, CHORDS)
+    assert [note.pitch for note in made.notes] == [30, 32, 34, 36, 38]
 
     assert {name: figures[name] for name in ("song", "sample_rate", "samples", "seconds")} == {
         "song": path,
@@ -265,17 +522,14 @@ def test_the_mix_has_the_new_bass_in_place_of_the_songs(
     assert figures["rms_db"] == pytest.approx(
         {name: 20 * np.log10(rms(samples)) for name, samples in levels.items()}, abs=0.011
     )
-    assert figures["notes"] == 6
-    assert figures["log_prob"] == {"given_song": -1.5, "given_none": -2.5}
 
 
 def test_a_bass_that_is_left_in_stays_in_the_mix(
     song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
 ) -> None:
     added = generate_bass(song, tmp_path, codec, prior, QUICK, ArrangeOptions(remove_bass=False))
-    scales = added.figures["mix_scale"], added.figures["bass_scale"]
     mix, bass = read(added.files["mix"]), read(added.files["bass"])
-    np.testing.assert_allclose(mix / scales[0], read(song) + bass / scales[1], atol=2e-4)
+    np.testing.assert_allclose(mix - bass, scale_of(added) * read(song), atol=2.0**-21)
     assert not added.figures["bass_removed"]
     assert added.figures["rms_db"]["removed_bass"] is None
     assert np.abs(mix).max() <= 1
@@ -284,15 +538,18 @@ def test_a_bass_that_is_left_in_stays_in_the_mix(
 def test_a_bass_that_would_clip_is_scaled_as_a_whole(
     song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
 ) -> None:
-    loud = tmp_path / "loud.wav"
-    soundfile.write(loud, 30 * (tone(82) + tone(440)), RATE, subtype="FLOAT")
-    quiet = compose(song, tmp_path / "quiet", codec, prior)
+    soft, loud = tmp_path / "soft.wav", tmp_path / "loud.wav"
+    for path, level in ((soft, 1), (loud, 30)):
+        soundfile.write(path, level * (tone(82) + tone(440)), RATE, subtype="FLOAT")
+    quiet = compose(soft, tmp_path / "quiet", codec, prior)
     made = compose(loud, tmp_path / "loud", codec, prior)
-    assert quiet.figures["bass_scale"] == 1
-    assert made.figures["bass_scale"] < 0.5
-    bass, expected = read(made.files["bass"]), read(quiet.files["bass"])
-    assert np.abs(bass).max() == pytest.approx(1, abs=1e-3)
-    np.testing.assert_allclose(bass, expected / np.abs(expected).max(), atol=2e-3)
+    assert scale_of(made) < 0.5
+    for kind in ("bass", "backing", "mix"):
+        sound, expected = read(made.files[kind]), read(quiet.files[kind])
+        change = 30 * scale_of(made) / scale_of(quiet)
+        np.testing.assert_allclose(sound, change * expected, atol=2e-3)
+    assert made.summary.rows["peaks"].startswith("all files are ")
+    assert made.summary.rows["written"].startswith("32-bit float WAV")
 
 
 def test_the_songs_own_bass_is_faded_in_and_out_within_a_frame(
@@ -305,33 +562,22 @@ def test_the_songs_own_bass_is_faded_in_and_out_within_a_frame(
     first, last = np.ceil(codec.frame_rate), np.ceil(2 * codec.frame_rate) - 1
     own = np.clip(np.minimum(frames - (first - 1), last + 1 - frames), 0, 1)
     expected = own * parts.bass + (1 - own) * line.sound(parts)
-    written = read(made.files["bass"]).T / made.figures["bass_scale"]
+    written = read(made.files["bass"]).T / scale_of(made)
     np.testing.assert_allclose(written, expected, atol=1e-4)
     assert made.figures["balance"] == 1  # the song's own bass sets the level
-    assert line.settings is not None
-    assert line.settings.candidates == INFILL_CANDIDATES
 
 
-def test_what_precedes_the_song_is_cut_off(
+def test_a_style_recording_precedes_the_line(
     song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
 ) -> None:
     riff = tmp_path / "riff.wav"
     soundfile.write(riff, tone(110, 1.0), RATE)
-    made = compose(song, tmp_path, codec, prior, style=riff)
-    lead, frames = codec.num_frames(RATE), codec.num_frames(round(SECONDS * RATE))
-    assert line.accompaniment is not None
-    assert line.fixed is not None
-    assert line.accompaniment.shape[2] == lead + frames
-    assert (line.accompaniment[..., :lead] == prior.dropped).all()
-    assert (line.accompaniment[..., lead:] < prior.dropped).all()
-    assert (line.fixed[:, :lead] != FREE).all()
-    assert (line.fixed[:, lead:] == FREE).all()
-    parts = prepared(song, codec)
-    written = read(made.files["bass"]).T / made.figures["bass_scale"]
-    np.testing.assert_allclose(written, line.sound(parts, lead), atol=1e-4)
-    notes = notes_to_tokens(made.notes, frames, codec.frame_rate)
-    voiced = line.notes[lead : lead + frames] != NoteVocabulary.REST
-    np.testing.assert_array_equal(notes != NoteVocabulary.REST, voiced)
+    compose(song, tmp_path, codec, prior, style=riff)
+    assert line.wishes is not None
+    assert line.wishes.lead is not None
+    assert line.wishes.lead.shape == (1 + codec.num_codebooks, codec.num_frames(RATE))
+    assert (line.wishes.lead != FREE).all()
+    assert (line.fixed == FREE).all()
 
 
 def test_a_prompt_is_encoded_at_one_level_however_loud_it_is(
@@ -342,8 +588,7 @@ def test_a_prompt_is_encoded_at_one_level_however_loud_it_is(
     for loudness in (1.0, 0.01):
         path = tmp_path / "riff.wav"
         soundfile.write(path, loudness * riff, RATE, subtype="FLOAT")
-        compose(song, tmp_path / "out", codec, prior, prompt=path)
-        assert line.fixed is not None
+        compose(song, tmp_path / f"out{loudness}", codec, prior, prompt=path)
         frames = expected.shape[1]
         np.testing.assert_array_equal(line.fixed[1:, :frames], expected)
         assert (line.fixed[:, frames:] == FREE).all()
@@ -364,7 +609,7 @@ def test_a_loud_song_does_not_clip(
     path = tmp_path / "loud.wav"
     soundfile.write(path, 6 * tone(300, 1.0), RATE, subtype="FLOAT")
     made = generate_bass(path, tmp_path, codec, prior, QUICK, ArrangeOptions(remove_bass=False))
-    assert made.figures["mix_scale"] < 0.6
+    assert scale_of(made) < 0.6
     assert np.abs(read(made.files["mix"])).max() == pytest.approx(1, abs=1e-3)
 
 
@@ -372,7 +617,7 @@ def test_the_same_seed_gives_the_same_bytes(
     song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
 ) -> None:
     first, again = (compose(song, tmp_path / name, codec, prior) for name in ("a", "b"))
-    for kind in ("bass", "mix", "midi"):
+    for kind in ("bass", "backing", "mix", "midi", "codes", "json"):
         assert first.files[kind].read_bytes() == again.files[kind].read_bytes()
     other = generate_bass(
         song, tmp_path / "c", codec, prior, replace(QUICK, seed=1), ArrangeOptions(True)
@@ -388,69 +633,109 @@ def test_a_silent_song(codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
     assert made.figures["encoder_gain"] == 1
     assert not made.figures["bass_removed"]
     assert not read(made.files["bass"]).any()
+    assert made.notes == ()
+    assert made.summary.rows == {"song": "it is silent, and so is its bass"}
 
 
+@pytest.mark.parametrize("edit", ["keep", "redo"])
 def test_the_songs_own_bass_stays_where_it_is_kept(
-    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+    edit: str, song: Path, codec: VQVAECodec, prior: Prior, spy: Spy, tmp_path: Path
 ) -> None:
-    original = read(song)
-    kept = compose(song, tmp_path / "keep", codec, prior, keep=(TimeRange(0, 1), TimeRange(2, 9)))
-    redone = compose(song, tmp_path / "redo", codec, prior, redo=(TimeRange(1, 2),))
+    ranges = {"keep": (TimeRange(0, 1), TimeRange(2, 9)), "redo": (TimeRange(1, 2),)}
+    made = compose(song, tmp_path, codec, prior, **{edit: ranges[edit]})
+    mix = read(made.files["mix"]) / scale_of(made)
+    same = np.abs(mix - read(song)).max(1) < 1e-6
     hop = codec.hop
-    for made in (kept, redone):
-        mix = read(made.files["mix"]) / made.figures["mix_scale"]
-        same = np.abs(mix - original).max(1) < 1e-3
-        assert same[: RATE - hop].all()
-        assert same[2 * RATE + hop :].all()
-        assert not same[RATE + hop : 2 * RATE - hop].all()
-        assert made.figures["settings"]["candidates"] == INFILL_CANDIDATES
+    assert same[: RATE - hop].all()
+    assert same[2 * RATE + hop :].all()
+    assert not same[RATE + hop : 2 * RATE - hop].all()
+    own = prepared(song, codec).bass
+    assert own is not None
+    bass = read(made.files["bass"]).T / scale_of(made)
+    np.testing.assert_allclose(bass[:, : RATE - hop], own[:, : RATE - hop], atol=1e-4)
+    assert spy.made is not None
+    assert spy.wishes is not None
+    assert spy.wishes.fixed is not None
+    fixed = spy.wishes.fixed
+    times = np.arange(fixed.shape[1]) / codec.frame_rate
+    kept = (times < 1) | (times >= 2)
+    assert ((fixed != FREE) == kept).all()
+    np.testing.assert_array_equal(spy.made.codes[:, kept], fixed[1:, kept])
+    np.testing.assert_array_equal(spy.made.notes[kept], fixed[0, kept])
+    onsets = [note.onset for note in made.notes]
+    assert onsets == sorted(onsets)
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [("....", False), ("####", False), ("##..", False), ("..##", True), ("#..#", True)],
-)
-def test_bass_after_a_gap_is_known_by_its_codes(given: str, expected: bool) -> None:
-    tokens = np.full((9, 4), FREE)
-    tokens[0] = 5  # notes alone, of a MIDI file, are no bass
-    tokens[:, [mark == "#" for mark in given]] = 7
-    allowed = np.ones((4, NoteVocabulary.size), np.bool_)
-    assert GivenBass(tokens, allowed, lead=0).follows_a_gap == expected
-
-
-def test_midi_in_is_midi_out(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
-    line = [Note(0.0, 0.5, 40), Note(0.5, 1.0, 45), Note(2.0, 0.9, 33)]
-    write_midi(tmp_path / "line.mid", line)
-    made = compose(song, tmp_path, codec, prior, midi=tmp_path / "line.mid")
-    played = read_midi(made.files["midi"])
-    assert [note.pitch for note in played] == [40, 45, 33]
-    np.testing.assert_allclose([n.onset for n in played], [0, 0.5, 2.0], atol=0.015)
-
-
-def test_chords_bind_the_notes(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
-    chords = tmp_path / "chords.txt"
-    chords.write_text("0 Am\n1.5 F\n")
-    made = compose(song, tmp_path, codec, prior, chords=str(chords))
-    frame = 1 / codec.frame_rate
-    struck = {
-        time: [note.pitch % 12 for note in made.notes if abs(note.onset - time) < 0.5 * frame]
-        for time in (0.0, 1.5)
-    }
-    assert struck == {0.0: [9], 1.5: [5]}
-    assert {note.pitch % 12 for note in made.notes if note.onset < 1.4} <= {9, 0, 4}
-
-
-def test_a_riff_begins_the_line_or_lends_its_style(
-    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+@pytest.mark.parametrize("edit", ["prompt", "style"])
+def test_a_riff_is_kept_to_the_code_where_it_begins_the_line(
+    edit: str, song: Path, codec: VQVAECodec, prior: Prior, spy: Spy, tmp_path: Path
 ) -> None:
     riff = tmp_path / "riff.wav"
     soundfile.write(riff, tone(110, 1.0, 22050), 22050)
-    begun = compose(song, tmp_path / "prompt", codec, prior, prompt=riff)
-    assert begun.notes[0].pitch == 45
-    assert begun.notes[0].onset < 0.1
-    styled = compose(song, tmp_path / "style", codec, prior, style=riff)
-    assert soundfile.info(styled.files["bass"]).frames == round(SECONDS * RATE)
-    assert styled.files["bass"].read_bytes() != begun.files["bass"].read_bytes()
+    made = compose(song, tmp_path, codec, prior, **{edit: riff})
+    assert spy.made is not None
+    audio = read_audio(riff)
+    samples = resample(to_stereo(audio.samples), 22050, RATE)
+    codes = codec.encode(samples * np.float32(TARGET_RMS / rms(samples)))[BASS]
+    same = spy.made.codes[:, : codes.shape[1]] == codes
+    assert same.all() == (edit == "prompt")
+    if edit == "prompt":
+        assert made.notes[0].pitch == 45
+        assert made.notes[0].onset < 0.1
+    assert soundfile.info(made.files["bass"]).frames == round(SECONDS * RATE)
+
+
+def test_the_own_bass_that_stays_is_heard_and_no_decoded_one(tmp_path: Path) -> None:
+    """This codec knows the song's bass exactly, so that the song stays as it is."""
+    codec = OracleCodec(two_tones())
+    config = load_config(PriorConfig, PRESETS, "tiny").model
+    prior = Prior(config, CodeFormat.of(codec), fingerprint="untrained").eval()
+    path = tmp_path / "song.wav"
+    soundfile.write(path, codec.stems.sum(0).T, RATE, subtype="FLOAT")
+    edits = Edits(keep=(TimeRange(0.5, 1.5),))
+    made = generate_bass(path, tmp_path, codec, prior, QUICK, ArrangeOptions(edits=edits))
+    assert made.figures["bass_search"]["decoded"] > codec.audible_bass
+    assert made.figures["bass_removed"]
+    kept = slice(RATE // 2 + codec.hop, 3 * RATE // 2 - codec.hop)
+    bass = read(made.files["bass"]).T / scale_of(made)
+    np.testing.assert_allclose(bass[:, kept], codec.stems[BASS][:, kept], atol=1e-4)
+
+
+def test_midi_in_is_midi_out(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
+    given = [Note(0.0, 0.5, 40), Note(0.53, 1.0, 45), Note(2.0, 0.9, 33)]
+    write_midi(tmp_path / "line.mid", given)
+    edits = Edits(midi=tmp_path / "line.mid")
+    options = ArrangeOptions(True, edits, midi_timing="played")
+    made = generate_bass(song, tmp_path, codec, prior, QUICK, options)
+    played = read_midi(made.files["midi"])
+    assert [note.pitch for note in played] == [40, 45, 33]
+    np.testing.assert_allclose([n.onset for n in played], [0, 0.53, 2.0], atol=0.015)
+    assert made.figures["log_prob"] == {"given_song": 0, "given_none": 0}
+
+
+def test_chords_bind_the_notes(song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path) -> None:
+    hints = BarHints(bpm=120, first_downbeat=0.0, meter=(3, 4))
+    options = ArrangeOptions(True, hints=hints, harmony=Harmony.parse("Am F"))
+    made = generate_bass(song, tmp_path, codec, prior, QUICK, options)
+    first, second, *_ = (chord["start"] for chord in made.figures["chords"])
+    assert first == pytest.approx(0, abs=0.02)
+    assert second == pytest.approx(1.5, abs=0.05)
+    struck = [
+        [note.pitch % 12 for note in made.notes if abs(note.onset - time) < 1e-3]
+        for time in (first, second)
+    ]
+    assert struck == [[9], [5]]
+    assert {note.pitch % 12 for note in made.notes if note.onset < second - 0.01} <= {9, 0, 4}
+    assert made.figures["lead_sheet"].startswith("| Am | F |")
+
+
+def test_the_line_stays_in_its_range(
+    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+) -> None:
+    options = ArrangeOptions(True, lowest=40, highest=43)
+    made = generate_bass(song, tmp_path, codec, prior, replace(QUICK, seed=3), options)
+    assert {note.pitch for note in made.notes} <= {40, 41, 42, 43}
+    assert len(made.figures["candidates"]) == 2
 
 
 def test_what_does_not_fit_is_refused_and_leaves_nothing(
@@ -481,11 +766,13 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(
         compose(song, short / "inside", codec, prior)
 
 
-def test_edits_that_contradict_each_other() -> None:
-    with pytest.raises(UserError, match="keep and redo"):
-        Edits(keep=(TimeRange(0, 1),), redo=(TimeRange(1, 2),))
+def test_options_that_cannot_be() -> None:
     with pytest.raises(UserError, match="MIDI line and chords"):
-        Edits(midi=Path("x.mid"), chords="C")
+        ArrangeOptions(edits=Edits(midi=Path("x.mid")), harmony=Harmony.parse("C"))
+    with pytest.raises(UserError, match="G2 to E1, but it must rise and lie within B0 to A#4"):
+        ArrangeOptions(lowest=43, highest=28)
+    with pytest.raises(UserError, match="no tone 'loud': give unknown, fingered"):
+        ArrangeOptions(tone="loud")
 
 
 def test_a_prior_of_another_codec(
@@ -495,3 +782,162 @@ def test_a_prior_of_another_codec(
     with pytest.raises(UserError, match="another"):
         compose(song, tmp_path / "out", codec, stranger)
     assert not (tmp_path / "out").exists()
+
+
+# What is written: every sample, the form, the names, and what is not replaced.
+
+
+@pytest.mark.parametrize(
+    ("subtype", "bits", "step"), [("PCM_16", "16", 2**-15), ("PCM_16", "24", 2**-23)]
+)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_mix_minus_the_bass_is_a_song_without_a_bass(
+    subtype: str,
+    bits: Any,
+    step: float,
+    channels: int,
+    codec: VQVAECodec,
+    prior: Prior,
+    line: FixedLine,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "song.wav"
+    soundfile.write(path, tone(440, 1.0)[:, :channels], RATE, subtype)
+    delivery = Delivery(bits=bits)
+    options = ArrangeOptions(remove_bass=False, delivery=delivery, bass_level=-12.0)
+    made = generate_bass(path, tmp_path / "out", codec, prior, QUICK, options)
+    assert scale_of(made) == 1
+    bass, backing, mix = (read(made.files[kind]) for kind in ("bass", "backing", "mix"))
+    np.testing.assert_array_equal(backing, read(path))
+    assert np.abs(bass).max() > 0.01
+    assert np.abs(mix - bass - read(path)).max() <= step
+    assert made.summary.rows["peaks"] == "none beyond full scale; nothing is made softer"
+
+
+@pytest.mark.parametrize("rate", [RATE, 48000])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_where_the_own_bass_stays_the_mix_is_the_song_sample_for_sample(
+    rate: int, subtype: str, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    path = tmp_path / "song.wav"
+    noise = np.random.default_rng(0).uniform(-0.2, 0.2, (3 * rate, 2))
+    soundfile.write(path, tone(82, rate=rate) + noise, rate, subtype)
+    keep = Delivery(bits="32f", peaks="keep")
+    options = ArrangeOptions(True, Edits(redo=(TimeRange(1, 2),)), delivery=keep)
+    made = generate_bass(path, tmp_path / "out", codec, prior, QUICK, options)
+    assert scale_of(made) == 1
+    changed = np.flatnonzero((read(made.files["mix"]) != read(path)).any(1))
+    margin = 2 * codec.hop * rate // RATE
+    assert len(changed) > rate // 2
+    assert rate - margin < changed[0]
+    assert changed[-1] < 2 * rate + margin
+
+
+def test_the_bass_is_as_much_louder_as_the_user_wants(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    keep = Delivery(bits="32f", peaks="keep")
+    made = {
+        level: generate_bass(
+            song,
+            tmp_path / str(level),
+            codec,
+            prior,
+            QUICK,
+            ArrangeOptions(True, bass_level=level, delivery=keep),
+        )
+        for level in (0.0, -6.0)
+    }
+    plain, softer = (read(made[level].files["bass"]) for level in (0.0, -6.0))
+    np.testing.assert_allclose(softer, plain * 10 ** (-6 / 20), atol=1e-6)
+    np.testing.assert_array_equal(
+        read(made[0.0].files["backing"]), read(made[-6.0].files["backing"])
+    )
+    levels = [made[level].summary.level for level in (0.0, -6.0)]
+    assert levels[0] is not None
+    assert levels[1] == pytest.approx(levels[0] - 6, abs=0.01)
+
+
+def test_the_codes_file_decodes_to_the_new_bass(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    made = compose(song, tmp_path, codec, prior)
+    codes = SongCodes.load(made.files["codes"])
+    require_codec(codes, codec)
+    frames = codes.num_frames
+    np.testing.assert_array_equal(codes.view("mixture")[BASS], line.codes[:, :frames])
+    np.testing.assert_array_equal(codes.view("without_bass"), line.accompaniment)
+    others = [row for row in range(4) if row != BASS]
+    np.testing.assert_array_equal(codes.view("mixture")[others], codes.view("without_bass")[others])
+    assert codes.notes is not None
+    np.testing.assert_array_equal(codes.notes, line.notes[:frames])
+    assert codes.facts.tempo == 150
+    assert [chord.symbol for chord in codes.facts.chords] == ["Am", "F/A"]
+    assert codes.num_samples == round(SECONDS * RATE)
+
+
+def test_files_are_replaced_only_by_force_and_inputs_never(
+    song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
+) -> None:
+    given = [Note(0.0, 0.5, 40)]
+    own = tmp_path / f"{song.stem}.mid"
+    write_midi(own, given)
+    riff = tmp_path / f"{song.stem}.bass.wav"
+    soundfile.write(riff, tone(110, 1.0), RATE)
+    before = own.read_bytes(), riff.read_bytes()
+    with pytest.raises(UserError, match=r"\.bass\.wav exists already: .*--force"):
+        compose(song, tmp_path, codec, prior)
+    for edits in (Edits(midi=own), Edits(prompt=riff), Edits(style=riff)):
+        options = ArrangeOptions(True, edits, delivery=FORCE)
+        with pytest.raises(UserError, match="is read by this command"):
+            generate_bass(song, tmp_path, codec, prior, QUICK, options)
+    assert (own.read_bytes(), riff.read_bytes()) == before
+    assert sorted(tmp_path.iterdir()) == sorted([own, riff])
+    options = ArrangeOptions(True, delivery=FORCE)
+    generate_bass(song, tmp_path, codec, prior, QUICK, options)
+    assert own.read_bytes() != before[0]
+
+
+def test_the_json_file_is_gone_before_any_other_is_replaced(
+    song: Path,
+    codec: VQVAECodec,
+    prior: Prior,
+    line: FixedLine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run that is killed between two files leaves no JSON file of another run beside them."""
+    compose(song, tmp_path, codec, prior)
+    replaced: list[str] = []
+    rename = Path.replace
+
+    def watched(self: Path, target: Path) -> Path:
+        assert target.suffix == ".json" or not target.with_name(f"{song.stem}.json").exists()
+        replaced.append(target.suffix)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    generate_bass(song, tmp_path, codec, prior, QUICK, ArrangeOptions(True, delivery=FORCE))
+    assert len(replaced) == 7
+    assert replaced[-1] == ".json"
+
+
+def test_the_json_file_is_enough_to_write_the_same_bytes_again(
+    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
+) -> None:
+    edits = Edits(redo=(TimeRange(1, 2),))
+    options = ArrangeOptions(True, edits, lowest=30, bass_level=-2.0, delivery=Delivery("flac"))
+    first = generate_bass(song, tmp_path / "a", codec, prior, replace(QUICK, seed=5), options)
+    recipe = Recipe.read(first.files["json"])
+    again = generate_bass(
+        recipe.find_song([]),
+        tmp_path / "b",
+        codec,
+        prior,
+        recipe.settings,
+        recipe.options_for(song, None, False),
+    )
+    recipe.require_models(codec, prior, PlainSound(codec))
+    assert recipe.verdict([again]).endswith("byte for byte")
+    for kind in ("bass", "backing", "mix", "midi", "codes", "json"):
+        assert again.files[kind].read_bytes() == first.files[kind].read_bytes()

@@ -137,6 +137,11 @@ def test_the_line_ends_with_the_song() -> None:
     assert song_end(song(seconds=5.5), RATE) == 5.5
 
 
+@pytest.mark.parametrize("seconds", [0.5, 2.0])
+def test_a_silent_song_ends_where_it_begins(seconds: float) -> None:
+    assert song_end(np.zeros((2, round(seconds * RATE)), np.float32), RATE) == 0
+
+
 @pytest.mark.parametrize("samples", [1, 50, 3000])
 def test_a_line_may_be_short(samples: int) -> None:
     gain = balance_envelope(

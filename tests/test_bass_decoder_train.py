@@ -178,8 +178,14 @@ def test_a_run_leaves_these_files_and_a_decoder(
 ) -> None:
     data = songs[1].parent / "songs"
     train_bass_decoder(data, songs[1], tmp_path, tiny(), ToneCodec(), device="cpu")
-    names = ["metrics.jsonl", "model.json", "model.safetensors", "state.safetensors"]
-    assert files(tmp_path) == names
+    assert files(tmp_path) == [
+        "metrics.csv",
+        "metrics.jsonl",
+        "model.json",
+        "model.safetensors",
+        "run.json",
+        "state.safetensors",
+    ]
     lines = [line for line in metrics(tmp_path) if line["split"] == "valid"]
     assert [line["step"] for line in lines] == [2, 4]
     bands = ("30-120", "120-400", "400-1000", "1000-3000", "3000-8000")

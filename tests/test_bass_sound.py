@@ -86,7 +86,7 @@ def test_a_bass_decoder_is_the_default_where_there_is_one() -> None:
         assert (sound.render(np.zeros((1, 2), np.uint16), notes, 1000) == 0.25).all()
         assert decoder.notes is notes
     assert choose_sound("paper", codec, unexpected).description() == {"name": "paper"}
-    assert choose_sound(None, codec, no_decoder).name == "paper"
+    assert choose_sound(None, codec, no_decoder).description() == {"name": "paper"}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_soundfont_plays_the_notes_as_loud_as_the_decoded_line() -> None:
     frames = codec.num_frames(stems.shape[-1])
     notes = notes_to_tokens([Note(0.0, 0.9, 40), Note(1.0, 0.9, 45)], frames, codec.frame_rate)
     sound = choose_sound(f"{default_soundfont()}:33", codec, unexpected)
-    assert sound.name == "TimGM6mb.sf2:33"
+    assert sound.description()["name"] == "TimGM6mb.sf2:33"
     codes = np.zeros((1, frames), np.uint16)
     audio = sound.render(codes, notes, stems.shape[-1])
     assert audio.shape == stems.shape[1:]
@@ -190,7 +190,7 @@ def without_program(path: Path, program: int) -> Path:
 def test_a_program_that_the_soundfont_lacks_is_refused_at_once(tmp_path: Path) -> None:
     path = without_program(tmp_path / "few.sf2", 38)
     codec = OracleCodec(two_tones())
-    assert choose_sound(f"{path}:39", codec, unexpected).name == "few.sf2:39"
+    assert choose_sound(f"{path}:39", codec, unexpected).description()["program"] == 39
     sentence = r"few\.sf2 plays no bass with program 38: name another program, as in few\.sf2:33"
     with pytest.raises(UserError, match=sentence):
         choose_sound(f"{path}:38", codec, unexpected)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stage2_prior.bootstrap import Estimate, bootstrap_mean
+from shared.bootstrap import Estimate, bootstrap_mean
 
 
 def test_the_interval_is_that_of_the_mean_and_not_of_the_values() -> None:

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 import shared.songs.cache
+import shared.songs.decode
 from shared.errors import UserError
 from shared.songs.cache import CachedSong, build_cache
 from shared.sound.files import Audio, read_audio, read_stem
@@ -38,7 +39,7 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         seen.append(path)
         return read_audio(path)
 
-    monkeypatch.setattr(shared.songs.cache, "read_audio", spy)
+    monkeypatch.setattr(shared.songs.decode, "read_audio", spy)
     return seen
 
 
@@ -217,12 +218,27 @@ def test_stem_mp4(tmp_path: Path, stem_mp4: Path) -> None:
 
 
 def test_unequal_lengths_are_named(tmp_path: Path, write_song: WriteSong) -> None:
-    write_song(tmp_path / "song", drums=np.zeros((100, 2)))
+    write_song(tmp_path / "song", seconds=1.5, drums=np.zeros((100, 2)))
     with pytest.raises(
-        UserError, match="differ in length: vocals 22050 samples, drums 100"
+        UserError, match="differ in length: vocals 66150 samples, drums 100"
     ) as caught:
         build_cache(tmp_path)
     assert str(tmp_path / "song") in str(caught.value)
+
+
+def test_stems_that_end_a_little_early_are_padded(
+    tmp_path: Path, write_song: WriteSong, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drums = np.full((10_000, 2), 0.5)
+    folder = write_song(tmp_path / "song", drums=drums)
+    song = only(tmp_path)
+    assert song.num_samples == 22050
+    read = song.read_all()
+    assert (read[SOURCES.index("drums"), :, :10_000] != 0).all()
+    assert not read[SOURCES.index("drums"), :, 10_000:].any()
+    assert f"warning: the shortest stem of {folder} is padded by 0.273 s" in (
+        capsys.readouterr().err
+    )
 
 
 def test_unequal_rates_are_named(tmp_path: Path, write_song: WriteSong) -> None:
@@ -268,7 +284,7 @@ def build_slowly(data: Path, ready: Any, log: Path) -> None:
         time.sleep(0.1)  # long enough for the other process to begin
         return read_audio(path)
 
-    shared.songs.cache.read_audio = slow
+    shared.songs.decode.read_audio = slow
     ready.wait()
     (song,) = build_cache(data).songs
     assert song.num_samples == 22050

@@ -83,14 +83,6 @@ def test_the_sequences_of_a_batch_have_positions_of_their_own(decoder: Decoder, 
         assert (together[i] - alone[0]).abs().max() < TOLERANCE
 
 
-def test_nothing_is_remembered_after_a_reset(decoder: Decoder, x: Tensor) -> None:
-    cached = CachedDecoder(decoder, BATCH, STEPS)
-    run(cached, x + 1, None, [STEPS])
-    cached.reset()
-    output = run(cached, x[:, :50], None, [20, *[1] * 30])
-    assert (output - decoder(x[:, :50])).abs().max() < TOLERANCE
-
-
 def test_later_changes_of_the_weights_have_no_effect(x: Tensor) -> None:
     decoder = make()
     cached, expected = CachedDecoder(decoder, BATCH, STEPS), decoder(x)

@@ -6,9 +6,7 @@ import pytest
 from shared.errors import UserError
 from shared.music.bar_grid import STEPS, BarGrid
 from shared.music.chord import Chord
-from shared.music.notes import NoteVocabulary
 from stage2_prior.chord_line import (
-    allowed_notes,
     describe_placement,
     limits_on_grid,
     names_file,
@@ -54,19 +52,6 @@ def test_a_bad_chord_file(tmp_path: Path, content: str, message: str) -> None:
         read_chord_file(path, duration=5.0)
     with pytest.raises(UserError, match="cannot read"):
         read_chord_file(tmp_path / "none.txt", duration=5.0)
-
-
-def test_only_the_chords_tones_are_left() -> None:
-    frame_rate, vocabulary = 10.0, NoteVocabulary
-    allowed = allowed_notes([Chord(0.5, 1.0, 9, "min", 9)], 20, frame_rate)
-    assert allowed[:5].all()
-    assert allowed[10:].all()
-    start = np.flatnonzero(allowed[5])
-    assert vocabulary.onsets(start).all()
-    assert set(vocabulary.pitches(start) % 12) == {9}
-    later = np.flatnonzero(allowed[7])
-    assert later[0] == vocabulary.REST
-    assert set(vocabulary.pitches(later[1:]) % 12) == {9, 0, 4}
 
 
 def test_a_progression_has_a_chord_a_bar_and_begins_anew_until_the_song_ends() -> None:

@@ -13,6 +13,7 @@ from shared.music.chord_naming import (
     UNKNOWN_QUALITY,
     name_chords,
     quality_class,
+    quality_probabilities,
 )
 
 RATE = 43.07
@@ -105,3 +106,53 @@ def test_a_song_without_frames_has_no_chords_and_a_short_one_has_one() -> None:
     assert name_chords(empty, np.empty((0, len(QUALITY_CLASSES))), RATE, grid) == ()
     root, quality = frames_of([(0.0, 4, "min")], 0.1, 0.9)
     assert name_chords(root, quality, RATE, grid) == (Chord(0.0, 4 / RATE, 4, "min", 4),)
+
+
+def tones_of(root: int, quality: str, certainty: float = 0.95) -> Floats:
+    """For each pitch class, the probability that it is a tone of this chord `[1, 12]`."""
+    members = [(root + step) % 12 for step in QUALITIES[quality][0]]
+    tones = np.full((1, 12), 1 - certainty)
+    tones[:, members] = certainty
+    return tones
+
+
+def certain_root(root: int) -> Floats:
+    return np.eye(12)[[root]]
+
+
+@pytest.mark.parametrize("quality", QUALITY_CLASSES)
+@pytest.mark.parametrize("root", [0, 7, 11])
+def test_the_tones_above_the_root_tell_the_quality(root: int, quality: str) -> None:
+    for roots in (certain_root(root), 0.5 * certain_root(root) + 0.5 / 12):
+        found = quality_probabilities(roots, tones_of(root, quality))
+        assert found.sum() == pytest.approx(1)
+        assert QUALITY_CLASSES[found.argmax()] == quality
+    assert quality_probabilities(certain_root(root), tones_of(root, quality)).max() > 0.85
+
+
+def test_the_root_decides_where_the_tones_are_the_same() -> None:
+    """The tones of Am7 are those of C6, which counts as C major."""
+    tones = tones_of(9, "min7")
+    as_minor, as_major = (
+        QUALITY_CLASSES[quality_probabilities(certain_root(root), tones).argmax()]
+        for root in (9, 0)
+    )
+    assert (as_minor, as_major) == ("min7", "maj")
+
+
+def test_tones_that_say_nothing_leave_all_qualities_equal() -> None:
+    found = quality_probabilities(np.full((3, 12), 1 / 12), np.full((3, 12), 0.5))
+    np.testing.assert_allclose(found, 1 / len(QUALITY_CLASSES))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_qualities_are_those_of_each_root_weighed_by_its_probability(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    roots, tones = draw.dirichlet(np.ones(12), 5), draw.random((5, 12))
+    tones[0, :6], tones[0, 6:] = 0, 1  # beyond what a probability should be
+    found = quality_probabilities(roots, tones)
+    assert np.isfinite(found).all()
+    apart = [quality_probabilities(np.tile(certain_root(r), (5, 1)), tones) for r in range(12)]
+    np.testing.assert_allclose(found, np.einsum("tr,rtq->tq", roots, np.stack(apart)))
+    moved = quality_probabilities(np.roll(roots, 5, 1), np.roll(tones, 5, 1))
+    np.testing.assert_allclose(found, moved)

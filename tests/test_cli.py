@@ -27,8 +27,14 @@ from shared.codes.codec import CodeFormat
 from shared.codes.editing import CodeEdits
 from shared.config import load_config
 from shared.errors import UserError
+from shared.music.bar_grid import BarGrid
+from shared.music.bar_tracking import BarHints
+from shared.music.notes import Note
+from shared.reporting import Result
 from shared.times import TimeRange
 from shared.training.checkpoint import save_checkpoint
+from stage1_vqvae.bass_decoder.config import PRESETS as BASS_DECODER_PRESETS
+from stage1_vqvae.bass_decoder.config import BassDecoderConfig
 from stage1_vqvae.codec import load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.evaluate import evaluate_vqvae
@@ -37,11 +43,15 @@ from stage2_prior.arrange import ArrangeOptions
 from stage2_prior.bass_sound import SoundFontSound
 from stage2_prior.config import PRESETS as PRIOR_PRESETS
 from stage2_prior.config import PriorConfig
+from stage2_prior.delivery import Delivery
 from stage2_prior.edits import Edits
 from stage2_prior.evaluate import evaluate_prior
+from stage2_prior.harmony import Harmony, HarmonySource
 from stage2_prior.model import Prior, prior_metadata
+from stage2_prior.performer.tone import TONES
 from stage2_prior.sampling import SamplingSettings
 from stage2_prior.sampling_defaults import SamplingDefaults
+from stage2_prior.summary import Summary
 from tests.conftest import WriteSong
 
 ROOT = Path(__file__).parents[1]
@@ -78,7 +88,7 @@ def help_of(command: tuple[str, ...]) -> str:
 def test_every_written_command_line_names_options_that_exist() -> None:
     text = "\n".join(path.read_text() for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")])
     text += "".join(map(help_of, commands()))
-    lines = re.findall(r"cli\.py ((?:codes )?[a-z-]+)(.*)", text.replace("\\\n", " "))
+    lines = re.findall(r"cli\.py ((?:codes |config )?[a-z-]+)(.*)", text.replace("\\\n", " "))
     assert len(lines) > 30
     for name, arguments in lines:
         command = tuple(name.split())
@@ -86,7 +96,25 @@ def test_every_written_command_line_names_options_that_exist() -> None:
             options = set(re.findall(r"(?<= )--[a-z-]+", arguments))
             assert options <= set(re.findall(r"--[a-z-]+", help_of(command))), (name, arguments)
         else:
-            assert name == "codes", f"{name} is no command"
+            assert name in ("codes", "config"), f"{name} is no command"
+
+
+def test_every_written_setting_exists() -> None:
+    text = "\n".join(path.read_text() for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")])
+    text += "".join(map(help_of, commands()))
+    stages: dict[str, tuple[type[object], Path]] = {
+        "train-vqvae": (VQVAEConfig, PRESETS),
+        "ablate": (VQVAEConfig, PRESETS),
+        "train-prior": (PriorConfig, PRIOR_PRESETS),
+        "train-bass-decoder": (BassDecoderConfig, BASS_DECODER_PRESETS),
+    }
+    tried = 0
+    for name, arguments in re.findall(r"cli\.py ([a-z-]+)(.*)", text.replace("\\\n", " ")):
+        settings = [each.strip("'") for each in re.findall(r"--set ('.*?'|\S+)", arguments)]
+        if settings:
+            load_config(*stages[name], "compact", overrides=settings)
+            tried += len(settings)
+    assert tried >= 5
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -132,12 +160,13 @@ ANEW = "the same command starts from the beginning when it is run again"
         ),
         ("train-prior --codes x", "stage2_prior.train.train_prior", CONTINUE),
         ("ablate --data x", "stage1_vqvae.ablate.ablate", CONTINUE),
+        ("studio", "stage2_prior.studio.run.run_studio", CONTINUE),
         (
             "train-vqvae --data x --resume never",
             "stage1_vqvae.train.train_vqvae",
             "run the same command with --resume auto to continue",
         ),
-        ("generate-bass --song x", "stage2_prior.arrange.generate_bass", ANEW),
+        ("generate-bass --quiet --song x", "stage2_prior.arrange.generate_takes", ANEW),
         ("separate --song x", "stage1_vqvae.separate.separate", ANEW),
         ("evaluate-vqvae --data x", "stage1_vqvae.evaluate.evaluate_vqvae", ANEW),
         ("evaluate-prior --codes x", "stage2_prior.evaluate.evaluate_prior", ANEW),
@@ -183,7 +212,16 @@ def test_a_bass_decoder_that_would_not_be_used_is_refused(
     monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", unexpected)
     monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
     for sound in ("paper", "bass.sf2"):
-        arguments = ["generate-bass", "--song", "x", "--sound", sound, "--bass-decoder", "run"]
+        arguments = [
+            "generate-bass",
+            "--quiet",
+            "--song",
+            "x",
+            "--sound",
+            sound,
+            "--bass-decoder",
+            "run",
+        ]
         result = CliRunner().invoke(cli.app, arguments)
         assert result.exit_code == 2
         assert result.stderr == (
@@ -194,7 +232,6 @@ def test_a_bass_decoder_that_would_not_be_used_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "option"),
     [
-        ("generate-bass --song a.wav --song b.wav", "--song"),
         ("generate-bass --song a.wav --out a --seed 1 --out b", "--out"),
         ("generate-bass --song=a.wav --codec a --codec=b", "--codec"),
         ("generate-bass --song a.wav --prior a --prior a", "--prior"),
@@ -240,7 +277,7 @@ def settings_given(
 @pytest.mark.parametrize(
     ("command", "function"),
     [
-        ("generate-bass --song x", "stage2_prior.arrange.generate_bass"),
+        ("generate-bass --quiet --song x", "stage2_prior.arrange.generate_takes"),
         ("evaluate-prior --codes x", "stage2_prior.evaluate.evaluate_prior"),
     ],
 )
@@ -326,7 +363,7 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for function in (
         "stage1_vqvae.separate.separate",
-        "stage2_prior.arrange.generate_bass",
+        "stage2_prior.arrange.generate_takes",
         "shared.codes.editing.edit_file",
         "shared.codes.decoding.decode_file",
     ):
@@ -336,8 +373,10 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
     for arguments in (
         "separate --song x.wav --sources bass,drums --no-mask --codec c --device cpu",
-        "generate-bass --song x.wav --keep 0:10-0:20 --keep 30-40 --prompt p --style s "
-        f"--leave-bass --sound {default_soundfont()}:38",
+        "generate-bass --quiet --song x.wav --keep 0:10-0:20 --keep 30-40 --prompt p --style s "
+        "--leave-bass --bpm 96 --first-downbeat 0.42 --meter 3/4 --harmony off --lowest F#1 "
+        "--highest 50 --tone slap --midi-timing both "
+        f"--sound {default_soundfont()}:38",
         "codes edit f --out o --mute bass --mute drums --replace vocals=v --splice 1-2 --donor d "
         "--at 3 --shift 0.5 --within 4-5 --sources bass,other",
         "codes decode f --out o --view alone --sources bass",
@@ -345,13 +384,20 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
         result = CliRunner().invoke(cli.app, arguments.split())
         assert result.stderr == "error: enough\n", (arguments, result.output, result.exception)
     codec = (Path("c"), "cpu")
-    assert given["separate"] == (Path("x.wav"), Path("stems"), codec, ["bass", "drums"], False)
-    assert given["generate_bass"][:2] == (Path("x.wav"), Path("new_bass"))
-    assert given["generate_bass"][5] == ArrangeOptions(
+    separated = (Path("x.wav"), Path("stems"), codec, ["bass", "drums"], False, False)
+    assert given["separate"] == separated
+    assert given["generate_takes"][:2] == (Path("x.wav"), Path("new_bass"))
+    assert given["generate_takes"][5] == ArrangeOptions(
         remove_bass=False,
         edits=Edits(keep=(TimeRange(10, 20), TimeRange(30, 40)), prompt=Path("p"), style=Path("s")),
+        hints=BarHints(bpm=96, first_downbeat=0.42, meter=(3, 4)),
+        harmony=Harmony(HarmonySource.OFF),
+        lowest=30,
+        highest=50,
+        tone="slap",
+        midi_timing="both",
     )
-    sound = given["generate_bass"][6]
+    sound = given["generate_takes"][6]
     assert isinstance(sound, SoundFontSound)
     assert (sound.path, sound.program) == (default_soundfont(), 38)
     assert given["edit_file"][:3] == (
@@ -369,7 +415,136 @@ def test_options_reach_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     )
     default = (None, "auto")
-    assert given["decode_file"] == (Path("f"), Path("o"), default, "alone", ["bass"])
+    assert given["decode_file"] == (Path("f"), Path("o"), default, "alone", ["bass"], False)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("", ArrangeOptions()),
+        (
+            "--redo 1-2 --midi-in m",
+            ArrangeOptions(edits=Edits(redo=(TimeRange(1, 2),), midi=Path("m"))),
+        ),
+        ("--chords C", ArrangeOptions(harmony=Harmony(HarmonySource.GIVEN, "C"))),
+        ("--chords c.txt", ArrangeOptions(harmony=Harmony(HarmonySource.GIVEN, "c.txt"))),
+        ("--remove-bass", ArrangeOptions(remove_bass=True)),
+        ("--keep-all", ArrangeOptions(keep_all=True)),
+        ("--bass-level -3dB", ArrangeOptions(bass_level=-3.0)),
+        (
+            "--name n --format flac --bits 16 --limit --force",
+            ArrangeOptions(delivery=Delivery("flac", "16", "n", True, "limit")),
+        ),
+        ("--no-rescale --bits 32f", ArrangeOptions(delivery=Delivery(bits="32f", peaks="keep"))),
+    ],
+)
+def test_generate_bass_passes_on_what_is_given_and_no_more(
+    options: str, expected: ArrangeOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert generated_with(monkeypatch, options.split())[5] == expected
+
+
+def test_a_progression_is_one_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = generated_with(monkeypatch, ["--chords", "Cm | Ab Eb | Bb"])
+    assert given[5].harmony == Harmony(HarmonySource.GIVEN, "Cm | Ab Eb | Bb")
+
+
+def generated_with(monkeypatch: pytest.MonkeyPatch, options: list[str]) -> tuple[Any, ...]:
+    """What generate-bass passes on."""
+    given: list[tuple[Any, ...]] = []
+
+    def record(*values: Any) -> None:
+        given.append(values)
+        raise UserError("enough")
+
+    monkeypatch.setattr("stage2_prior.arrange.generate_takes", record)
+    monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: None)
+    monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", lambda *_: None)
+    monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
+    result = CliRunner().invoke(cli.app, ["generate-bass", "--quiet", "--song", "x", *options])
+    assert result.stderr == "error: enough\n", (result.output, result.exception)
+    return given[0]
+
+
+def test_the_summary_goes_to_the_terminal_and_the_files_to_the_output(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    grid = BarGrid(np.linspace(0, 4, 9), np.array([0, 4]))
+    summary = Summary([Note(0.0, 1.0, 28)], grid=grid, key="A minor", level=-3.0)
+    files = {"bass": Path("a.bass.wav"), "midi": Path("a.mid")}
+    made = SimpleNamespace(result=Result(Path("x"), files, summary.rows))
+    monkeypatch.setattr("stage2_prior.arrange.generate_takes", lambda *_: (made,))
+    monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: None)
+    monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", lambda *_: None)
+    monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
+    result = CliRunner().invoke(cli.app, ["generate-bass", "--song", "x"])
+    assert result.stdout == "a.bass.wav\na.mid\n", result.exception
+    first, second, *said = result.stderr.splitlines()
+    assert (first, second) == ("load the program", "load the models")
+    told = [line.split(maxsplit=1)[1].strip() for line in said]
+    assert told[:3] == ["120.0 beats per minute", "4/4", "A minor"]
+    assert result.stderr.rstrip().endswith("3.0 dB below the song")
+    quiet = CliRunner().invoke(cli.app, ["generate-bass", "--song", "x", "--quiet"])
+    assert (quiet.stdout, quiet.stderr) == ("a.bass.wav\na.mid\n", "")
+    for_programs = CliRunner().invoke(cli.app, ["generate-bass", "--song", "x", "--json"])
+    events = [json.loads(line) for line in for_programs.stdout.splitlines()]
+    assert [event["event"] for event in events] == ["step", "step", "result"]
+    assert events[-1]["files"] == {"bass": "a.bass.wav", "midi": "a.mid"}
+    assert for_programs.stderr == ""
+
+
+def test_several_songs_end_with_1_if_one_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    loads: list[None] = []
+
+    def write(song: Path, *_: object) -> tuple[SimpleNamespace]:
+        if song.name == "bad.wav":
+            raise UserError("bad.wav is empty")
+        files = {"bass": Path(f"{song.stem}.bass.wav")}
+        return (SimpleNamespace(result=Result(song, files), files=files, summary=Summary([])),)
+
+    monkeypatch.setattr("stage2_prior.arrange.generate_takes", write)
+    monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: loads.append(None))
+    monkeypatch.setattr("stage1_vqvae.bass_decoder.decode.find_bass_decoder", lambda *_: None)
+    monkeypatch.setattr("stage2_prior.model.load_prior", untuned_prior)
+    for name in ("a.wav", "bad.wav", "c.wav"):
+        (tmp_path / name).touch()
+    result = CliRunner().invoke(cli.app, ["generate-bass", "--song", str(tmp_path)])
+    assert result.exit_code == 1, result.exception
+    assert result.stdout == "a.bass.wav\nc.bass.wav\n"
+    assert f"error: {tmp_path / 'bad.wav'}: bad.wav is empty" in result.stderr
+    assert "failed: bad.wav is empty" in result.stderr
+    assert len(loads) == 1
+    good = ["generate-bass", "--song", str(tmp_path / "a.wav"), "--song", str(tmp_path / "c.wav")]
+    assert CliRunner().invoke(cli.app, good).exit_code == 0
+
+
+def test_a_run_without_a_song_is_refused() -> None:
+    result = CliRunner().invoke(cli.app, ["generate-bass"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "error: no song is named: give one with --song\n"
+
+
+def test_the_version() -> None:
+    result = CliRunner().invoke(cli.app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, "bassprior 0.1.0\n")
+
+
+def test_shells_can_complete() -> None:
+    """typer adds the options; this asks for completions as a shell does."""
+    assert "--install-completion" in CliRunner().invoke(cli.app, ["--help"]).stdout
+    completed = CliRunner().invoke(
+        cli.app,
+        [],
+        prog_name="bassprior",
+        env={
+            "_BASSPRIOR_COMPLETE": "complete_bash",
+            "COMP_WORDS": "bassprior gen",
+            "COMP_CWORD": "1",
+        },
+    )
+    assert completed.stdout.split() == ["generate-bass"]
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -395,6 +570,13 @@ def test_the_defaults_are_those_of_the_python_api() -> None:
     """Those that a prior's checkpoint does not hold."""
     for name in ("seed", "candidates"):
         assert getattr(cli.Sampling(), name) == getattr(SamplingSettings(), name)
+    assert cli.Sampling().candidates == 16
+    assert inspect.signature(cli.generate_bass).parameters["midi_timing"].default == "grid"
+
+
+def test_every_tone_can_be_asked_for() -> None:
+    text = re.sub(r"\s", "", help_of(("generate-bass",)))
+    assert f"--tone<{'|'.join(TONES)}>" in text
 
 
 @pytest.mark.parametrize(
@@ -501,7 +683,7 @@ def test_bad_songs_are_refused(
     song = tmp_path / "song.wav"
     if write is not None:
         write(song)
-    generate = ("generate-bass", "--song", song, "--codec", codec, "--prior", prior)
+    generate = ("generate-bass", "--quiet", "--song", song, "--codec", codec, "--prior", prior)
     refuse(*generate, out=tmp_path / "out", mentions=mentions)
 
 
@@ -509,13 +691,13 @@ def test_generation_that_cannot_be_is_refused(tmp_path: Path, codec: Path, prior
     song = tmp_path / "song.wav"
     soundfile.write(song, np.full((RATE, 2), 0.1), RATE)
     (tmp_path / "file").touch()
-    generate = ("generate-bass", "--song", song, "--codec", codec)
+    generate = ("generate-bass", "--quiet", "--song", song, "--codec", codec)
     out = tmp_path / "out"
     refuse(*generate, "--prior", prior, out=tmp_path / "file" / "out", mentions="cannot write")
     refuse(*generate, "--prior", codec, out=out, mentions="'vqvae'.*'prior' is needed")
     other = write_codec(tmp_path / "other", seed=1)
     refuse(
-        *("generate-bass", "--song", song, "--codec", other, "--prior", prior),
+        *("generate-bass", "--quiet", "--song", song, "--codec", other, "--prior", prior),
         out=out,
         mentions="codes.*were made by the codec",
     )
@@ -526,8 +708,27 @@ def test_generation_that_cannot_be_is_refused(tmp_path: Path, codec: Path, prior
         ("--guide", "drums=2", "--guide", "drums=3"): "--guide names drums more than once",
         ("--redo", "later"): "write it as 0:30-0:45",
         ("--keep", "0:20-0:30"): "time range",
-        ("--chords", "H"): "H",
+        ("--chords", "H"): "in bar 1 of the chords, 'H' is not a chord",
+        ("--chords", "C", "--midi-in", "x.mid"): "a MIDI line and chords exclude each other",
+        ("--bpm", "7"): "the tempo is 7.0 beats per minute: give a number from 20 to 400",
+        ("--first-downbeat", "-1"): "the first downbeat is at -1.0 s: give a time of 0 s or later",
+        ("--meter", "waltz"): "'waltz' is not a time signature: write it as 3/4 or 6/8",
+        ("--lowest", "low"): "'low' is not a pitch: give a name such as E1 or Bb2",
+        (
+            "--lowest",
+            "G2",
+            "--highest",
+            "E1",
+        ): "the range of the line is G2 to E1, but it must rise",
         ("--midi-in", str(song)): "song.wav",
+        ("--from", "x.json", "--bpm", "96"): "--from repeats a run as it was: leave out",
+        ("--from", str(song)): "song.wav does not say how to write its files again",
+        ("--from", "x.json"): "there is no file x.json: name a NAME.json",
+        ("--limit", "--no-rescale"): "--limit and --no-rescale exclude each other",
+        ("--format", "flac", "--bits", "32f"): "FLAC cannot hold 32-bit floating-point samples",
+        ("--name", "x", "--song", "y"): "--name names the files of one song, but there are 2",
+        ("--name", "a/b"): "'a/b' cannot be the name of files",
+        ("--bass-level", "loud"): "'loud' is not a change of level: write it as -3dB",
     }.items():
         refuse(*generate, "--prior", prior, *options, out=out, mentions=mentions)
 
@@ -570,7 +771,7 @@ def truncated_mp4(data: Path, stem_mp4: Path) -> None:
 @pytest.mark.parametrize(
     ("stems", "mentions"),
     [
-        ({"bass": np.zeros((RATE // 4, 2))}, "one.*differ in length.*bass"),
+        ({"bass": np.zeros((2 * RATE, 2))}, "one.*differ in length.*bass"),
         ({"vocals": None, "drums": None}, "one.*no vocals and no drums"),
         ({"drums": np.full((RATE // 2, 2), np.nan)}, "drums.wav.*NaN"),
         ({"other": np.zeros((0, 2))}, "other.wav.*no samples"),

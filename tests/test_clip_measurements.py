@@ -10,8 +10,9 @@ import pytest
 
 from shared.codes.codec import CodeFormat
 from shared.config import load_config
+from shared.music.bar_grid import BarGrid
 from shared.music.line_form import UNKNOWN_FORM
-from shared.music.notes import Note, NoteVocabulary, notes_to_tokens, tokens_to_notes
+from shared.music.notes import Note, NoteVocabulary, notes_to_tokens
 from shared.sound.samples import rms
 from shared.sources import BASS
 from stage2_prior import clip_measurements as measurements
@@ -21,6 +22,7 @@ from stage2_prior.clip_measurements import (
     PROMPT_SECONDS,
     SECOND_SEED,
     JudgedLine,
+    bar_figures,
     compared_lines,
     continuation_figures,
     equal_codes,
@@ -36,12 +38,27 @@ from stage2_prior.clips import Clip, MixedClip
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.frechet import embed
 from stage2_prior.model import Prior
-from stage2_prior.sampling import FREE, GeneratedBass, SamplingSettings
+from stage2_prior.performance import Listening
+from stage2_prior.performer.sampling import FREE
+from stage2_prior.sampling import GeneratedBass, SamplingSettings, Wishes
 from tests.oracle_codec import RATE, SECONDS, OracleCodec, oracle_song, two_tones
 
 CODEC = OracleCodec(two_tones())
 FRAMES = CODEC.num_frames(SECONDS * RATE)
 NOTES = notes_to_tokens([Note(0.5, 1.0, 40)], FRAMES, CODEC.frame_rate)
+PLAYED = (Note(0.51, 0.98, 40, 101),)  # a little off the frames
+GRID = BarGrid(np.arange(0, 3.5, 0.5), np.array([0, 4]))
+
+
+def generated(
+    codes: npt.NDArray[np.integer],
+    notes: npt.NDArray[np.integer] = NOTES,
+    grid: BarGrid = GRID,
+) -> GeneratedBass:
+    """A line with the given codes, about which nothing else is known."""
+    return GeneratedBass(
+        codes.astype(np.uint16), notes.astype(np.uint8), PLAYED, grid, (), (0.0,), 0.0, 0.0, 0.0
+    )
 
 
 @dataclass
@@ -56,12 +73,19 @@ class Recorder:
         prior: Prior,
         accompaniment: npt.NDArray[np.integer],
         settings: SamplingSettings,
-        *,
-        fixed: npt.NDArray[np.int64] | None = None,
+        wishes: Wishes,
+        listening: Listening,
     ) -> GeneratedBass:
-        self.calls.append({"accompaniment": accompaniment, "settings": settings, "fixed": fixed})
-        codes = np.full((1, accompaniment.shape[2]), self.code, np.uint16)
-        return GeneratedBass(codes, NOTES[: codes.shape[1]], 0.0, 0.0, 0.0)
+        self.calls.append(
+            {
+                "accompaniment": accompaniment,
+                "settings": settings,
+                "fixed": wishes.fixed,
+                "heard": listening.decode(np.zeros((1, accompaniment.shape[2]), np.uint16)),
+            }
+        )
+        codes = np.full((1, accompaniment.shape[2]), self.code)
+        return generated(codes, NOTES[: codes.shape[1]])
 
 
 @pytest.fixture
@@ -85,12 +109,32 @@ def clip() -> Clip:
     return Clip(3, oracle_song(CODEC, "a", 6.0), 40, FRAMES, SECONDS * RATE)
 
 
+def test_notes_are_performed_as_a_line_is_that_was_composed(
+    sampler: ClipSampler, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notes outside the clip are left out, and the sound has the level of a generated line."""
+    levels: list[float] = []
+
+    def gain(sound: Any, notes: Any, *_: Any) -> float:
+        levels.append(rms(sound))
+        assert np.array_equal(np.asarray(notes), NOTES)
+        return 2.0
+
+    monkeypatch.setattr("stage2_prior.clip_sampler.balance_gain", gain)
+    inside = Note(0.5, 1.0, 40)
+    heard = sampler.perform(clip, [Note(-1.0, 0.5, 30), inside, Note(clip.seconds, 1.0, 41)])
+    assert heard.notes == [inside]
+    assert heard.sound.shape == (2, clip.num_samples)
+    assert rms(heard.sound) == pytest.approx(2 * levels[0], rel=1e-5)
+
+
 def test_a_line_is_sampled_for_the_accompaniment_with_a_seed_of_its_own(
     sampler: ClipSampler, clip: Clip, recorder: Recorder
 ) -> None:
     sampled = sampler.sample(clip)
     (call,) = recorder.calls
     assert np.array_equal(call["accompaniment"], clip.accompaniment)
+    assert call["heard"].shape == (2, clip.num_samples)
     assert call["settings"] == SamplingSettings(seed=103, guidance=4.0)
     assert call["fixed"] is None
     assert sampled.gain == clip.song.gain
@@ -109,7 +153,7 @@ def test_a_line_for_a_mixture_has_the_gain_of_the_mixture(
 def test_the_sound_of_a_line_comes_to_the_level_that_the_prior_asks_for(
     sampler: ClipSampler, clip: Clip
 ) -> None:
-    line = ClipLine(GeneratedBass(clip.bass, NOTES, 0.0, 0.0, 0.0), gain=2.0)
+    line = ClipLine(generated(clip.bass), gain=2.0)
     plain, balanced = sampler.sound(clip, line), sampler.balanced_sound(clip, line)
     gain = balance_gain(plain, NOTES, 2.0, BalanceRange(-20.0, -15.0))
     assert gain < 0.5
@@ -134,7 +178,7 @@ def test_codes_are_sampled_for_the_true_notes(
     ((audio, notes, judged),) = matched
     assert np.array_equal(notes, clip.notes)
     assert judged is clip
-    line = ClipLine(GeneratedBass(clip.bass * 0 + 1, NOTES, 0.0, 0.0, 0.0), clip.song.gain)
+    line = ClipLine(generated(clip.bass * 0 + 1), clip.song.gain)
     assert np.array_equal(audio, sampler.sound(clip, line))
 
 
@@ -159,7 +203,7 @@ def test_a_continuation_is_judged_after_the_true_beginning(
 def test_two_seeds_are_compared(sampler: ClipSampler, clip: Clip, recorder: Recorder) -> None:
     codes = np.zeros((1, FRAMES), np.uint16)
     codes[:, : FRAMES // 4] = recorder.code
-    line = ClipLine(GeneratedBass(codes, NOTES, 0.0, 0.0, 0.0), 1.0)
+    line = ClipLine(generated(codes), 1.0)
     assert equal_codes(sampler, clip, line) == (FRAMES // 4) / FRAMES
     assert recorder.calls[0]["settings"].seed == 100 + clip.number + SECOND_SEED
 
@@ -171,16 +215,16 @@ def test_guidance_is_varied(
     monkeypatch.setattr(measurements, "judge", lambda *args: judged.append(args))
     guided_figures(sampler, clip, guidance=7.0)
     assert recorder.calls[0]["settings"] == SamplingSettings(seed=103, guidance=7.0)
-    line = ClipLine(GeneratedBass(clip.bass * 0 + 1, NOTES, 0.0, 0.0, 0.0), clip.song.gain)
+    line = ClipLine(generated(clip.bass * 0 + 1), clip.song.gain)
     np.testing.assert_array_equal(judged[0][0], sampler.balanced_sound(clip, line))
 
 
 def test_the_lines_of_the_comparison(sampler: ClipSampler, clip: Clip) -> None:
     other = Clip(4, oracle_song(CODEC, "b", 6.0), 60, FRAMES, SECONDS * RATE)
-    line = ClipLine(GeneratedBass(clip.bass, NOTES, 0.0, 0.0, 0.0), gain=2.0)
+    line = ClipLine(generated(clip.bass), gain=2.0)
     heard = sampler.heard(clip, line)
     np.testing.assert_array_equal(heard.sound, sampler.balanced_sound(clip, line))
-    assert heard.notes == tokens_to_notes(NOTES, CODEC.frame_rate)
+    assert heard.notes == PLAYED
     lines = compared_lines(sampler, clip, other, {"new": heard})
     assert list(lines) == [
         "silence",
@@ -220,6 +264,22 @@ def test_a_bar_late(clip: Clip) -> None:
     assert np.flatnonzero(shifted_by_a_bar(audio, known)[0]).tolist() == [1.5 * RATE]
     longer = np.pad(audio, ((0, 0), (0, RATE)))
     assert np.flatnonzero(shifted_by_a_bar(longer, clip)[0]).tolist() == [2 * RATE]
+
+
+def test_beats_and_downbeats_are_compared_where_the_clip_is() -> None:
+    """Every beat is found; the bars begin on another beat."""
+    song = oracle_song(CODEC, "a", 6.0)
+    start = 40 / CODEC.frame_rate
+    beats = [start + 0.5 * beat for beat in range(-1, 6)]
+    facts = {"beats": beats, "downbeats": [beats[1], beats[3]]}
+    known = Clip(0, replace(song, song=facts), 40, FRAMES, SECONDS * RATE)
+    unknown = Clip(1, song, 40, FRAMES, SECONDS * RATE)
+    found = BarGrid(np.arange(0, 3.5, 0.5), np.array([1, 2, 5]))
+    lines = [ClipLine(generated(clip.bass, grid=found), 1.0) for clip in (known, unknown)]
+    beat_figures, downbeat_figures = bar_figures([known, unknown], lines)
+    assert beat_figures[0] == 1
+    assert downbeat_figures[0] == pytest.approx(2 * 1 / (2 + 2))
+    assert np.isnan([beat_figures[1], downbeat_figures[1]]).all()
 
 
 def test_pitches_match_in_any_octave(clip: Clip) -> None:

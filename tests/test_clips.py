@@ -16,7 +16,7 @@ from shared.sound.levels import TARGET_RMS
 from shared.sound.samples import rms
 from shared.sources import BASS, SOURCES
 from stage2_prior.clips import Clip, load_clips, mixed_clips
-from stage2_prior.sampling import FREE
+from stage2_prior.performer.sampling import FREE
 from tests.oracle_codec import RATE, OracleCodec, oracle_song, two_tones
 
 WriteSong = Callable[..., Path]

@@ -265,5 +265,5 @@ def test_a_wrong_level_of_an_audible_bass_is_refused(
 
 def test_the_shipped_codec_says_when_a_bass_is_audible() -> None:
     assert json.loads(SHIPPED.with_suffix(".json").read_text())["bass_removal"] == {
-        "audible_bass": 0.19
+        "audible_bass": 0.21
     }

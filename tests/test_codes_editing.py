@@ -245,7 +245,7 @@ def folder(song: SongCodes, donor: SongCodes, tmp_path: Path) -> Path:
 
 
 def edited(folder: Path, file: str, edits: CodeEdits) -> SongCodes:
-    edit_file(folder / file, folder / "out.codes", edits, ToyCodec)
+    edit_file(folder / file, folder / "out.codes", edits, ToyCodec, force=True)
     return SongCodes.load(folder / "out.codes")
 
 

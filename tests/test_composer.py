@@ -1,6 +1,7 @@
 """Lines become steps and back, sampling agrees with training, and rules hold by construction."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from stage2_prior.composer.steps import LineSteps
 from stage2_prior.sampling_defaults import SamplingDefaults
 
 CONFIG = ComposerConfig(dim=32, heads=2, depth=2, reader_depth=1, choice_dim=8, bars=4)
-GRID = BarGrid(np.arange(0, 8.5, 0.5), np.arange(0, 17, 4))
+GRID = BarGrid(np.linspace(0, 8, 17), np.arange(0, 17, 4))
 PLAIN = SamplingDefaults(note_temperature=1.0, min_p=0.0, guidance=1.0)
 
 
@@ -50,9 +51,10 @@ def line(*notes: tuple[int, int, int, int]) -> GridNotes:
     return GridNotes(*table.T)
 
 
-def written(count: int = 3, rules: Rules | None = None) -> list[ComposedLine]:
+def written(count: int = 3, rules: Rules | None = None, **settings: Any) -> list[ComposedLine]:
     rules = rules or Rules.of_range(GRID.positions)
-    return compose(composer(), heard(GRID.positions), GRID, rules, PLAIN, count, seed=1)
+    chosen = replace(PLAIN, **settings)
+    return compose(composer(), heard(GRID.positions), GRID, rules, chosen, count, seed=1)
 
 
 def test_notes_move_to_the_nearest_simple_place_and_back_to_the_times_of_the_grid() -> None:
@@ -70,6 +72,35 @@ def test_notes_do_not_overlap_and_one_position_has_one_note() -> None:
     assert notes.onset.tolist() == [0, 12]
     assert notes.pitch.tolist() == [40, 41]
     assert notes.end[0] == 12
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_notes_become_a_line_whose_steps_never_go_back(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    onsets = np.sort(chance.uniform(-1, 9, 200))
+    played = [Note(t, chance.exponential(0.2), int(chance.integers(20, 75))) for t in onsets]
+    notes = GridNotes.quantise(played, GRID)
+    assert len(notes) > 20
+    assert (np.diff(notes.onset) >= LENGTHS[0]).all()
+    assert (notes.end[:-1] <= notes.onset[1:]).all()
+    assert MAY_BEGIN[notes.onset % STEPS].all()
+    steps = LineSteps.of(notes, GRID.positions)
+    assert ((steps.gap >= 0) & (steps.gap <= NOTHING)).all()
+    begins = steps.pitch >= 0
+    np.testing.assert_array_equal((steps.cursor + steps.gap)[begins], notes.onset)
+
+
+def test_of_notes_too_close_together_the_longest_stays() -> None:
+    played = [Note(2 / 24, 0.02, 40), Note(3 / 24, 0.3, 41), Note(0.5, 0.3, 42)]
+    notes = GridNotes.quantise(played, GRID)
+    assert (notes.onset.tolist(), notes.pitch.tolist()) == ([3, 12], [41, 42])
+
+
+def test_a_note_before_the_song_begins_with_it() -> None:
+    grid = BarGrid(np.linspace(-0.1, 3.9, 9), np.arange(0, 9, 4))
+    long, short = (line((0, length, 40, -1)).played(grid)[0] for length in (12, 2))
+    assert (long.onset, long.end) == (0, pytest.approx(0.4))
+    assert (short.onset, short.end) == (0, pytest.approx(1 / 12))
 
 
 def test_steps_follow_the_line_and_say_where_nothing_follows() -> None:
@@ -142,19 +173,21 @@ def test_sampling_gives_a_line_the_probability_that_training_gives_it() -> None:
     """The sampled line, read as in training, costs what sampling said."""
     rules = Rules.of_range(GRID.positions, LOWEST, LOWEST + PITCHES - 1)
     model = composer()
-    for made in written(rules=rules):
-        read = ComposedSong.of("x", "valid", heard(GRID.positions)[None], GRID, made.notes)
-        read = replace(read, features=read.features.astype(np.float32))
-        batch = collate([window(read, 0, GRID.positions)])
+    with torch.no_grad():
+        # All notes are short, because sampling alone knows that none may outlast the song.
+        model.length_head.weight.zero_()
+        model.length_head.bias.copy_(-1e4 * torch.arange(len(LENGTHS)))
+        model.heard_pitch.fill_(2.0)
+    features = heard(GRID.positions)
+    for made in compose(model, features, GRID, rules, PLAIN, 3, seed=1):
+        assert len(made.notes) > 5
+        read = ComposedSong.of("x", "valid", features[None], GRID, made.notes)
+        batch = collate([window(replace(read, features=features[None]), 0, GRID.positions)])
         for hidden, expected in ((False, made.log_prob), (True, made.log_prob_alone)):
             with torch.no_grad():
                 nats = model({**batch, "hidden": torch.tensor([hidden])})
-            onset_and_pitch = float(nats["onset"].sum() + nats["pitch"].sum())
-            # Sampling leaves out lengths beyond the end of the song, so that lengths cost more in
-            # training, and never less.
-            length = float(nats["length"].sum())
-            assert onset_and_pitch <= -expected + 1e-2
-            assert -expected <= onset_and_pitch + length + 1e-2
+            cost = sum(float(nats[name].sum()) for name in ("onset", "pitch", "length"))
+            assert cost == pytest.approx(-expected, rel=1e-4)
 
 
 def test_a_line_keeps_to_the_grid_the_range_and_the_end() -> None:
@@ -194,11 +227,11 @@ def test_chords_are_opened_by_their_bass_and_allow_only_their_tones() -> None:
     classes[:96, [0, 4, 7]] = True
     classes[96:, [9, 0]] = True
     classes[0], classes[96] = np.arange(12) == 0, np.arange(12) == 9
-    rules = Rules.of_range(GRID.positions).with_classes(classes, starts)
+    rules = Rules.of_range(GRID.positions).with_chords(classes, starts)
     for made in written(6, rules):
         first, second = made.notes.between(0, 96), made.notes.between(96, 192)
-        assert first.pitch[0] % 12 == 0
-        assert second.pitch[0] % 12 == 9
+        assert (first.onset[0], first.pitch[0] % 12) == (0, 0)
+        assert (second.onset[0], second.pitch[0] % 12) == (96, 9)
         assert set((first.pitch % 12).tolist()) <= {0, 4, 7}
         assert set((second.pitch % 12).tolist()) <= {9, 0}
         assert (first.end <= 96).all()
@@ -208,14 +241,12 @@ def test_a_range_without_the_tones_of_a_chord_is_refused() -> None:
     starts = np.zeros(GRID.positions, np.bool_)
     classes = np.tile(np.arange(12) == 1, (GRID.positions, 1))
     with pytest.raises(UserError, match="no pitch of a chord"):
-        Rules.of_range(GRID.positions, 40, 42).with_classes(classes, starts)
+        Rules.of_range(GRID.positions, 40, 42).with_chords(classes, starts)
     with pytest.raises(UserError, match="the range of the line"):
         Rules.of_range(GRID.positions, 50, 40)
 
 
 def test_leaning_decides_where_the_network_does_not() -> None:
-    rules = Rules.of_range(GRID.positions)
-    leaning = np.full((GRID.positions, PITCHES), -50, np.float32)
-    leaning[:, 41 - LOWEST] = 0
-    for made in written(2, replace(rules, leaning=leaning)):
-        assert set(made.notes.pitch.tolist()) == {41}
+    leaning = np.where(np.arange(12) == 5, 0, -50) + np.zeros((GRID.positions, 1))
+    for made in written(2, Rules.of_range(GRID.positions).leaning_to(leaning)):
+        assert set((made.notes.pitch % 12).tolist()) == {5}

@@ -130,6 +130,24 @@ def test_mistakes_are_named(presets: Path, override: str, message: str) -> None:
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("b", "'names' must be a list of some of a, b, not 'b'"),
+        (["a", "c"], "'names[1]' must be one of a, b, not 'c'"),
+    ],
+)
+def test_a_list_of_names_is_checked(given: Any, message: str) -> None:
+    @dataclass(frozen=True)
+    class Named:
+        names: tuple[Literal["a", "b"], ...] = ()
+
+    assert config_from_dict(Named, {"names": ["b", "a"]}) == Named(("b", "a"))
+    with pytest.raises(UserError) as caught:
+        config_from_dict(Named, {"names": given})
+    assert str(caught.value) == message
+
+
 def test_a_missing_required_field_is_named() -> None:
     @dataclass(frozen=True)
     class Needed:
@@ -256,10 +274,10 @@ NUMBERS = [(root, number) for root in ROOTS for number in numbers(root)]
 
 def test_all_numeric_settings_were_found() -> None:
     names = {root: {n.name for n in numbers(root)} for root in ROOTS}
-    assert len(names[VQVAEConfig]) == 45
-    assert len(names[PriorConfig]) == 33
+    assert len(names[VQVAEConfig]) == 49
+    assert len(names[PriorConfig]) == 90
     assert {"train.betas", "train.seed", "model.layer_scale"} <= names[VQVAEConfig]
-    assert {"train.betas", "model.delays", "data.note_weight"} <= names[PriorConfig]
+    assert {"listener.train.betas", "model.performer.delays", "hearings"} <= names[PriorConfig]
 
 
 @pytest.mark.parametrize(
@@ -310,19 +328,18 @@ def test_bad_values_are_refused_with_the_key_named_once(override: str) -> None:
 @pytest.mark.parametrize(
     ("overrides", "key"),
     [
-        (["model.window_seconds=1e-9"], "model.window_seconds"),
-        (["model.dim=36"], "model.dim"),
-        (["model.delays=[1, 1, 2]"], "model.delays"),
-        (["model.delays=[0, -1, 2]"], "model.delays"),
+        (["model.listener.window_seconds=1e-9"], "model.listener.window_seconds"),
+        (["model.listener.dim=36"], "model.listener.dim"),
+        (["model.composer.dim=36"], "model.composer.dim"),
+        (["model.performer.dim=36"], "model.performer.dim"),
+        (["model.performer.delays=[1, 1, 2]"], "model.performer.delays"),
+        (["model.performer.delays=[0, -1, 2]"], "model.performer.delays"),
+        (["parts=[]"], "parts"),
+        (["parts=['singer']"], "parts"),
         (
-            [
-                "data.encoder_only=true",
-                "data.encoder_note_weight=0",
-                "data.encoder_root_weight=0",
-            ],
-            "data.encoder_only",
+            ["composer.train.optimizer=muon", "composer.train.precision=16-mixed"],
+            "train.optimizer",
         ),
-        (["train.optimizer=muon", "train.precision=16-mixed"], "train.optimizer"),
     ],
 )
 def test_settings_of_the_prior_that_do_not_go_together(overrides: list[str], key: str) -> None:

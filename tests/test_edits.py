@@ -9,16 +9,14 @@ import pytest
 import soundfile
 
 from shared.errors import UserError
-from shared.music.chord import Chord
 from shared.music.midi import write_midi
 from shared.music.notes import Note, NoteVocabulary, notes_to_tokens
 from shared.sound.levels import TARGET_RMS
 from shared.sound.samples import rms
 from shared.times import TimeRange
 from stage2_prior.accompaniment import PreparedSong
-from stage2_prior.chord_line import allowed_notes, read_chord_file
 from stage2_prior.edits import Edits, GivenBass, bass_tokens, given_bass
-from stage2_prior.sampling import FREE
+from stage2_prior.performer.sampling import FREE
 from tests.oracle_codec import RATE, OracleCodec, two_tones
 
 
@@ -62,9 +60,8 @@ def test_nothing_is_given_by_default() -> None:
     bass = given()
     assert (bass.tokens == FREE).all()
     assert bass.tokens.shape == (2, FRAMES)
-    assert bass.allowed_notes.all()
-    assert bass.allowed_notes.shape == (FRAMES, NoteVocabulary.size)
-    assert bass.lead == 0
+    assert bass.lead.shape == (2, 0)
+    assert not bass.kept.any()
 
 
 @pytest.mark.parametrize(("hertz", "pitch"), [(55.0, 33), (110.0, 45), (41.2, 28)])
@@ -87,8 +84,8 @@ def test_a_prompt_begins_the_line_at_the_level_at_which_songs_are_encoded(
     assert (bass.tokens[:, frames:] == FREE).all()
     assert bass.tokens[0, 0] == NoteVocabulary.onset(33)
     assert bass.tokens[1, : frames - 2].mean() == pytest.approx(1000 * TARGET_RMS, abs=3)
-    assert bass.lead == 0
-    assert bass.has_sound
+    assert bass.lead.shape[1] == 0
+    assert not bass.kept.any()
 
 
 def test_a_prompt_that_is_longer_than_the_song_is_cut(tmp_path: Path) -> None:
@@ -97,18 +94,15 @@ def test_a_prompt_that_is_longer_than_the_song_is_cut(tmp_path: Path) -> None:
     assert (bass.tokens != FREE).all()
 
 
-def test_a_style_precedes_the_song(tmp_path: Path) -> None:
-    chords = tmp_path / "chords.txt"
-    chords.write_text("0 Am\n")
-    bass = given(style=recording(tmp_path / "style.wav", 55, 1.0), chords=str(chords))
-    assert bass.lead == CODEC.num_frames(RATE)
-    assert bass.tokens.shape == (2, bass.lead + FRAMES)
-    assert (bass.tokens[:, : bass.lead] != FREE).all()
-    assert (bass.tokens[:, bass.lead :] == FREE).all()
-    assert bass.allowed_notes[: bass.lead].all()
-    expected = allowed_notes(read_chord_file(chords, 2.0), FRAMES, CODEC.frame_rate)
-    assert np.array_equal(bass.allowed_notes[bass.lead :], expected)
-    assert not expected.all()
+def test_a_style_precedes_the_song_and_is_no_part_of_it(tmp_path: Path) -> None:
+    bass = given(style=recording(tmp_path / "style.wav", 55, 1.0))
+    frames = CODEC.num_frames(RATE)
+    assert bass.lead.shape == (2, frames)
+    assert bass.lead[0, 0] == NoteVocabulary.onset(33)
+    assert bass.lead[1, : frames - 2].mean() == pytest.approx(1000 * TARGET_RMS, abs=3)
+    assert bass.tokens.shape == (2, FRAMES)
+    assert (bass.tokens == FREE).all()
+    assert not bass.kept.any()
 
 
 def test_the_notes_of_a_midi_file_are_given_and_no_codes(tmp_path: Path) -> None:
@@ -117,7 +111,6 @@ def test_the_notes_of_a_midi_file_are_given_and_no_codes(tmp_path: Path) -> None
     bass = given(midi=tmp_path / "line.mid")
     assert np.array_equal(bass.tokens[0], notes_to_tokens(line, FRAMES, CODEC.frame_rate))
     assert (bass.tokens[1:] == FREE).all()
-    assert not bass.has_sound
 
 
 @pytest.mark.parametrize("field", ["keep", "redo"])
@@ -126,10 +119,10 @@ def test_the_songs_own_bass_stays_in_or_outside_of_ranges(field: str) -> None:
     times = np.arange(FRAMES) / CODEC.frame_rate
     inside = ((times >= 0.5) & (times < 1.0)) | ((times >= 1.5) & (times < 1.75))
     kept = inside if field == "keep" else ~inside
+    assert (bass.kept == kept).all()
     assert ((bass.tokens != FREE) == kept).all()
     own = bass_tokens(STEMS[1] * np.float32(SONG.gain), CODEC)  # at the level of the song's codes
     assert np.array_equal(bass.tokens[:, kept], own[:, kept])
-    assert bass.has_sound
 
 
 def test_the_songs_own_bass_has_precedence_then_the_prompt_then_notes(tmp_path: Path) -> None:
@@ -155,24 +148,6 @@ def test_a_kept_bass_is_encoded_as_the_song_is_heard() -> None:
     assert np.array_equal(kept.tokens[:, :-2], bass_tokens(STEMS[1] / 2, CODEC)[:, :-2])
 
 
-def test_a_progression_begins_on_the_first_beat(monkeypatch: pytest.MonkeyPatch) -> None:
-    beats = 0.2 + 0.25 * np.arange(7)
-    monkeypatch.setattr("librosa.beat.beat_track", lambda **_: (240.0, beats))
-    bass = given(chords="Am | F C")
-    expected = allowed_notes(
-        [Chord(0.2, 1.2, 9, "min", 9), Chord(1.2, 1.7, 5, "maj", 5), Chord(1.7, 2.0, 0, "maj", 0)],
-        FRAMES,
-        CODEC.frame_rate,
-    )
-    assert np.array_equal(bass.allowed_notes, expected)
-
-
-def test_a_progression_needs_beats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("librosa.beat.beat_track", lambda **_: (0.0, np.empty(0)))
-    with pytest.raises(UserError, match="no beats were found"):
-        given(chords="Am")
-
-
 def test_what_cannot_be_given(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "silence.wav", np.zeros((RATE, 2)), RATE)
     for field in ("prompt", "style"):
@@ -185,12 +160,13 @@ def test_what_cannot_be_given(tmp_path: Path) -> None:
         given(keep=(TimeRange(5, 6),))
     with pytest.raises(UserError, match="keep and redo"):
         Edits(keep=(TimeRange(0, 1),), redo=(TimeRange(1, 2),))
-    with pytest.raises(UserError, match="MIDI line and chords"):
-        Edits(midi=Path("x.mid"), chords="C")
 
 
 @pytest.mark.parametrize("seconds", [0.0005, 0.02])
 @pytest.mark.parametrize("field", ["prompt", "style"])
 def test_a_very_short_recording_is_no_problem(tmp_path: Path, field: str, seconds: float) -> None:
     bass = given(**{field: recording(tmp_path / "short.wav", 2000, seconds)})
-    assert (bass.tokens[:, : CODEC.num_frames(round(seconds * RATE))] != FREE).all()
+    frames = CODEC.num_frames(round(seconds * RATE))
+    tokens = bass.lead if field == "style" else bass.tokens[:, :frames]
+    assert tokens.shape == (2, frames)
+    assert (tokens != FREE).all()

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,29 +18,34 @@ from shared.codes.song_codes import SongCodes
 from shared.config import load_config
 from shared.console import progress
 from shared.errors import UserError
+from shared.music.bar_grid import BarGrid
 from shared.music.bass_metrics import BassFigures
+from shared.music.chord import Chord
 from shared.music.line_form import UNKNOWN_FORM
 from shared.music.notes import Note, notes_to_tokens
+from shared.song_figures import comparison_table, read_reports
 from shared.sources import SOURCES
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage2_prior import evaluate
+from stage2_prior.baselines import LAST_BARS, ROOTS
 from stage2_prior.clip_measurements import JudgedLine
 from stage2_prior.clip_sampler import HeardLine
 from stage2_prior.clips import Clip
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.evaluate import NamedPrior, evaluate_prior
 from stage2_prior.frechet import BANDS
-from stage2_prior.likelihood import Bits, EncoderAccuracy, Likelihood
+from stage2_prior.likelihood import Likelihood, NoteBits
+from stage2_prior.listener.accuracy import ListeningAccuracy
 from stage2_prior.model import Prior
 from stage2_prior.sampling import SamplingSettings
 from stage2_prior.sampling_defaults import SamplingDefaults
 
 RATE = 44100
 SECONDS = 4.5
-ANNOTATIONS = {
+ANNOTATIONS: dict[str, Any] = {
     "tempo": 120.0,
     "beats": [i * 0.5 for i in range(13)],
     "downbeats": [0.0, 2.0, 4.0, 6.0],
@@ -66,7 +72,7 @@ def prior(codec: VQVAECodec) -> Prior:
 
 
 def named(prior: Prior, name: str = "mine", **given: Any) -> NamedPrior:
-    return NamedPrior(name, prior, SamplingSettings.of(prior, **given))
+    return NamedPrior(name, prior, SamplingSettings.of(prior, **{"candidates": 2, **given}))
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +142,7 @@ def test_a_whole_evaluation_with_the_songs_themselves(
         "report.png",
     }
     assert report.songs == ("a", "bb")
-    assert report.sound == "paper"
+    assert report.sound == {"name": "paper"}
     (figures,) = report.priors
     assert (figures.name, figures.fingerprint, figures.seeds) == ("mine", "untrained", (0, 1))
     assert report.differences == ()
@@ -159,7 +165,8 @@ def test_a_whole_evaluation_with_the_songs_themselves(
     sections = {section.name: section.figures for section in figures.sections}
     assert list(sections) == [
         "Codec",
-        "Encoder",
+        "Listener",
+        "Bars",
         "Next code",
         "Given notes",
         "Continuation",
@@ -167,6 +174,7 @@ def test_a_whole_evaluation_with_the_songs_themselves(
         "Bass removal",
         "Guidance",
     ]
+    assert sections["Bars"]["beats"].songs == 2
     assert "chord tones, difference" in sections["Bass removal"]
     assert "clips within 6 dB of 'true bass'" in sections["Generation"]
     assert list(sections["Given notes"]) == ["note guidance 1", "note guidance 2"]
@@ -180,9 +188,11 @@ def test_a_whole_evaluation_with_the_songs_themselves(
         "priors",
         "comparison",
         "differences",
+        "by_song",
     }
-    for condition in ("conditional", "unconditional", "shuffled"):
-        assert read["priors"][0]["likelihood"][f"bits per code {condition}"]["songs"] == 2
+    for condition in ("the song", "its bars alone", "another song"):
+        figure = f"bits/s of the notes, given {condition}"
+        assert read["priors"][0]["likelihood"][figure]["songs"] == 2
     page = (tmp_path / "out" / "report.md").read_text()
     assert "another song's bass" in page
     frames = [codec.num_frames(round(seconds * RATE)) for seconds in (6.0, SECONDS)]
@@ -231,6 +241,7 @@ class Recorded:
         ):
             monkeypatch.setattr(evaluate, name, self.measurement(name, value))
         monkeypatch.setattr(evaluate, "song_likelihood", self.likelihood)
+        monkeypatch.setattr(evaluate, "bar_figures", self.bars)
         monkeypatch.setattr(evaluate, "compared_lines", self.lines)
         monkeypatch.setattr(evaluate, "judge_lines", self.judge)
         monkeypatch.setattr(
@@ -251,11 +262,18 @@ class Recorded:
 
     def likelihood(self, prior: Prior, song: Any, other: Any) -> Likelihood:
         self.calls.append(("likelihood", song.track, other.track))
-        bits = {
-            name: Bits(float(index), 0.0, 0.0)
-            for index, name in enumerate(("conditional", "unconditional", "shuffled"))
-        }
-        return Likelihood(1, bits, (0.5,), 0.5, EncoderAccuracy(1, 1, 0.5, 0.5, 0.5))
+        return Likelihood(
+            seconds=1,
+            notes=NoteBits(song=0.0, none=1.0, shuffled=2.0),
+            codes=1.0,
+            codes_alone=2.0,
+            code_accuracy=(0.5,),
+            listening=ListeningAccuracy(0.5, 0.5, 0.5, 0.5, 0.5, 0.5),
+        )
+
+    def bars(self, clips: Any, lines: Any) -> tuple[list[float], list[float]]:
+        self.calls.append(("bars", *lines))
+        return [0.5] * len(clips), [0.25] * len(clips)
 
     def lines(self, sampler: Any, clip: Clip, other: Clip, generated: Any) -> dict[str, Any]:
         self.calls.append(("lines", clip.number, other.number, dict(generated)))
@@ -326,6 +344,7 @@ def test_every_clip_is_measured_and_the_next_one_lends_its_bass_and_accompanimen
         *(("guided_figures", n, scale) for scale in (1.0, 3.0, 5.0) for n in range(2)),
         *(("equal_codes", number, f"line {number} of seed 3") for number in range(2)),
         *(("codec_pitch_match", number) for number in range(2)),
+        ("bars", *(f"line {number} of seed 3" for number in range(3))),
         *(("continuation_figures", number) for number in range(2)),
     ]
     assert recorded.calls == expected
@@ -338,7 +357,8 @@ def test_every_clip_is_measured_and_the_next_one_lends_its_bass_and_accompanimen
     assert figures == pytest.approx(
         {
             "Codec": 0.25,
-            "Encoder": 0.5,
+            "Listener": 0.5,
+            "Bars": 0.5,
             "Next code": 0.5,
             "Given notes": 0.5,
             "Continuation": 0.1,
@@ -380,6 +400,46 @@ def test_several_priors_have_a_row_each_and_are_compared_song_by_song(
         for each in report.priors
     ]
     assert [each["chord tones"].mean for each in own] == pytest.approx([0.05, 0.55])
+    assert list(report.by_song) == ["A", "B"]
+    by_song = [report.by_song[name].values["chord tones"] for name in "AB"]
+    assert [np.mean(values) for values in by_song] == pytest.approx([0.05, 0.55])
+    assert report.by_song["A"].songs == report.songs
+    assert "| chord tones |" in comparison_table(read_reports([tmp_path]))
+
+
+def test_simple_lines_are_played_by_the_first_prior(
+    codes: Path,
+    codec: VQVAECodec,
+    prior: Prior,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The lines themselves are the subject of test_baselines.py."""
+    recorded = Recorded(monkeypatch)
+    played: list[tuple[int, list[Note]]] = []
+    grid = BarGrid.of(ANNOTATIONS["beats"], ANNOTATIONS["downbeats"], SECONDS)
+    heard = SimpleNamespace(chords=[Chord(0.0, 6.0, 9, "maj", 9)], grid=grid)
+
+    def perform(sampler: Any, clip: Clip, notes: list[Note]) -> str:
+        played.append((clip.number, notes))
+        return f"simple line {len(played)}"
+
+    monkeypatch.setattr(evaluate.ClipSampler, "perform", perform)
+    monkeypatch.setattr(
+        evaluate.ClipSampler, "sample", lambda sampler, clip: SimpleNamespace(line=heard)
+    )
+    monkeypatch.setattr(evaluate.ClipSampler, "heard", lambda sampler, clip, line: "generated")
+    report = evaluate_prior(
+        codes, codec, [named(prior)], tmp_path, songs=2, seconds=SECONDS, baselines=True
+    )
+    expected = {ROOTS: "simple line 1", LAST_BARS: "simple line 2", "generated": "generated"}
+    assert ("lines", 0, 1, expected) in recorded.calls
+    assert [number for number, _ in played] == [0, 0, 1, 1]
+    assert {note.pitch for _, notes in played for note in notes} == {33}
+    assert [each.name for each in report.differences] == [
+        f"mine minus '{ROOTS}'",
+        f"mine minus '{LAST_BARS}'",
+    ]
 
 
 def test_without_stems_the_saved_accompaniment_is_decoded_and_nothing_is_half_written(

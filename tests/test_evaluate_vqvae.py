@@ -5,6 +5,7 @@ import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from shared.config import load_config
 from shared.errors import UserError
 from shared.music.song_facts import SongFacts
+from shared.song_figures import read_reports
 from shared.songs.cache import CachedSong, build_cache
 from shared.sound.masking import HOP
 from shared.sound.samples import rms
@@ -20,6 +22,7 @@ from stage1_vqvae.ablate import ablate, variants
 from stage1_vqvae.bass_report import BassCollector
 from stage1_vqvae.bss_eval import bss_eval, load_museval
 from stage1_vqvae.codec import VQVAECodec, load_codec
+from stage1_vqvae.compare import compare_codecs
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.embedding_report import SourceVectors, VectorCollector, embedding_report
 from stage1_vqvae.evaluate import VQVAEReport, evaluate_vqvae, soft_and_hard, source_codes
@@ -81,6 +84,51 @@ def test_the_report_holds_all_rows(evaluated: Evaluated) -> None:
     text = (out / "report.md").read_text()
     for word in ("decoded", "masked", "floor", "ceiling", "paper: full", "1.31", "bit/s", *SOURCES):
         assert word in text
+
+
+def test_the_report_has_the_figures_of_each_song(evaluated: Evaluated) -> None:
+    report, out = evaluated
+    figures = report.by_song["codec"]
+    assert (figures.part, figures.songs) == ("split test, whole songs", ("four",))
+    assert read_reports([out]) == {"codec": figures}
+    for kind in ("decoded", "masked"):  # of one song, the median over songs is its own
+        row = report.row(kind)
+        assert figures.values[f"{kind}: SDR, dB"] == pytest.approx((row.mean,))
+        for source in SOURCES:
+            assert figures.values[f"{kind}: SDR of {source}, dB"] == (row.sdr[source],)
+
+
+def test_codecs_are_put_on_one_table(
+    evaluated: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, _ = evaluated
+    calls = []
+
+    def evaluate(data: Path, path: Path | None, out: Path, *given: Any, **named: Any) -> Any:
+        calls.append((data, path, out, given, named))
+        better = {
+            figure: tuple(value + (named["name"] == "new") for value in column)
+            for figure, column in report.by_song["codec"].values.items()
+        }
+        figures = replace(report.by_song["codec"], values=better)
+        return replace(report, by_song={named["name"]: figures})
+
+    monkeypatch.setattr("stage1_vqvae.compare.evaluate_vqvae", evaluate)
+    codecs = {"old": None, "new": tmp_path / "run"}
+    text = compare_codecs(tmp_path, codecs, tmp_path / "out", "valid", 3, 1.0, device="cpu")
+    assert [call[:3] for call in calls] == [
+        (tmp_path, None, tmp_path / "out" / "old"),
+        (tmp_path, tmp_path / "run", tmp_path / "out" / "new"),
+    ]
+    assert all(call[3] == ("valid", 3, 1.0, False) for call in calls)
+    for row in ("old: decoded", "new: masked", "floor", "paper: full"):
+        assert f"| {row} |" in text
+    sdr = next(line for line in text.splitlines() if line.startswith("| decoded: SDR, dB"))
+    assert sdr.endswith("| 1.00 [1.00, 1.00] |")
+    assert (tmp_path / "out" / "report.md").read_text() == text
+    assert list(read_reports([tmp_path / "out"])) == ["old", "new"]
+    with pytest.raises(UserError, match="label 'a/b' cannot name a folder"):
+        compare_codecs(tmp_path, {"a/b": None, "c": None}, tmp_path / "out")
 
 
 def test_the_report_has_the_sections_of_harmony_and_bass(evaluated: Evaluated) -> None:

@@ -1,4 +1,4 @@
-"""Extraction of codes: three views, notes, what is skipped, what is refused."""
+"""Extraction of codes: four views, notes, what is skipped, what is refused."""
 
 import json
 import shutil
@@ -17,11 +17,15 @@ from shared.codes.song_codes import SongCodes
 from shared.config import load_config
 from shared.errors import UserError
 from shared.music.notes import NoteVocabulary
+from shared.shard import Shard
 from shared.songs.augment import Variation
+from shared.sound.levels import accompaniment_gain
+from shared.sound.separation import separate_mixture
 from shared.sources import BASS, SOURCES
+from stage1_vqvae import extract
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
-from stage1_vqvae.extract import extract_codes
+from stage1_vqvae.extract import LOCK_NAME, extract_codes
 from stage1_vqvae.model import VQVAE
 
 
@@ -52,7 +56,9 @@ def test_views_are_what_they_say(data: Path, codec: VQVAECodec, tmp_path: Path) 
     stems = stems_of(data / "train/one")
     accompaniment = stems.sum(0) - stems[BASS]
     assert np.sqrt(np.square(accompaniment * song.gain).mean()) == pytest.approx(0.1, rel=1e-3)
+    rest = stems.sum(0) - separate_mixture(stems.sum(0), codec, ["bass"])[0]
     expected = {
+        "without_bass": codec.encode(rest * accompaniment_gain(rest)),
         "mixture": codec.encode(stems.sum(0) * song.gain),
         "accompaniment": codec.encode(accompaniment * song.gain),
         "alone": np.stack([codec.encode(s * song.gain)[i] for i, s in enumerate(stems)]),
@@ -110,6 +116,38 @@ def test_songs_whose_audio_is_gone_are_kept_if_asked(
     shutil.copytree(data / "train", only / "train")
     extract_codes(only, codec, out)
     assert read_manifest(out).files == (out / "train/one.codes.safetensors",)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != LOCK_NAME]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_parts_together_are_the_whole(
+    data: Path, codec: VQVAECodec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In any order; and a part that was killed is finished when it is run again."""
+    variations = [Variation(), Variation(semitones=1)]
+    extract_codes(data, codec, tmp_path / "whole", variations)
+    out = tmp_path / "parts"
+    first = extract_codes(data, codec, out, variations, shard=Shard(3, 3))
+    assert (first.written, first.current) == (1, 0)
+    assert len(read_manifest(out).files) == 1
+    encode = extract.encode_song
+
+    def killed(song: Any, *given: Any) -> SongCodes:
+        if song.name == "three":
+            raise MemoryError
+        return encode(song, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(extract, "encode_song", killed)
+        with pytest.raises(MemoryError):
+            extract_codes(data, codec, out, variations, shard=Shard(1, 3))
+    again = extract_codes(data, codec, out, variations, shard=Shard(1, 3))
+    assert (again.written, again.current) == (1, 1)
+    extract_codes(data, codec, out, variations, shard=Shard(2, 3))
+    assert contents(out) == contents(tmp_path / "whole")
 
 
 def test_an_edited_song_json_is_read_again(data: Path, codec: VQVAECodec, tmp_path: Path) -> None:

@@ -2,9 +2,8 @@
 
 They change when new weights ship, and must not change otherwise. The figures do not depend on the
 CPU that computes them: a rounding error may change a code or two, which moves an SDR by some
-0.005 dB, and the line is drawn at temperature 0 from the song without its bass. Its notes stayed
-the same when every weight of the prior was multiplied by 1 + 1e-4 times random noise, and with
-one thread or two, with AVX2 or AVX-512.
+0.005 dB, and the line is drawn at temperature 0 from the song without its bass. Its notes stay
+the same with one thread and with two.
 """
 
 from pathlib import Path
@@ -24,14 +23,12 @@ from stage2_prior.model import load_prior
 from stage2_prior.sampling import SamplingSettings
 
 SDR_TOLERANCE = 0.05  # dB
-DECODED_SDR = {"vocals": 0.127, "bass": 2.500, "drums": 4.615, "other": 0.113}
-MASKED_SDR = {"vocals": 1.529, "bass": 3.158, "drums": 6.157, "other": 1.141}
+DECODED_SDR = {"vocals": 0.684, "bass": 1.897, "drums": 4.957, "other": 0.337}
+MASKED_SDR = {"vocals": 1.867, "bass": 2.415, "drums": 6.362, "other": 0.875}
 
 # Pitch (MIDI number) and onset (seconds) of every note.
 LINE = (
-    (35, 0.05), (35, 0.28), (32, 0.51), (32, 0.65), (32, 0.79), (32, 1.56),
-    (32, 1.79), (32, 2.58), (35, 2.81), (35, 2.83), (30, 3.60), (30, 3.83),
-    (30, 4.37), (30, 4.62), (30, 4.88), (30, 5.62), (30, 5.64), (30, 6.04),
+    (32, 0.78), (35, 2.82), (35, 3.59), (35, 3.84), (30, 4.86), (37, 5.63), (42, 5.88),
 )  # fmt: skip
 
 
@@ -59,14 +56,15 @@ def test_the_decoded_and_masked_sdr_of_the_shipped_codec(
 
 
 def test_the_line_that_the_shipped_prior_writes(
-    codec: VQVAECodec, stems: np.ndarray, tmp_path: Path
+    codec: VQVAECodec, stems: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whether the optional package that names chords is installed does not matter."""
+    monkeypatch.setattr("stage2_prior.arrange.recognise_chords", lambda *_: None)
     song = tmp_path / "song.wav"
     write_wav(song, stems.sum(0) - stems[BASS], codec.sample_rate, "FLOAT")
-    settings = SamplingSettings(temperature=0, note_temperature=0)
-    result = generate_bass(
-        song, tmp_path, codec, load_prior(), settings, ArrangeOptions(remove_bass=False)
-    )
+    settings = SamplingSettings(temperature=0, note_temperature=0, candidates=1)
+    options = ArrangeOptions(remove_bass=False, midi_timing="played")
+    result = generate_bass(song, tmp_path, codec, load_prior(), settings, options)
     (bass,) = pretty_midi.PrettyMIDI(str(result.files["midi"])).instruments
     assert [note.pitch for note in bass.notes] == [pitch for pitch, _ in LINE]
     onsets = [note.start for note in bass.notes]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +11,23 @@ import pytest
 from shared.json_files import jsonable, write_json
 
 
+class Colour(Enum):
+    RED = "red"
+
+
 def test_what_json_lacks_is_converted() -> None:
     content = {
         1: (math.nan, [math.inf, {"a": -math.inf}]),
         "numpy": [np.float32(0.5), np.float64(np.nan), np.int64(3), np.bool_(True)],
         "path": Path("a/b"),
+        "colour": Colour.RED,
         "plain": [1, 0.1, True, None, "nan"],
     }
     assert jsonable(content) == {
         "1": [None, [None, {"a": None}]],
         "numpy": [0.5, None, 3, True],
         "path": "a/b",
+        "colour": "red",
         "plain": [1, 0.1, True, None, "nan"],
     }
 

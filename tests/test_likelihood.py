@@ -1,158 +1,177 @@
-"""The likelihood of the true bass, with a model whose probabilities are known."""
+"""The likelihood of the true bass, with networks whose probabilities are known."""
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from shared.codes.song_codes import SongCodes
 from shared.config import load_config
-from shared.music.notes import NoteVocabulary
+from stage2_prior import likelihood
+from stage2_prior.composer.features import FEATURES, Hearing
+from stage2_prior.composer.network import NONE
 from stage2_prior.config import PRESETS, PriorConfig
-from stage2_prior.likelihood import (
-    WINDOWS_A_SONG,
-    measure_encoder,
-    measure_likelihood,
-    song_likelihood,
-)
-from stage2_prior.model import MASK, PAD, EncoderLogits, Prior, PriorLogits
-from stage2_prior.sequences import SongTokens, Window
+from stage2_prior.likelihood import WINDOWS_A_SONG, song_likelihood
+from stage2_prior.listener.accuracy import listening_accuracy
+from stage2_prior.listener.labels import UNKNOWN
+from stage2_prior.listener.sequences import HeardSong, collate, window
+from stage2_prior.model import Prior
+from stage2_prior.performer.score import HIDDEN, NOTE, TONE
 from tests.toy_songs import FORMAT, WINDOW, make_song
 
-NOTES, CODES, CODEBOOKS = NoteVocabulary.size, FORMAT.cardinality, FORMAT.codebooks
-OWN, OTHER, NONE = 4.0, 1.0, 2.0  # how much higher the logit of the true note is than the others
+CODEBOOKS, CODES = FORMAT.codebooks, FORMAT.cardinality
+FACTS = {
+    "beats": (0.5 * np.arange(40)).tolist(),
+    "downbeats": (2.0 * np.arange(10)).tolist(),
+    "chords": [{"start": 0.0, "end": 20.0, "root": 7, "quality": "maj"}],
+    "bass_notes": [{"onset": t / 2, "duration": 0.4, "pitch": 30 + t % 5} for t in range(36)],
+    "bass_program": 33,
+}
+COSTS = {"onset": 1.0, "pitch": 2.0, "length": 4.0, "loudness": 100.0}  # nats of a choice
+OWN, OTHER = 0.25, 0.75  # the features that are heard in a song, and in another
 
 
-class KnownModel(nn.Module):
-    """Knows two songs, and how well it predicts them depends on the accompaniment that it is given.
+def song(name: str, frames: int = 800, **changes: Any) -> SongCodes:
+    return make_song(name, "test", frames, **({"song": FACTS} | changes))
 
-    The logit of every true note is above the others by OWN, OTHER or NONE, and that of every true
-    code by 3. The encoder names the true note in even frames, and the root G everywhere.
+
+@pytest.fixture
+def prior() -> Prior:
+    torch.manual_seed(0)
+    config = load_config(PriorConfig, PRESETS, "tiny").model
+    return Prior(config, FORMAT, "untrained").eval().requires_grad_(False)
+
+
+class KnownComposer:
+    """The price of a choice is in COSTS. It doubles without the song and trebles with another."""
+
+    def __init__(self) -> None:
+        self.batches: list[dict[str, Tensor]] = []
+
+    def __call__(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        self.batches.append(batch)
+        factor = 1.0 if batch["features"][0, 0, 0] == OWN else 3.0
+        factor = 2.0 if batch["hidden"] else factor
+        targets = {name: batch["gap" if name == "onset" else name] for name in COSTS}
+        return {name: factor * cost * (targets[name] != NONE) for name, cost in COSTS.items()}
+
+
+def heard(model: nn.Module, codes: np.ndarray) -> Hearing:
+    """What is heard in the songs a and b."""
+    own = np.array_equal(codes[..., :9], song("a").view("accompaniment")[..., :9])
+    features = np.full((codes.shape[-1], FEATURES), OWN if own else OTHER, np.float32)
+    return Hearing(features, np.zeros((codes.shape[-1], 2), np.float32), FORMAT.frame_rate)
+
+
+@pytest.mark.parametrize("frames", [120, 800])  # the other song is repeated, or cut
+def test_the_bits_of_notes_under_each_condition(
+    frames: int, prior: Prior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    composer = KnownComposer()
+    monkeypatch.setattr(prior.composer, "forward", composer)
+    monkeypatch.setattr(likelihood, "listen", heard)
+    bits = song_likelihood(prior, song("a"), song("b", frames)).notes
+    assert bits is not None
+    seconds = prior.composer.config.bars * 4 * 0.5  # the composer sees so many bars in training
+    notes = sum(note["onset"] < seconds for note in FACTS["bass_notes"])
+    assert [int((each["pitch"] >= 0).sum()) for each in composer.batches] == [notes] * 3
+    onsets = int((composer.batches[0]["gap"] >= 0).sum())  # the last says that nothing follows
+    assert notes <= onsets <= notes + 1
+    nats = onsets * COSTS["onset"] + notes * (COSTS["pitch"] + COSTS["length"])
+    per_second = nats / math.log(2) / seconds
+    assert (bits.song, bits.none, bits.shuffled) == pytest.approx(
+        (per_second, 2 * per_second, 3 * per_second)
+    )
+
+
+def test_another_song_lends_what_is_heard_and_nothing_else(prior: Prior) -> None:
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    measured = song_likelihood(prior, song("a"), song("b", frames=100)).notes
+    itself = song_likelihood(prior, song("a"), song("a")).notes
+    assert measured is not None
+    assert itself is not None
+    assert itself.shuffled == itself.song == measured.song != measured.shuffled
+    assert itself.none == measured.none != measured.song
+
+
+def test_a_song_whose_line_is_not_known_has_no_bits_of_notes(prior: Prior) -> None:
+    unknown = song("a", 100, with_notes=False, song=None)
+    measured = song_likelihood(prior, unknown, song("b", 100))
+    assert measured.notes is None
+    assert measured.codes > 0
+    tracked = song_likelihood(prior, song("a", 100, song=None), song("b", 100))
+    assert tracked.notes is not None  # the bars are found, and the notes were tracked
+
+
+class KnownPerformer:
+    """Its logits of the true codes lie above the others by 4 given the notes, else by 1.
+
+    In the first `wrong[h]` frames of codebook h they are those of other codes.
     """
 
-    def __init__(self, song: SongTokens, other: SongTokens) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1))
-        self.song, self.other = song, other
-        self.histories: list[Tensor] = []
+    def __init__(self, wrong: dict[int, int]) -> None:
+        self.wrong = wrong
+        self.scores: list[Tensor] = []
 
-    def margin(self, accompaniment: Tensor) -> float:
-        codes = accompaniment[0].numpy()
-        if (codes == CODES).all():
-            return NONE
-        if np.array_equal(codes[..., :9], self.other.accompaniment[..., :9]):
-            return OTHER
-        assert np.array_equal(codes[..., :9], self.song.accompaniment[..., :9])
-        return OWN
-
-    def forward(
-        self, accompaniment: Tensor, tokens: Tensor | None = None
-    ) -> PriorLogits | EncoderLogits:
-        frames = accompaniment.shape[-1]
-        true = torch.zeros(9, frames, dtype=torch.long)
-        length = min(frames, self.song.frames)
-        true[:, :length] = torch.from_numpy(self.song.tokens[:, :length].astype(np.int64))
-        note = nn.functional.one_hot(true[None, 0], NOTES).float()
-        codes = nn.functional.one_hot(true[None, 1:].transpose(1, 2), CODES).float()
-        guess = true[0].clone()
-        guess[1::2] = NoteVocabulary.REST
-        root = nn.functional.one_hot(torch.full((1, frames), 7), 12).float()
-        encoder = EncoderLogits(50 * nn.functional.one_hot(guess[None], NOTES).float(), root)
-        if tokens is None:
-            return encoder
-        self.histories.append(tokens)
-        return PriorLogits(self.margin(accompaniment) * note, 3 * codes, encoder)
+    def __call__(self, score: Tensor, history: Tensor) -> Tensor:
+        self.scores.append(score)
+        codes = history.clamp_min(0)
+        for book, count in self.wrong.items():
+            codes[:, book, :count] = (codes[:, book, :count] + 1) % CODES
+        margin = 1.0 if (score[:, NOTE] == HIDDEN).all() else 4.0
+        return margin * nn.functional.one_hot(codes.transpose(1, 2), CODES).float()
 
 
-def cost(margin: float, size: int) -> float:
-    """Bits of a token whose logit is above all others by `margin`."""
-    return math.log2(math.exp(margin) + size - 1) - margin / math.log(2)
+def cost(margin: float) -> float:
+    """Bits of a code whose logit is above all others by `margin`."""
+    return math.log2(math.exp(margin) + CODES - 1) - margin / math.log(2)
 
 
-def songs(frames: int = 50, unknown: int = 0) -> tuple[SongTokens, SongTokens]:
-    """Two songs, whose first `unknown` notes are not known."""
-    confidence = np.full(frames, 0.5, np.float32)
-    confidence[:unknown] = 0
-    chords = {
-        "chords": [{"start": 0.0, "end": 0.5, "root": 7}, {"start": 0.5, "end": 1, "root": 2}]
-    }
-    made = (
-        make_song(name, "valid", frames, note_confidence=confidence, song=chords) for name in "ab"
-    )
-    first, second = (SongTokens.of(song) for song in made)
-    return first, second
+@pytest.mark.parametrize("frames", [50, WINDOW])  # of 50 frames, the others are padding
+def test_the_bits_and_the_accuracy_of_codes(
+    frames: int, prior: Prior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    performer = KnownPerformer({})
+    monkeypatch.setattr(prior.performer, "forward", performer)
+    measured = song_likelihood(prior, song("a", frames), song("b", frames))
+    assert measured.codes == pytest.approx(cost(4), rel=1e-4)
+    assert measured.codes_alone == pytest.approx(cost(1), rel=1e-4)
+    assert measured.code_accuracy == (1,) * CODEBOOKS
+    with_notes, alone = performer.scores
+    assert (alone[:, TONE] == with_notes[:, TONE]).all()
+    assert (alone[:, TONE, :frames] != HIDDEN).all()
+    performer.wrong = {2: 20, 3: frames}
+    measured = song_likelihood(prior, song("a", frames), song("b", frames))
+    right = [1.0] * CODEBOOKS
+    right[2], right[3] = 1 - 20 / frames, 0.0
+    assert measured.code_accuracy == pytest.approx(right)
+    wrong = math.log2(math.exp(4) + CODES - 1)  # bits of a code whose logit is 0
+    share = 1 - np.mean(right)
+    assert measured.codes == pytest.approx((1 - share) * cost(4) + share * wrong, rel=1e-4)
 
 
-@pytest.mark.parametrize("window", [50, 80])  # 80 frames: 30 of them are padding
-@pytest.mark.parametrize("unknown", [0, 10])
-def test_bits_under_each_condition(window: int, unknown: int) -> None:
-    song, other = songs(unknown=unknown)
-    model = KnownModel(song, other)
-    measured = measure_likelihood(
-        model, FORMAT, [Window(song, 0, window)], [Window(other, 0, window)]
-    )
-    assert measured.frames == 50
-    per_frame = CODEBOOKS * cost(3, CODES)
-    share = (50 - unknown) / 50  # notes that are not known cost nothing
-    for name, margin in (("conditional", OWN), ("unconditional", NONE), ("shuffled", OTHER)):
-        bits, note = measured.bits[name], share * cost(margin, NOTES)
-        assert bits.note_per_second == pytest.approx(FORMAT.frame_rate * note, rel=1e-4)
-        assert bits.per_second == pytest.approx(FORMAT.frame_rate * (note + per_frame), rel=1e-4)
-        assert bits.per_code == pytest.approx(cost(3, CODES), rel=1e-4)
-    assert measured.note_accuracy == 1
-    assert measured.code_accuracy == pytest.approx((1,) * CODEBOOKS)
-    for history in model.histories:
-        assert (history[:, :, 50:] == PAD).all()
-        assert (history[:, 0, :unknown] == MASK).all()
-        assert (history[:, 0, unknown:50] >= 0).all()
-        assert (history[:, 1:, :50] >= 0).all()
+def test_a_song_is_measured_in_a_few_windows(prior: Prior, monkeypatch: pytest.MonkeyPatch) -> None:
+    performer = KnownPerformer({})
+    monkeypatch.setattr(prior.performer, "forward", performer)
+    song_likelihood(prior, song("a", (WINDOWS_A_SONG + 2) * WINDOW), song("b"))
+    assert performer.scores[0].shape[0] == WINDOWS_A_SONG
+    assert performer.scores[0].shape[-1] == WINDOW
 
 
-def test_without_another_song_nothing_is_shuffled() -> None:
-    song, other = songs()
-    measured = measure_likelihood(KnownModel(song, other), FORMAT, [Window(song, 0, 50)], [])
-    assert set(measured.bits) == {"conditional", "unconditional"}
-
-
-def test_the_accuracy_of_each_codebook() -> None:
-    song, other = songs()
-    tokens = song.tokens.copy()
-    tokens[3, :20] = (tokens[3, :20] + 1) % CODES  # codebook 2 is mostly right
-    tokens[4] = (tokens[4] + 1) % CODES  # codebook 3 is always wrong
-    tokens[0, :25] = 1 + tokens[0, :25] % 96
-    wrong = replace(song, tokens=tokens)
-    model = KnownModel(song, other)
-    measured = measure_likelihood(model, FORMAT, [Window(wrong, 0, 60)], [])
-    assert measured.code_accuracy == pytest.approx((1, 1, 0.6, 0, 1, 1, 1, 1))
-    assert measured.note_accuracy == 0.5
-
-
-def test_what_the_encoder_predicts_alone() -> None:
-    song, other = songs()
-    model = KnownModel(song, other)
-    alone = measure_encoder(model, FORMAT, [Window(song, 0, 60)])
-    assert not model.histories  # the decoder did not run
-    assert alone == measure_likelihood(model, FORMAT, [Window(song, 0, 60)], []).encoder
-    assert alone.frames == 50
-    assert alone.pitch_class == 0.5
-    known = song.root >= 0
-    assert alone.frames_with_root == known.sum()
-    assert alone.root == pytest.approx((song.root == 7).sum() / known.sum())
-
-
-def test_a_song_is_measured_in_a_few_windows_and_another_lends_its_accompaniment() -> None:
-    prior = Prior(load_config(PriorConfig, PRESETS, "tiny").model, FORMAT, "untrained").eval()
-    frames = WINDOW * (WINDOWS_A_SONG + 2)
-    song, other = (SongTokens.of(make_song(name, "test", frames)) for name in "ab")
-    measured = song_likelihood(prior, song, other)
-    assert measured.frames == WINDOWS_A_SONG * WINDOW
-    expected_bits = math.log2(NOTES) + CODEBOOKS * math.log2(CODES)
-    own = measured.bits["conditional"]
-    assert own.per_second == pytest.approx(prior.format.frame_rate * expected_bits, rel=0.3)
-    assert measured.bits["shuffled"] != own != measured.bits["unconditional"]
-    with_itself = song_likelihood(prior, song, song).bits
-    assert with_itself["shuffled"] == with_itself["conditional"]
-    short = SongTokens.of(make_song("c", "test", WINDOW))  # one window, which is lent repeatedly
-    assert song_likelihood(prior, song, short).frames == measured.frames
+def test_what_the_listener_names_in_whole_windows(prior: Prior) -> None:
+    codes = song("a", WINDOW)
+    measured = song_likelihood(prior, codes, song("b"))
+    whole = collate([window(HeardSong.of(codes), 0, WINDOW, CODES)])
+    assert (whole["root"] != UNKNOWN).all()
+    expected = listening_accuracy(prior.listener(whole["accompaniment"]), whole)
+    assert measured.listening == expected
+    assert measured.seconds == codes.duration
+    without = song_likelihood(prior, replace(codes, song=None), song("b")).listening
+    assert math.isnan(without.root)
+    assert without.pitch_class == expected.pitch_class

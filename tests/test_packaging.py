@@ -16,7 +16,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("shared", "stage1_vqvae", "stage2_prior")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-DATA_SUFFIXES = (".toml", ".json", ".safetensors")
+DATA_SUFFIXES = (".toml", ".json", ".safetensors", ".html", ".css", ".js", ".svg")
 
 
 def test_the_wheel_holds_all_modules_presets_and_weights(tmp_path: Path) -> None:
@@ -48,9 +48,10 @@ def test_the_lowest_versions_are_those_that_the_project_promises() -> None:
 
 
 def requirements() -> list[Requirement]:
-    """What the project and its development need, each with its name in normal form."""
+    """What the project, its page and its development need, each with its name in normal form."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    texts = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"]
+    texts = [*project["dependencies"], *extras["studio"], *extras["dev"]]
     found = [Requirement(text) for text in texts]
     for requirement in found:
         requirement.name = canonicalize_name(requirement.name)
@@ -88,6 +89,15 @@ def test_data_flows_one_way(package: str, forbidden: set[str]) -> None:
     for path in (ROOT / package).rglob("*.py"):
         found = {name for name in imports_anywhere(path) if name.split(".")[0] in forbidden}
         assert not found, f"{path} imports {found}"
+
+
+def test_the_architecture_names_every_module() -> None:
+    """The modules of the synthetic band have a page of their own."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for path in MODULES:
+        names = path.relative_to(ROOT).parts[1:]
+        if path.name != "__init__.py" and names[0] != "band":
+            assert f"`{'/'.join(names)}`" in page, path
 
 
 def test_torchaudio_is_imported_by_its_guard_only() -> None:

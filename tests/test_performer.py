@@ -157,7 +157,7 @@ def test_bad_input_is_named(performer: Performer, changes: dict, message: str) -
 
 
 def test_the_sizes_of_the_network_must_fit() -> None:
-    with pytest.raises(UserError, match="'dim'"):
+    with pytest.raises(UserError, match=r"'model\.performer\.dim'"):
         PerformerConfig(dim=30)
     with pytest.raises(UserError, match="smallest"):
         PerformerConfig(delays=(1, 2))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from shared.music.notes import Note, NoteVocabulary, notes_to_tokens
+from stage2_prior.loudness import UNKNOWN_LOUDNESS
 from stage2_prior.performer.score import (
     BUCKETS,
     HIDDEN,
@@ -33,7 +34,7 @@ def test_a_score_tells_what_follows() -> None:
     low, high = (2 + pitch - NoteVocabulary.LOW for pitch in (30, 35))
     assert score[NEXT_PITCH].tolist() == [low] * 4 + [high] + [NOTHING] * 3
     assert score[UNTIL_NEXT].tolist() == [2, 4, 3, 2, 2] + [NOTHING] * 3
-    assert score[LOUDNESS].tolist() == [HIDDEN, 5, 5, 5, 5, 5, 5, HIDDEN]
+    assert score[LOUDNESS].tolist() == [HIDDEN, 6, 6, 6, 6, 6, 6, HIDDEN]
     assert score[TONE].tolist() == [2] * 8
 
 
@@ -73,11 +74,14 @@ def test_only_the_tone_is_left_when_notes_are_hidden() -> None:
     assert hide_notes(score).tolist() == [[HIDDEN] * 2] * TONE + [[4, 4]]
 
 
-def test_loudness_is_relative_to_the_line() -> None:
-    notes = [Note(0, 1, 30, 60), Note(1, 0.5, 32, 84), Note(2, 1, 30, 127)]
-    assert loudness_of(notes, 6, 2).tolist() == [2, 2, 4, HIDDEN, 7, 7]
-    assert loudness_of([Note(0, 1, 30), Note(1, 1, 32)], 4, 2).tolist() == [HIDDEN] * 4
-    assert loudness_of([], 2, 2).tolist() == [HIDDEN] * 2
+def test_loudness_is_that_of_the_note_that_sounds() -> None:
+    notes = [Note(0, 1, 30, 64), Note(1, 0.5, 32, 84), Note(2, 1, 30, 127)]
+    rest = UNKNOWN_LOUDNESS
+    assert loudness_of(notes, 6, 2).tolist() == [2, 2, 4, rest, 7, 7]
+    assert loudness_of([Note(0, 1, 30), Note(1, 1, 32)], 4, 2).tolist() == [rest] * 4
+    assert loudness_of([], 2, 2).tolist() == [rest] * 2
+    unknown = make_score(np.array([ON(30), REST]), np.full(2, UNKNOWN_LOUDNESS), 0)
+    assert unknown[LOUDNESS].tolist() == [HIDDEN, HIDDEN]
 
 
 @pytest.mark.parametrize(

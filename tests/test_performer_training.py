@@ -17,12 +17,12 @@ from stage2_prior.performer.sequences import (
     PerformedSong,
     PracticeConfig,
     PractisingSequences,
-    rest_weight,
     whole_windows,
     window,
 )
 from stage2_prior.performer.task import PerformerTask, PerformerTraining, code_nats
 from stage2_prior.performer.tone import TONES
+from stage2_prior.rest_weight import rest_weight
 from tests.toy_songs import FORMAT, make_song
 
 CONFIG = PerformerConfig(dim=16, heads=2, depth=1, feedforward=2, dropout=0, window_seconds=1)
@@ -55,7 +55,7 @@ def test_a_song_has_the_codes_of_its_bass_and_its_notes() -> None:
     assert codes.notes is not None
     assert (song.score[NOTE] == 1 + codes.notes).all()
     assert (song.score[TONE] == TONES.index("slap")).all()
-    assert song.score[LOUDNESS].tolist() == [2] * 43 + [6] * 43 + [HIDDEN] * 34
+    assert song.score[LOUDNESS].tolist() == [3] * 43 + [7] * 43 + [HIDDEN] * 34
 
 
 def test_notes_that_are_not_known_are_hidden() -> None:

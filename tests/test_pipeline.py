@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pretty_midi
 import pytest
 import soundfile
 from typer.testing import CliRunner
@@ -15,11 +17,14 @@ pytestmark = pytest.mark.slow
 
 SONGS = ("train/one", "train/two", "valid/three", "test/excerpt")
 RUN_FILES = {
+    "metrics.csv",
     "metrics.jsonl",
     "model.json",
     "model.safetensors",
+    "run.json",
     "state.safetensors",
 }
+PARTS = ("listener", "composer", "performer")
 TRAIN = ("--preset", "tiny", "--device", "cpu")
 
 
@@ -54,14 +59,19 @@ def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
     assert {name for name in files(data) if name.startswith(".cache")} == cached
 
     run("extract-codes", "--data", data, "--codec", vqvae, "--out", codes, "--device", "cpu")
-    assert files(codes) == {"manifest.json", *(f"{song}.codes.safetensors" for song in SONGS)}
+    assert files(codes) == {
+        ".lock",
+        "manifest.json",
+        *(f"{song}.codes.safetensors" for song in SONGS),
+    }
     again = run("extract-codes", "--data", data, "--codec", vqvae, "--out", codes)
     assert "0 written, 4 already there" in again
 
     edit_and_decode(codes / "test/excerpt.codes.safetensors", vqvae, tmp_path / "edited")
 
     run("train-prior", "--codes", codes, "--out", prior, *TRAIN)
-    assert files(prior) == RUN_FILES
+    parts = {f"{part}/{name}" for part in PARTS for name in RUN_FILES}
+    assert files(prior) == {"model.json", "model.safetensors", *parts}
     fingerprints = [
         json.loads(path.read_text())["fingerprint"]
         for path in (vqvae / "model.json", codes / "manifest.json")
@@ -72,7 +82,9 @@ def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
         *("generate-bass", "--song", data / "test/excerpt.stem.mp4", "--device", "cpu"),
         *("--codec", vqvae, "--prior", prior, "--out", bass),
     )
-    expected = {f"excerpt.{end}" for end in ("bass.wav", "mix.wav", "mid", "png", "json")}
+    sounds = ("bass.wav", "backing.wav", "mix.wav")
+    endings = (*sounds, "mid", "codes.safetensors", "png", "json")
+    expected = {f"excerpt.{end}" for end in endings}
     assert files(bass) == expected
     assert set(made.split()) == {str(bass / name) for name in expected}
     for name in ("excerpt.bass.wav", "excerpt.mix.wav"):
@@ -80,6 +92,10 @@ def test_from_stems_to_a_new_bass(data: Path, tmp_path: Path) -> None:
         assert (info.frames, info.samplerate, info.channels) == (268288, 44100, 2)
     described = json.loads((bass / "excerpt.json").read_text())
     assert described["seed"] == 0
+    assert len(described["candidates"]) == 16
+    grid = pretty_midi.PrettyMIDI(str(bass / "excerpt.mid"))
+    first = next(time for time in described["downbeats"] if time > 0.1)
+    assert np.abs(grid.get_downbeats() - first).min() < 0.01
     made_by = json.loads((prior / "model.json").read_text())["fingerprint"]
     assert described["checkpoints"] == {"codec": fingerprints[0], "prior": made_by}
 

@@ -1,139 +1,109 @@
-"""The prior's network, and its checkpoints."""
+"""The prior: three networks in one checkpoint."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from shared.codes.codec import CodeFormat
 from shared.config import load_config
 from shared.errors import UserError
-from shared.music.notes import NoteVocabulary
-from shared.sources import SOURCES
 from shared.training.checkpoint import fingerprint, save_checkpoint
 from stage2_prior.balance import BalanceRange
-from stage2_prior.config import PRESETS, ModelConfig, PriorConfig
-from stage2_prior.model import MASK, PAD, SHIPPED, Prior, load_prior, prior_metadata
+from stage2_prior.composer.features import FEATURES
+from stage2_prior.composer.network import ComposerConfig
+from stage2_prior.config import PARTS, PRESETS, ModelConfig, PriorConfig
+from stage2_prior.listener.network import ListenerConfig
+from stage2_prior.model import SHIPPED, Prior, load_prior, prior_metadata
+from stage2_prior.performer.network import PerformerConfig
+from stage2_prior.performer.score import ROWS
+from stage2_prior.sampling import SamplingSettings, generate
 from stage2_prior.sampling_defaults import SamplingDefaults
+from tests.toy_songs import FORMAT
 
-FORMAT = CodeFormat(SOURCES, 8, 64, 44100, 1024, "codec")
-FRAMES = 20
+
+def make(preset: str = "tiny", format: CodeFormat = FORMAT) -> Prior:
+    torch.manual_seed(0)
+    return Prior(load_config(PriorConfig, PRESETS, preset).model, format, "untrained").eval()
 
 
 @pytest.fixture(scope="module")
 def prior() -> Prior:
-    torch.manual_seed(0)
-    return Prior(load_config(PriorConfig, PRESETS, "tiny").model, FORMAT, "untrained").eval()
+    return make()
 
 
-def song(prior: Prior) -> tuple[torch.Tensor, torch.Tensor]:
-    """Accompaniment `[2, 4, 8, F]` and bass tokens `[2, 9, F]`."""
-    generator = torch.Generator().manual_seed(1)
-    accompaniment = torch.randint(0, prior.dropped, (2, 4, 8, FRAMES), generator=generator)
-    notes = torch.randint(0, NoteVocabulary.size, (2, 1, FRAMES), generator=generator)
-    codes = torch.randint(0, prior.dropped, (2, 8, FRAMES), generator=generator)
-    return accompaniment, torch.cat((notes, codes), dim=1)
+def test_the_parts_are_networks_of_the_sizes_asked_for() -> None:
+    config = ModelConfig(
+        ListenerConfig(dim=24, heads=2, depth=1, window_seconds=4),
+        ComposerConfig(dim=32, heads=2, depth=2, reader_depth=1, choice_dim=8, bars=4),
+        PerformerConfig(dim=16, heads=2, depth=1, window_seconds=3),
+    )
+    made = Prior(config, FORMAT, "untrained")
+    assert tuple(name for name, _ in made.named_children()) == PARTS
+    assert made.listener.heads.in_features == 24
+    assert made.composer.pitch_head.in_features == 32
+    assert made.performer.code_head.in_features == 16
+    assert made.listener.window == round(4 * FORMAT.frame_rate)
+    assert made.performer.window == round(3 * FORMAT.frame_rate)
 
 
-def test_shapes(prior: Prior) -> None:
-    logits = prior(*song(prior))
-    assert logits.note.shape == logits.encoder.note.shape == (2, FRAMES, NoteVocabulary.size)
-    assert logits.codes.shape == (2, FRAMES, 8, 64)
+def test_the_codes_decide_the_sizes_that_belong_to_them() -> None:
+    format = replace(FORMAT, codebooks=5, cardinality=32)
+    made = make(format=format)
+    assert made.listener.dropped == 32
+    assert made.performer.pattern.delays == (0, 0, 1, 1, 2)
+    assert made.performer.code_head.out_features == 5 * 32
 
 
-@torch.no_grad()
-def test_a_token_changes_no_prediction_before_it_and_some_after(prior: Prior) -> None:
-    accompaniment, tokens = song(prior)
-    for stream, delay in enumerate(prior.pattern.delays):
-        changed = tokens.clone()
-        changed[:, stream, 10] = (changed[:, stream, 10] + 1) % 64
-        old, new = prior(accompaniment, tokens), prior(accompaniment, changed)
-        step = 10 + delay  # at which the token is predicted
-        assert torch.equal(old.note[:, : step + 1], new.note[:, : step + 1])
-        assert not torch.equal(old.note[:, step + 1 :], new.note[:, step + 1 :])
-        for h, own in enumerate(prior.pattern.delays[1:]):
-            known = step + 1 - own  # frames whose code h is predicted no later
-            assert torch.equal(old.codes[:, :known, h], new.codes[:, :known, h])
-            assert not torch.equal(old.codes[:, known:, h], new.codes[:, known:, h])
+def test_a_prior_of_the_compact_preset_fits_its_budget() -> None:
+    numbers = sum(parameter.numel() for parameter in make("compact").parameters())
+    assert 15 < 2 * numbers / 1e6 < 30  # MB as fp16
 
 
-@torch.no_grad()
-def test_codes_of_a_frame_follow_its_note(prior: Prior) -> None:
-    accompaniment, tokens = song(prior)
-    changed = tokens.clone()
-    changed[:, 0, 10] = (changed[:, 0, 10] + 1) % 64
-    old, new = prior(accompaniment, tokens).codes, prior(accompaniment, changed).codes
-    assert (old[:, 10] != new[:, 10]).any(-1).all()
-
-
-@torch.no_grad()
-def test_the_encoder_reads_the_whole_song_for_every_frame(prior: Prior) -> None:
-    accompaniment, tokens = song(prior)
-    changed = accompaniment.clone()
-    changed[:, 2, :, -1] = (changed[:, 2, :, -1] + 1) % 64
-    old, new = prior(accompaniment, tokens), prior(changed, tokens)
-    assert (old.encoder.note[:, 0] != new.encoder.note[:, 0]).any()
-    assert (old.note[:, 0] != new.note[:, 0]).any()
+def outputs(prior: Prior) -> Iterator[torch.Tensor]:
+    """What each part makes of some input."""
+    chance = np.random.default_rng(0)
+    codes = torch.from_numpy(chance.integers(0, 64, (1, 4, 8, 30)))
+    yield prior.listener(codes).note
+    features = torch.from_numpy(chance.random((1, 96, FEATURES), dtype=np.float32))
+    place = torch.arange(96)[None] % 48
+    yield prior.composer.reader(features, place, torch.tensor([False]))
+    yield prior.performer(torch.ones(1, ROWS, 30, dtype=torch.long), codes[:, 0])
 
 
 @torch.no_grad()
-def test_the_song_reaches_the_codes_through_the_notes_alone(prior: Prior) -> None:
-    accompaniment, tokens = song(prior)
-    old, new = prior(accompaniment, tokens), prior(accompaniment.flip(0), tokens)
-    assert torch.equal(old.codes, new.codes)
-    assert not torch.equal(old.note, new.note)
-
-
-@torch.no_grad()
-def test_note_is_the_product_of_two_experts(prior: Prior) -> None:
-    accompaniment, tokens = song(prior)
-    before = prior(accompaniment, tokens)
-    prior.encoder_note_head.bias[5] += 1
-    after = prior(accompaniment, tokens)
-    prior.encoder_note_head.bias[5] -= 1
-    difference = after.note - before.note
-    assert torch.allclose(difference[..., 5], torch.ones(2, FRAMES), atol=1e-5)
-    assert torch.allclose(after.codes, before.codes)
-
-
-@torch.no_grad()
-def test_dropped_sources_and_hidden_history_are_tokens_of_their_own(prior: Prior) -> None:
-    accompaniment, tokens = song(prior)
-    full = prior(accompaniment, tokens).note
-    for source in range(4):
-        without = accompaniment.clone()
-        without[:, source] = prior.dropped
-        assert not torch.allclose(full, prior(without, tokens).note)
-    hidden = prior(accompaniment, torch.full_like(tokens, MASK)).note
-    padded = prior(accompaniment, torch.full_like(tokens, PAD)).note
-    assert not torch.allclose(hidden, padded)
-
-
-def test_compact_fits_its_budget() -> None:
-    prior = Prior(load_config(PriorConfig, PRESETS, "compact").model, FORMAT, "untrained")
-    megabytes = 2 * sum(p.numel() for p in prior.parameters()) / 1e6  # as fp16
-    assert 12 < megabytes < 16
-    assert prior.window == 517
-
-
-def test_checkpoint_in_half_precision_loads_as_the_same_model(
+def test_a_checkpoint_in_half_precision_loads_as_the_same_prior(
     prior: Prior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "model.safetensors"
+    # Positions that were rounded to half precision would move.
     assert not any("inv_freq" in name for name in prior.state_dict())
     half = {name: weight.half() for name, weight in prior.state_dict().items()}
     save_checkpoint(path, half, {"stage": "prior", **prior_metadata(prior)})
     loaded = load_prior(path)
-    assert loaded.format == prior.format
+    assert (loaded.config, loaded.format) == (prior.config, prior.format)
     assert loaded.fingerprint == fingerprint(half)
     assert not loaded.training
-    inputs = song(prior)
-    assert torch.allclose(loaded(*inputs).codes, prior(*inputs).codes, atol=0.02)
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+    for before, after in zip(outputs(prior), outputs(loaded), strict=True):
+        assert after.dtype == torch.float32
+        torch.testing.assert_close(after, before, atol=0.02, rtol=0.02)
     monkeypatch.setattr("stage2_prior.model.SHIPPED", path)
-    assert torch.equal(load_prior()(*inputs).codes, loaded(*inputs).codes)
+    assert load_prior().fingerprint == loaded.fingerprint
+
+
+def test_a_loaded_prior_writes_what_it_wrote_before(prior: Prior, tmp_path: Path) -> None:
+    loaded = load_prior(write_checkpoint(prior, tmp_path / "m.safetensors"))
+    song = np.random.default_rng(0).integers(0, 64, (4, 8, 100))
+    settings = SamplingSettings(candidates=2)
+    before, after = (generate(each, song, settings) for each in (prior, loaded))
+    assert np.array_equal(before.notes, after.notes)
+    assert np.array_equal(before.codes, after.codes)
 
 
 def write_checkpoint(prior: Prior, path: Path, **changes: Any) -> Path:
@@ -171,6 +141,8 @@ def test_a_part_of_the_tuned_defaults_suffices(prior: Prior, tmp_path: Path) -> 
         ({"balance": {"loudest_db": 90}}, r"m\.json .*between -60 and 60 dB"),
         ({"balance": {"quiet": 1}}, r"m\.json .*no setting 'balance\.quiet'"),
         ({"model": None}, r"m\.json .*'model'"),
+        ({"model": {"dim": 16}}, r"m\.json .*no setting 'model\.dim'"),
+        ({"model": {"composer": {"dim": 7}}}, r"m\.json .*'model\.composer\.dim'"),
         ({"codes": None}, r"m\.json .*'codes'"),
         ({"codes": {"codebooks": 8}}, r"m\.json .*'codes\.sources' is missing"),
     ],
@@ -195,6 +167,19 @@ def test_no_prior_there(tmp_path: Path) -> None:
         load_prior(tmp_path)
 
 
+def test_a_checkpoint_of_one_part_is_no_prior(prior: Prior, tmp_path: Path) -> None:
+    path = write_checkpoint(prior, tmp_path / "m.safetensors", stage="listener")
+    with pytest.raises(UserError, match="listener"):
+        load_prior(path)
+
+
+def test_weights_of_other_sizes_are_refused(prior: Prior, tmp_path: Path) -> None:
+    other = replace(prior.config, composer=replace(prior.config.composer, choice_dim=16))
+    path = write_checkpoint(prior, tmp_path / "m.safetensors", model=asdict(other))
+    with pytest.raises(UserError, match="do not fit"):
+        load_prior(path)
+
+
 def test_wrong_number_of_delays() -> None:
     with pytest.raises(UserError, match="delays"):
-        Prior(ModelConfig(dim=16, heads=2, delays=(0, 1)), FORMAT, "untrained")
+        Prior(ModelConfig(performer=PerformerConfig(delays=(0, 1))), FORMAT, "untrained")

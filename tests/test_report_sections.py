@@ -1,6 +1,7 @@
 """From measurements to the figures of the report."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from shared.music.bass_metrics import BassFigures
 from shared.music.line_form import UNKNOWN_FORM, LineForm
 from stage2_prior.clip_measurements import JudgedLine
 from stage2_prior.frechet import BANDS, frechet_distance
-from stage2_prior.likelihood import Bits, EncoderAccuracy, Likelihood
+from stage2_prior.likelihood import Likelihood, NoteBits
+from stage2_prior.listener.accuracy import ListeningAccuracy
 from stage2_prior.prior_report import (
     FORM,
     GENERATED,
@@ -26,17 +28,19 @@ from stage2_prior.prior_report import (
 )
 from stage2_prior.report_sections import (
     GeneratedRow,
+    bars_section,
     bass_removal_section,
     codec_section,
     comparison,
     continuation_section,
     differences,
-    encoder_section,
     generation_section,
     given_notes_section,
     guidance_section,
     likelihood_figures,
+    listener_section,
     next_code_section,
+    song_figures,
 )
 from stage2_prior.sampling import SamplingSettings
 
@@ -58,13 +62,23 @@ def judged(
 
 
 def likelihood(own: float, none: float, other: float, root: float = math.nan) -> Likelihood:
-    """Figures of a song whose bits per second are given."""
-    conditions = {
-        name: Bits(bits, bits / 10, bits / 100)
-        for name, bits in (("conditional", own), ("unconditional", none), ("shuffled", other))
-    }
-    encoder = EncoderAccuracy(10, 0, pitch_class=own / 20, root=root, onset_f1=own / 40)
-    return Likelihood(10, conditions, (own / 100, none / 100), own / 50, encoder)
+    """Figures of a song that all follow from what its notes cost."""
+    listening = ListeningAccuracy(
+        pitch_class=own / 20,
+        root=root,
+        tones=own / 25,
+        onset_f1=own / 40,
+        beat_f1=math.nan,
+        downbeat_f1=math.nan,
+    )
+    return Likelihood(
+        seconds=10,
+        notes=NoteBits(song=own, none=none, shuffled=other),
+        codes=own / 10,
+        codes_alone=none / 10,
+        code_accuracy=(own / 100, none / 100),
+        listening=listening,
+    )
 
 
 SONGS = [likelihood(10.0, 14.0, 19.0, root=0.8), likelihood(20.0, 22.0, 35.0)]
@@ -74,38 +88,48 @@ def test_what_the_accompaniment_saves_is_positive_where_it_helps() -> None:
     means = {name: value.mean for name, value in likelihood_figures(SONGS).items()}
     assert means == pytest.approx(
         {
-            "bits/s conditional": 15,
-            "bits/s unconditional": 18,
-            "bits/s shuffled": 27,
+            "bits/s of the notes, given the song": 15,
+            "bits/s of the notes, given its bars alone": 18,
+            "bits/s of the notes, given another song": 27,
             "bits/s saved against none": 3,
             "bits/s saved against shuffled": 12,
-            "bits/s of the note, conditional": 1.5,
-            "bits/s of the note, unconditional": 1.8,
-            "bits/s of the note, shuffled": 2.7,
-            "bits per code conditional": 0.15,
-            "bits per code unconditional": 0.18,
-            "bits per code shuffled": 0.27,
+            "bits per code, given the notes": 1.5,
+            "bits per code without them": 1.8,
         }
     )
     saved = likelihood_figures(SONGS)["bits/s saved against none"]
     assert (saved.low, saved.high, saved.songs) == (2, 4, 2)
 
 
+def test_songs_whose_notes_nobody_knows_cost_nothing() -> None:
+    figures = likelihood_figures([SONGS[0], replace(SONGS[1], notes=None)])
+    assert figures["bits/s saved against none"].mean == 4
+    assert figures["bits/s saved against none"].songs == 1
+    assert figures["bits per code, given the notes"].songs == 2
+
+
 def means(section: Section) -> dict[str, float]:
     return {name: value.mean for name, value in section.figures.items()}
 
 
-def test_what_encoder_and_decoder_predict() -> None:
-    assert means(encoder_section(SONGS)) == pytest.approx(
+def test_what_listener_and_performer_predict() -> None:
+    assert means(listener_section(SONGS)) == pytest.approx(
         {
-            "pitch class, share of sounding frames": 0.75,
+            "pitch class of the bass, share of sounding frames": 0.75,
             "root of the chord, share of frames": 0.8,
-            "onset F1, one frame allowed": 0.375,
+            "tones of the chord, share of pitch classes": 0.6,
+            "onsets of the bass, F1, one frame allowed": 0.375,
         }
     )
     assert means(next_code_section(SONGS)) == pytest.approx(
-        {"note, where it sounds": 0.3, "codebook 0": 0.15, "codebook 1": 0.18}
+        {"codebook 0": 0.15, "codebook 1": 0.18}
     )
+
+
+def test_bars_are_averaged_over_the_songs_that_know_them() -> None:
+    found = bars_section([0.5, math.nan, 1.0], [math.nan, math.nan, 0.25])
+    assert means(found) == pytest.approx({"beats": 0.75, "downbeats": 0.25})
+    assert (found.figures["beats"].songs, found.figures["downbeats"].songs) == (2, 1)
 
 
 def test_sections_of_shares() -> None:
@@ -231,10 +255,11 @@ def report_of(*priors: PriorFigures, **lines: list[JudgedLine]) -> PriorReport:
         songs=("a", "b"),
         seconds=20.0,
         codec="abc",
-        sound="paper",
+        sound={"name": "paper", "more": 1},
         priors=priors,
         comparison=comparison(lines, rows),
         differences=differences(lines, rows),
+        by_song=song_figures(lines, rows, "here", ("a", "b")),
     )
 
 

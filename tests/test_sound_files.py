@@ -121,7 +121,7 @@ def test_a_file_that_cannot_be_written_has_its_final_name_in_the_sentence(
     def fail(*_: object, **__: object) -> None:
         raise soundfile.LibsndfileError(2, "Error opening '/a/temporary/name': ")
 
-    monkeypatch.setattr(soundfile, "write", fail)
+    monkeypatch.setattr(soundfile.SoundFile, "write", fail)
     samples = np.zeros((2, 10), np.float32)
     with (
         pytest.raises(UserError) as caught,

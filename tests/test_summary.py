@@ -9,8 +9,9 @@ from rich.console import Console
 from shared.music.bar_grid import BarGrid
 from shared.music.chord import Chord
 from shared.music.notes import Note
+from shared.reporting import rows_table
 from stage2_prior.bass_search import BassSearch
-from stage2_prior.summary import Summary, pitch_name, summary_table
+from stage2_prior.summary import Summary, pitch_name
 
 GRID = BarGrid(0.5 * np.arange(49, dtype=np.float64), np.arange(0, 49, 4))
 C_MINOR, A_FLAT, B_FLAT = (0, "min", 0), (8, "maj", 8), (10, "maj", 10)
@@ -44,10 +45,15 @@ def test_everything_that_is_known_is_said() -> None:
         "level": "3.0 dB below the song",
     }
     shown = StringIO()
-    Console(file=shown, width=80).print(summary_table(summary))
+    Console(file=shown, width=80).print(rows_table(summary.rows))
     lines = [line.rstrip() for line in shown.getvalue().splitlines()]
     assert lines[0] == "tempo     120.0 beats per minute"
     assert lines[3:5] == ["chords    | Cm | Ab | Cm | Ab |  x2", "          | Bb Ab |"]
+
+
+def test_the_chords_of_the_user_are_placed() -> None:
+    rows = Summary(notes=[], grid=GRID, placement="Cm from 0.00 s: bars 1, 2").rows
+    assert rows["placement"] == "Cm from 0.00 s: bars 1, 2"
 
 
 def test_nothing_is_said_of_what_is_not_known() -> None:

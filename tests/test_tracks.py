@@ -87,7 +87,7 @@ def test_song_in_any_format_with_its_json(tmp_path: Path) -> None:
     for track in tracks.values():
         assert track.stems is not None
         assert tuple(track.stems) == SOURCES
-        assert all(path.suffix == f".{track.name}" for path in track.stems.values())
+        assert all(path.suffix == f".{track.name}" for (path,) in track.stems.values())
 
 
 def test_names_are_read_in_any_case_and_wav_first(tmp_path: Path) -> None:
@@ -96,7 +96,13 @@ def test_names_are_read_in_any_case_and_wav_first(tmp_path: Path) -> None:
     (song / "bass.mp3").touch()
     (track,) = discover_tracks(tmp_path)
     assert track.stems is not None
-    assert track.stems["bass"].name == "Bass.WAV"
+    assert [path.name for path in track.stems["bass"]] == ["Bass.WAV"]
+
+
+def test_slakhs_name_of_a_split_is_read(tmp_path: Path) -> None:
+    for song in ("train/a", "validation/c", "test/d", "omitted/e"):
+        touch_song(tmp_path / song)
+    assert names(tmp_path) == {"train": ["a"], "valid": ["c"], "test": ["d"]}
 
 
 def test_split_folders_decide(tmp_path: Path) -> None:

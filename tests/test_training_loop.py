@@ -60,9 +60,9 @@ class Watched(Regression):
         hook.remove()
         return losses
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: nn.Module, at_most: int | None = None) -> dict[str, float]:
         self.validated.append(self._mode(model))
-        return super().validate(model)
+        return super().validate(model, at_most)
 
 
 def plain_loop(settings: TrainSettings) -> dict[str, Tensor]:
@@ -109,9 +109,11 @@ def test_a_run_leaves_exactly_these_files(tmp_path: Path) -> None:
     path = fit(Regression(), SETTINGS, tmp_path / "run", device="cpu")
     assert path == tmp_path / "run" / "model.safetensors"
     assert files(path.parent) == [
+        "metrics.csv",
         "metrics.jsonl",
         "model.json",
         "model.safetensors",
+        "run.json",
         "state.safetensors",
     ]
     lines = metrics(path.parent)
@@ -238,7 +240,7 @@ def test_modes_and_precision(tmp_path: Path, precision: Any, kind: torch.dtype |
     task = Watched()
     fit(task, replace(SETTINGS, precision=precision, ema_decay=0.0), tmp_path, device="cpu")
     assert task.trained == [(True, True, kind)] * 6
-    assert task.validated == [(False, False, None)] * 3
+    assert task.validated == [(False, False, None)] * 4
 
 
 def test_compiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +257,9 @@ def test_a_batch_that_the_processes_cannot_share(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lightning_fabric.Fabric.world_size", property(lambda fabric: 3))
-    with pytest.raises(UserError, match=r"'train.batch_size' must be a multiple of the 3 proc.*4"):
+    with pytest.raises(
+        UserError, match=r"'train.batch_size' must be a multiple of 3, which is 3 proc.*not 4"
+    ):
         fit(Regression(), SETTINGS, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
 

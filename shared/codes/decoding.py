@@ -8,22 +8,30 @@ import numpy.typing as npt
 
 from shared.codes.codec import Codec
 from shared.codes.song_codes import SongCodes, require_codec
+from shared.outputs import require_free
 from shared.sound.files import write_wav
 from shared.sound.samples import Samples, unclipped
 from shared.sources import BASS
 
 
 def decode_file(
-    file: Path, out: Path, codec: Codec, view: str = "mixture", sources: Sequence[str] | None = None
+    file: Path,
+    out: Path,
+    codec: Codec,
+    view: str = "mixture",
+    sources: Sequence[str] | None = None,
+    force: bool = False,
 ) -> None:
     """Write the sound of a view's codes as a WAV file.
 
     It has the level of the song, and is made quieter as a whole where it would clip. `sources` are
-    decoded together; None decodes all.
+    decoded together; None decodes all. `force` replaces a file that exists.
 
     Raises:
-        UserError: a file cannot be read or written, or the codes are not the codec's.
+        UserError: a file cannot be read or written or would be replaced, or the codes are not the
+            codec's.
     """
+    require_free([out], [file], force)
     song = SongCodes.load(file)
     require_codec(song, codec)
     decoded = codec.decode(song.view(view), song.num_samples, sources)

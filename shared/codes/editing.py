@@ -20,6 +20,7 @@ from shared.codes.song_codes import SongCodes, require_codec, require_fingerprin
 from shared.console import err_console
 from shared.errors import UserError
 from shared.music.notes import NoteVocabulary
+from shared.outputs import require_free
 from shared.sources import BASS, SOURCES
 from shared.times import TimeRange, parse_time
 
@@ -66,14 +67,24 @@ class CodeEdits:
                 raise UserError(f"{option} has no effect without {edit}: add that, or leave it out")
 
 
-def edit_file(file: Path, out: Path, edits: CodeEdits, load_codec: Callable[[], Codec]) -> None:
+def edit_file(
+    file: Path,
+    out: Path,
+    edits: CodeEdits,
+    load_codec: Callable[[], Codec],
+    force: bool = False,
+) -> None:
     """Make edits of a codes file in the order mute, replace, splice, shift, and write the result.
 
     `load_codec` loads the codec of the codes. It is called only where silence has to be encoded.
+    `force` replaces a file that exists.
 
     Raises:
-        UserError: a file cannot be read or written, or an edit does not fit the song.
+        UserError: a file cannot be read or written or would be replaced, or an edit does not fit
+            the song.
     """
+    donors = [*_replacements(edits.replace).values(), *([edits.donor] if edits.donor else [])]
+    require_free([out], [file, *donors], force)
     song = SongCodes.load(file)
     for source in edits.mute:
         song = mute(song, source, load_codec())

@@ -25,7 +25,7 @@ from shared.music.song_facts import SongFacts
 
 FORMAT = "song-codes/1"
 SUFFIX = ".codes.safetensors"
-VIEWS = ("mixture", "accompaniment", "alone")
+VIEWS = ("mixture", "accompaniment", "without_bass", "alone")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,8 @@ class SongCodes:
         rms: RMS of each source's samples before `gain`, full scale 1.0.
         views: uint16 `[S, H, T]` for each view. "mixture" is the whole song encoded.
             "accompaniment" is the song without its bass encoded, which is what a prior may see.
+            "without_bass" is the mixture out of which the codec took the bass, as it does for a
+            song whose stems nobody has.
             Row s of "alone" is row s of the codes of source s encoded by itself; its bass row is a
             prior's target.
         notes: the bass as note tokens `[T]` (shared/music/notes.py); None where it is not known.

@@ -20,9 +20,9 @@ DEFAULT_BPM = 120.0
 WORKING_RATE = 170.0  # Hz: the activation is interpolated to at least this rate
 
 # The preference among the tempi that the activation supports alike, which are mostly octaves.
-USUAL_BPM = 110.0
+USUAL_BPM = 130.0
 TEMPO_SPREAD = 0.7  # octaves
-TEMPO_WEIGHT = 0.15  # nats per second at one TEMPO_SPREAD from USUAL_BPM
+TEMPO_WEIGHT = 0.25  # nats per second at one TEMPO_SPREAD from USUAL_BPM
 
 # A moment supports a beat if its activation exceeds THRESHOLD of the song's usual peak.
 THRESHOLD = 0.25

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.music.bar_grid import BarGrid
-from shared.music.chord import Chord
+from shared.music.chord import QUALITIES, Chord
 from shared.music.chord_estimation import beat_edges, best_path, near_any, runs
 
 # The classes, each named by the quality that stands for it, and the other qualities in it.
@@ -85,6 +85,30 @@ def name_chords(
             )
         )
     return tuple(chords)
+
+
+def quality_probabilities(
+    root: npt.NDArray[np.floating], tones: npt.NDArray[np.floating]
+) -> npt.NDArray[np.float64]:
+    """Return the probabilities of QUALITY_CLASSES `[T, Q]` from those of root and tones.
+
+    Args:
+        root: probabilities of the chord's root, as a pitch class `[T, 12]`.
+        tones: for each pitch class, the probability that it is a tone of the chord `[T, 12]`.
+    """
+    tones = np.asarray(tones, np.float64).clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    inside, outside = np.log(tones), np.log(1 - tones)
+    total = np.zeros((len(root), len(QUALITY_CLASSES)))
+    for pitch_class in range(12):
+        likelihoods = []
+        for quality in QUALITY_CLASSES:
+            members = [(pitch_class + step) % 12 for step in QUALITIES[quality][0]]
+            others = [other for other in range(12) if other not in members]
+            likelihoods.append(inside[:, members].sum(1) + outside[:, others].sum(1))
+        scores = np.stack(likelihoods, axis=1)
+        scores = np.exp(scores - scores.max(1, keepdims=True))
+        total += root[:, [pitch_class]] * scores / scores.sum(1, keepdims=True)
+    return total / total.sum(1, keepdims=True)
 
 
 def _log_mean(

@@ -22,12 +22,11 @@ from typing import Any
 import numpy as np
 
 from shared.atomic import atomic_path
-from shared.console import progress
+from shared.console import err_console, progress
 from shared.errors import UserError
 from shared.file_lock import file_lock
+from shared.songs.decode import decode_song
 from shared.songs.tracks import Split, Track, discover_tracks, song_name
-from shared.sound.files import Audio, read_audio, read_stem
-from shared.sound.samples import resample, to_int16, to_stereo
 from shared.sources import SOURCES
 
 FORMAT = 1  # a change of the arrays' meaning needs a higher one: every cache is then rebuilt
@@ -125,8 +124,7 @@ def build_cache(
 ) -> StemCache:
     """Decode what is new or changed under `data`, and return all its songs.
 
-    Every stem becomes stereo (see `to_stereo`) at `sample_rate` (see `resample`). Float stems
-    beyond full scale are clipped to it, as they would be in any 16-bit file.
+    See `decode_song`. A warning names songs of which stems were padded.
 
     Args:
         data: a folder of songs.
@@ -135,8 +133,7 @@ def build_cache(
         sample_rate: samples per second of the decoded songs.
 
     Raises:
-        UserError: `discover_tracks` or `read_audio` refuse a song, the stems of a song differ in
-            length or sample rate, or the cache cannot be written.
+        UserError: `discover_tracks` or `decode_song` refuse a song, or the cache cannot be written.
     """
     data = Path(data)
     tracks = discover_tracks(data)
@@ -183,7 +180,12 @@ class _Recipe:
     def build(self, folder: Path) -> None:
         """Decode the song into the cache."""
         made_from = self._made_from()  # before decoding: files that change meanwhile then differ
-        stems = self._decode()
+        song = decode_song(self.track, self.sample_rate)
+        if song.padded:
+            err_console.print(
+                f"warning: the shortest stem of {self.track.path} is padded by {song.padded:.3f} s"
+            )
+        stems = song.stems
         array, meta = self._paths(folder)
         meta.unlink(missing_ok=True)
         with atomic_path(array) as temporary:
@@ -198,54 +200,26 @@ class _Recipe:
             temporary.write_text(json.dumps(entry, indent=1), encoding="utf-8")
 
     def _paths(self, folder: Path) -> tuple[Path, Path]:
-        first = self.track.files[0]
-        song = first if self.track.stem_mp4 else first.parent
+        song = self.track.path
         base = folder / song.relative_to(self.data).with_name(song_name(song))
         return base.with_name(base.name + ".i16"), base.with_name(base.name + ".json")
 
     def _made_from(self) -> dict[str, Any]:
-        stats = [(file, file.stat()) for file in self.track.files]
         return {
             "format": FORMAT,
             "sources": list(SOURCES),
             "sample_rate": self.sample_rate,
-            "files": [[file.name, stat.st_size, stat.st_mtime_ns] for file, stat in stats],
+            "files": [[name, *_size_and_time(file)] for name, file in self.track.files.items()],
         }
 
-    def _decode(self) -> np.ndarray:
-        """Decode all four stems, int16 `[4, samples, 2]`."""
-        first: Audio | None = None
-        stems = None
-        for index, source in enumerate(SOURCES):
-            audio = self._read_source(source)
-            first = first or audio
-            self._refuse_unequal(source, audio, first)
-            samples = resample(to_stereo(audio.samples), audio.sample_rate, self.sample_rate)
-            if stems is None:
-                stems = np.empty((len(SOURCES), samples.shape[1], 2), np.int16)
-            stems[index] = to_int16(samples).T
-        assert stems is not None
-        return stems
 
-    def _read_source(self, source: str) -> Audio:
-        if self.track.stem_mp4:
-            return read_stem(self.track.stem_mp4, source)
-        assert self.track.stems is not None
-        return read_audio(self.track.stems[source])
-
-    def _refuse_unequal(self, source: str, audio: Audio, first: Audio) -> None:
-        where = f"the stems of {self.track.files[0].parent}"
-        if audio.sample_rate != first.sample_rate:
-            raise UserError(
-                f"{where} differ in sample rate: {SOURCES[0]} {first.sample_rate} Hz, "
-                f"{source} {audio.sample_rate} Hz; export them at one rate"
-            )
-        lengths = first.samples.shape[1], audio.samples.shape[1]
-        if lengths[0] != lengths[1]:
-            raise UserError(
-                f"{where} differ in length: {SOURCES[0]} {lengths[0]} samples, "
-                f"{source} {lengths[1]}; export them from one start to one end"
-            )
+def _size_and_time(file: Path) -> list[int]:
+    """Return what tells a file from an earlier one of its name; nothing where there is no file."""
+    try:
+        stat = file.stat()
+    except OSError:  # decoding says what is wrong
+        return []
+    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _stale(recipes: Sequence[_Recipe], folder: Path) -> list[_Recipe]:

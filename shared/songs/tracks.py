@@ -1,11 +1,12 @@
 """Find the songs of a data folder and say which split each belongs to.
 
-Three layouts are read, and one folder may mix them. Songs lie in the folder itself, or in
-the folders `train/`, `valid/` and `test/` in it:
+Several layouts are read, and one folder may mix them. Songs lie in the folder itself, or in
+the folders `train/`, `valid/` (or `validation/`) and `test/` in it:
 
 - MUSDB18:     `NAME.stem.mp4`
 - MUSDB18-HQ:  `NAME/{vocals,bass,drums,other}.wav`
 - any stems:   the same with `.flac .ogg .mp3 .m4a`
+- MoisesDB and Slakh2100: see `shared.songs.layouts`
 
 A MUSDB18 folder is split as the package musdb splits it: 86 train, 14 valid, 50 test. The list of
 validation songs is read from the installed package without importing it, because the import needs
@@ -13,7 +14,7 @@ an ffmpeg program.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -23,36 +24,79 @@ from typing import Literal, get_args
 import yaml
 
 from shared.errors import UserError
+from shared.songs.layouts import STEM_SUFFIXES, Names, find_stems, read_names
 from shared.sources import SOURCES
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-STEM_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a")
 STEM_MP4 = ".stem.mp4"
+_SPLIT_FOLDERS: dict[str, Split] = {
+    "train": "train",
+    "valid": "valid",
+    "validation": "valid",
+    "test": "test",
+}
 
 
 @dataclass(frozen=True)
 class Track:
     """A track is a song on disk.
 
-    It consists of four `stems` (source name -> file) or of one `stem_mp4`; the other is None.
-    `song_json` is the file of that name beside the stems, or None.
+    Attributes:
+        name: its name.
+        split: its split.
+        path: its folder, or its `.stem.mp4` file.
+        stems: the files of each source, which are summed; None for a `.stem.mp4` file.
+        missing: the sources of which it has no file, but should have one.
+        multitrack: see `shared.songs.layouts.SongStems`.
+        song_json: the file of that name in its folder, or None.
     """
 
     name: str
     split: Split
-    stems: dict[str, Path] | None = None
-    stem_mp4: Path | None = None
+    path: Path
+    stems: Mapping[str, tuple[Path, ...]] | None = None
+    missing: tuple[str, ...] = ()
+    multitrack: bool = False
     song_json: Path | None = None
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        """List the audio files that this song is made of."""
-        return (self.stem_mp4,) if self.stem_mp4 else tuple((self.stems or {}).values())
+    def files(self) -> dict[str, Path]:
+        """The audio files of this song, by names that also say of which source they are.
+
+        The name of a stem that is called after its source is that of the file.
+        """
+        if self.stems is None:
+            return {self.path.name: self.path}
+        found = [(source, file) for source, files in self.stems.items() for file in files]
+        return {
+            file.name
+            if file.stem.lower() == source
+            else f"{source}: {file.relative_to(self.path)}": file
+            for source, file in found
+        }
 
 
 def discover_tracks(root: Path | str) -> list[Track]:
-    """List the songs under `root`, by split, then by name.
+    """List the songs under `root`, all of which must be whole; see `find_tracks`.
+
+    Raises:
+        UserError: `find_tracks` refuses the folder, or a song has some of the four stems but not
+            all.
+    """
+    tracks = find_tracks(root)
+    for track in tracks:
+        if track.missing:
+            raise UserError(
+                f"{track.path} has no {' and no '.join(track.missing)} stem; a song needs "
+                f"{', '.join(SOURCES)} (a source that does not play is a silent file of the same "
+                "length; check-data --map names files that are called otherwise)"
+            )
+    return tracks
+
+
+def find_tracks(root: Path | str) -> list[Track]:
+    """List the songs under `root`, by split, then by name, also those that lack a stem.
 
     Folders named `train/`, `valid/` and `test/` decide the split. Where only `valid/` is missing,
     those songs of `train/` that are on musdb's validation list are the validation split; if none is
@@ -60,20 +104,22 @@ def discover_tracks(root: Path | str) -> list[Track]:
     name. See `split_by_name`.
 
     Raises:
-        UserError: the folder is missing or holds no song, a song has some of the four stems but not
-            all, or two songs in one place have the same name.
+        UserError: the folder is missing or holds no song, or two songs in one place have the same
+            name.
     """
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; name a folder of songs")
-    found: dict[Split, list[Path]] = {
-        split: _song_paths(root / split) for split in SPLITS if (root / split).is_dir()
-    }
+    names = read_names(root)
+    found: dict[Split, list[Path]] = {}
+    for folder, split in _SPLIT_FOLDERS.items():
+        if (root / folder).is_dir():
+            found[split] = found.get(split, []) + _song_paths(root / folder, names)
     if not found:
-        found = split_by_name(_song_paths(root), valid=0.1, test=0.1)
+        found = split_by_name(_song_paths(root, names), valid=0.1, test=0.1)
     elif "valid" not in found:
         found |= _split_train(found.get("train", []))
-    tracks = [_track(path, split) for split in SPLITS for path in found.get(split, [])]
+    tracks = [_track(path, split, names) for split in SPLITS for path in found.get(split, [])]
     if not tracks:
         raise UserError(
             f"{root} holds no songs; put there NAME{STEM_MP4} files, or a folder per song with "
@@ -136,11 +182,12 @@ def _split_train(songs: list[Path]) -> dict[Split, list[Path]]:
     return {"train": by_name["train"], "valid": by_name["valid"]}
 
 
-def _song_paths(folder: Path) -> list[Path]:
+def _song_paths(folder: Path, names: Names) -> list[Path]:
     """List stem files and folders with at least one stem, sorted by name."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        is_song = path.name.endswith(STEM_MP4) if path.is_file() else bool(_stems(path))
+        is_file = path.is_file()
+        is_song = path.name.endswith(STEM_MP4) if is_file else find_stems(path, names) is not None
         if is_song and not path.name.startswith("."):
             twin = found.setdefault(song_name(path), path)
             if twin != path:
@@ -148,32 +195,17 @@ def _song_paths(folder: Path) -> list[Path]:
     return list(found.values())
 
 
-def _stems(folder: Path) -> dict[str, Path]:
-    """Find the stems in a folder.
-
-    Where a source is there in two formats, the one that is earlier in STEM_SUFFIXES is taken.
-    """
-    if not folder.is_dir():
-        return {}
-    files = {path.name.lower(): path for path in folder.iterdir() if path.is_file()}
-    return {
-        source: next(files[source + suffix] for suffix in STEM_SUFFIXES if source + suffix in files)
-        for source in SOURCES
-        if any(source + suffix in files for suffix in STEM_SUFFIXES)
-    }
-
-
-def _track(path: Path, split: Split) -> Track:
-    if path.is_file():
-        return Track(song_name(path), split, stem_mp4=path)
-    stems = _stems(path)
-    missing = [source for source in SOURCES if source not in stems]
-    if missing:
-        raise UserError(
-            f"{path} has no {' and no '.join(missing)} stem; a song needs {', '.join(SOURCES)} "
-            f"(a source that does not play is a silent file of the same length)"
-        )
+def _track(path: Path, split: Split, names: Names) -> Track:
+    stems = find_stems(path, names)
+    if stems is None:
+        return Track(song_name(path), split, path)
     song_json = path / "song.json"
     return Track(
-        path.name, split, stems=stems, song_json=song_json if song_json.is_file() else None
+        path.name,
+        split,
+        path,
+        stems.files,
+        tuple(stems.missing),
+        stems.multitrack,
+        song_json if song_json.is_file() else None,
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
 from shared.atomic import atomic_path, final_path
@@ -27,7 +28,7 @@ from shared.sound.headers import (
     mp3_frames,
     share_of_stated_size,
 )
-from shared.sound.samples import Samples, to_int16
+from shared.sound.samples import Samples, to_int16, to_int24
 
 MAX_CHANNELS = 8
 MIN_RATE, MAX_RATE = 1000, 768_000  # Hz
@@ -49,24 +50,45 @@ _ACCESS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
 
 _MP3_PADDING = 2400  # samples that an MP3's coding adds and its decoder takes away, at most
 
+# What holds more of a sample than 24 bits do, in libsndfile's words and in FFmpeg's.
+_WIDE = ("PCM_32", "FLOAT", "DOUBLE")
+_WIDE_CODECS = ("pcm_f", "pcm_s32", "pcm_s64")
+
+_ADD_PEAK_CHUNK = 0x1050  # libsndfile's command; the chunk would hold the time of writing
+
 _BLOCK = 1 << 18  # samples read at once, because the length that a header states may be nonsense
 
 
 @dataclass(frozen=True)
 class Audio:
-    """`samples`: float32 `[channels, samples]`, finite, at least one sample. `sample_rate`: Hz."""
+    """Sound that was read.
+
+    Attributes:
+        samples: float32 `[channels, samples]`, finite, at least one sample.
+        sample_rate: in Hz.
+        wide: whether the file holds more of a sample than 24 bits do.
+    """
 
     samples: Samples
     sample_rate: int
+    wide: bool = False
 
 
 @dataclass(frozen=True)
 class _Decoded:
-    """A file's samples `[channels, samples]`; `stated`: s that its header promises, 0 for none."""
+    """What was decoded.
+
+    Attributes:
+        samples: `[channels, samples]`.
+        sample_rate: in Hz.
+        stated: the length in seconds that the header promises, 0 for none.
+        wide: whether the file holds more of a sample than 24 bits do.
+    """
 
     samples: Samples
     sample_rate: int
     stated: float
+    wide: bool
 
     @property
     def seconds(self) -> float:
@@ -113,19 +135,43 @@ def write_wav(
 ) -> None:
     """Write float `[channels, samples]` as a WAV file, which appears whole or not at all.
 
-    `subtype` is soundfile's: PCM_16, PCM_24 or FLOAT. PCM formats clip what lies beyond full scale;
-    `shared.sound.samples.unclipped` avoids that. PCM_16 differs only by rounding when it is read
-    again.
+    `subtype` is soundfile's: PCM_16, PCM_24 or FLOAT. PCM formats round to the nearest value and
+    clip what lies beyond full scale; `shared.sound.samples.unclipped` avoids that. Equal samples
+    give equal bytes.
 
     Raises:
         UserError: the file cannot be written, or the disk is full.
     """
-    path = Path(path)
-    # libsndfile rounds down to 16 bits, to_int16 to the nearest value.
-    frames = (to_int16(samples) if subtype == "PCM_16" else samples).T
+    _write(Path(path), samples, sample_rate, subtype, "WAV")
+
+
+def write_flac(
+    path: Path | str, samples: Samples, sample_rate: int, subtype: str = "PCM_24"
+) -> None:
+    """Write float `[channels, samples]` as a FLAC file. `subtype` is PCM_16 or PCM_24.
+
+    The rest is as in `write_wav`.
+
+    Raises:
+        UserError: the file cannot be written, or the disk is full.
+    """
+    _write(Path(path), samples, sample_rate, subtype, "FLAC")
+
+
+def _write(path: Path, samples: Samples, sample_rate: int, subtype: str, container: str) -> None:
+    rounded: npt.NDArray[np.generic] = samples
+    if subtype in ("PCM_16", "PCM_24"):  # libsndfile rounds down, these to the nearest value.
+        rounded = to_int16(samples) if subtype == "PCM_16" else to_int24(samples)
     try:
-        with atomic_path(path) as temporary:
-            soundfile.write(temporary, frames, sample_rate, subtype=subtype, format="WAV")
+        with (
+            atomic_path(path) as temporary,
+            soundfile.SoundFile(
+                temporary, "w", sample_rate, len(samples), subtype, format=container
+            ) as file,
+        ):
+            # soundfile has no function for this command.
+            soundfile._snd.sf_command(file._file, _ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
+            file.write(rounded.T)
     except (OSError, soundfile.LibsndfileError) as error:
         raise UserError(
             f"cannot write {final_path(path)} ({cause_of(error)}); choose another place"
@@ -180,7 +226,7 @@ def _checked(decoded: _Decoded, path: Path, where: str) -> Audio:
         raise UserError(f"{where} holds no samples; export it again")
     if not np.isfinite(decoded.samples).all():
         raise UserError(f"{where} holds NaN or infinite samples; export it again")
-    return Audio(decoded.samples, decoded.sample_rate)
+    return Audio(decoded.samples, decoded.sample_rate, decoded.wide)
 
 
 def _read_soundfile(path: Path) -> _Decoded | None:
@@ -197,7 +243,8 @@ def _read_soundfile(path: Path) -> _Decoded | None:
             return None
         samples = np.empty((file.channels, sum(block.shape[1] for block in blocks)), np.float32)
         np.concatenate(blocks, axis=1, out=samples)
-        return _Decoded(samples, file.samplerate, file.frames / file.samplerate)
+        stated = file.frames / file.samplerate
+        return _Decoded(samples, file.samplerate, stated, file.subtype in _WIDE)
 
 
 def _read_av(path: Path, stream: int) -> _Decoded:
@@ -209,6 +256,7 @@ def _read_av(path: Path, stream: int) -> _Decoded:
             rate, channels = chosen.rate, chosen.channels
             _require_usual(path, channels, rate)
             stated = _stated_seconds(path, container, chosen)
+            wide = chosen.codec_context.name.startswith(_WIDE_CODECS)
             try:
                 blocks.extend(_float_blocks(path, container, chosen))
             except av.FFmpegError:
@@ -219,7 +267,7 @@ def _read_av(path: Path, stream: int) -> _Decoded:
             f"{path} is not an audio file, or is truncated or damaged; export it again"
         ) from error
     samples = np.concatenate(blocks, axis=1) if blocks else np.zeros((channels, 0), np.float32)
-    return _Decoded(samples, rate, stated)
+    return _Decoded(samples, rate, stated, wide)
 
 
 def _audio_stream(path: Path, container: av.container.InputContainer, index: int) -> av.AudioStream:

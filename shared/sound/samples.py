@@ -95,6 +95,16 @@ def to_int16(samples: Samples) -> npt.NDArray[np.int16]:
     return np.clip(scaled, -32768, 32767, out=scaled).astype(np.int16)
 
 
+def to_int24(samples: Samples) -> npt.NDArray[np.int32]:
+    """Round float samples to 24 bits, where 1.0 is 2^23; they are the upper bits of an int32.
+
+    Samples beyond full scale are clipped; they never wrap round.
+    """
+    scaled = samples * 8388608.0
+    np.rint(scaled, out=scaled)
+    return np.clip(scaled, -8388608, 8388607, out=scaled).astype(np.int32) << 8
+
+
 def rms(samples: npt.NDArray[np.floating]) -> float:
     """Compute the root mean square of samples of any shape, full scale 1.0; 0 for no samples."""
     return float(np.sqrt(np.square(samples, dtype=np.float64).mean())) if samples.size else 0.0

@@ -5,84 +5,43 @@ A run is a pure function of its configuration: the batch and the noise of a step
 uninterrupted one, and the state to keep is that of `shared.training.state.Run`.
 """
 
-import math
 import os
 import signal
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from shared.console import err_console, progress
 from shared.device import Device, resolve_device
 from shared.errors import UserError, require
 from shared.file_lock import sole_owner
-from shared.training.checkpoint import WEIGHTS_NAME, heal_checkpoint, save_checkpoint
+from shared.training.announcement import Pace, announce
+from shared.training.checkpoint import WEIGHTS_NAME, heal_checkpoint
+from shared.training.exports import ensure_checkpoint, export_if_best, keep_step
 from shared.training.loader import BatchStream
 from shared.training.optimizers import make_average, make_optimizers, set_learning_rate
+from shared.training.run_log import RunLog, require_tensorboard
+from shared.training.run_record import record_start
 from shared.training.settings import TrainSettings
 from shared.training.state import (
     Run,
     find_best,
-    forget_after,
     load_state,
-    log_figures,
     make_folder,
     open_folder,
     run_identity,
     save_state,
 )
+from shared.training.task import Task
 
 LOCK_NAME = ".lock"  # is in the folder of a run while it is trained, and names the process
-
-
-class Task(ABC):
-    """A task is what a run trains: a model, its data and its loss."""
-
-    stage: str
-    model: nn.Module
-
-    @abstractmethod
-    def make_batch(self, step: int, rank: int, world: int) -> dict[str, Tensor]:
-        """Make the share of process `rank` of `world` in the batch of a step.
-
-        The result must be a pure function of the arguments.
-        """
-
-    @abstractmethod
-    def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Compute scalars to log; the one named "loss" is minimised.
-
-        `model` is `self.model`, perhaps wrapped for several processes. Call only this one.
-        """
-
-    @abstractmethod
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Compute figures on the validation split.
-
-        The checkpoint with the highest finite "score" is kept.
-        """
-
-    def headline(self, figures: dict[str, float]) -> str:
-        """Return the text that the progress bar shows about the last validation."""
-        return f"score {figures['score']:.3f}"
-
-    @abstractmethod
-    def metadata(self) -> dict[str, Any]:
-        """Return what the checkpoint's JSON must hold to build and use the model again."""
-
-    def identity(self) -> dict[str, Any]:
-        """Return what a resumed run must have in common with its beginning, as nested dicts.
-
-        The training settings are added to it. By default it is the metadata.
-        """
-        return self.metadata()
+TRIED_EXAMPLES = 2  # of validation, before the first step
 
 
 def fit(
@@ -95,8 +54,10 @@ def fit(
     """Train `task` and leave the best checkpoint in `out`; return its path.
 
     `out` then holds `model.safetensors` and `model.json` (the best validation score),
-    `state.safetensors` (to resume from), and `metrics.jsonl` (a line per log and validation step).
-    Where no validation gave a finite score, the checkpoint has the last weights.
+    `state.safetensors` (to resume from), `metrics.jsonl` (a line per log and validation step) and
+    the same as a table in `metrics.csv`, and `run.json` (how it was made). Settings add `steps/`
+    (the weights of every N-th step) and `tensorboard/`. Where no validation gave a finite score,
+    the checkpoint has the last weights.
 
     Raises:
         UserError: `out` already holds a run and `resume` is "never", or it holds a run of other
@@ -105,11 +66,14 @@ def fit(
         KeyboardInterrupt: after Ctrl-C, once the state is saved.
     """
     fabric = make_fabric(device, settings.precision)
+    shares = fabric.world_size * settings.accumulate
     require(
-        settings.batch_size % fabric.world_size == 0,
-        f"'train.batch_size' must be a multiple of the {fabric.world_size} processes, "
-        f"not {settings.batch_size}",
+        settings.batch_size % shares == 0,
+        f"'train.batch_size' must be a multiple of {shares}, which is {fabric.world_size} "
+        f"processes times {settings.accumulate} accumulated parts, not {settings.batch_size}",
     )
+    if settings.tensorboard:
+        require_tensorboard()
     make_folder(out)
     with _sole_training(out, fabric):
         return _train(task, settings, fabric, out, resume)
@@ -117,44 +81,79 @@ def fit(
 
 def _train(task: Task, settings: TrainSettings, fabric: Fabric, out: Path, resume: str) -> Path:
     """Begin or continue the run in `out`, and train to its end; see `fit`."""
-    rank, world = fabric.global_rank, fabric.world_size
     identity = run_identity(settings, task.identity())
     run = _start(task, settings, fabric, out, resume, identity)
+    if not run.finished(settings):
+        _take_steps(task, run, settings, fabric, out, identity)
+    if fabric.global_rank == 0:
+        ensure_checkpoint(task, run, out)
+    fabric.barrier()
+    return out / WEIGHTS_NAME
+
+
+def _take_steps(
+    task: Task,
+    run: Run,
+    settings: TrainSettings,
+    fabric: Fabric,
+    out: Path,
+    identity: Mapping[str, Any],
+) -> None:
+    """Take the steps that are left, unless Ctrl-C or a lack of progress stops them."""
+    first = fabric.global_rank == 0
+    if first:
+        announce(task, run, settings, out, fabric.device, fabric.world_size)
+        if run.step == 0:
+            _try_validation(task, run)
+        save_state(out, run, identity)  # from now on the folder holds a run that can be continued
+        _record(run, settings, fabric, out, identity)
     model, *optimizers = fabric.setup(run.model, *run.optimizers)
 
     headline = ""
+    pace = Pace(run, settings.steps)
     began = time.monotonic() - run.seconds
     with (
+        _log(out, run, settings, fabric) as log,
         interruptible() as interrupted,
-        _batches(task, settings, run.step, rank, world) as batches,
+        _batches(task, settings, run.step, fabric) as batches,
         progress(task.stage, settings.steps, run.step) as bar,
     ):
-        for batch in batches:
+        for shares in batches:
             rate = set_learning_rate(optimizers, settings, run.step)
-            torch.manual_seed(settings.seed * 1_000_003 + run.step * 1_009 + rank)
-            losses = task.loss(model.train(), fabric.to_device(batch), run.step)
-            _refuse_divergence(losses["loss"], run.step)
-            fabric.backward(losses["loss"])
+            losses = _compute_gradients(task, model, fabric, settings, shares, run.step)
             _update_weights(fabric, model, optimizers, settings.grad_clip)
             run.finish_step(time.monotonic() - began)
             bar.advance()
 
             stopping = fabric.broadcast(bool(interrupted))
             validating = run.step % settings.validate_every == 0 or run.step == settings.steps
-            if rank == 0 and run.step % settings.log_every == 0:
-                loss = _log_losses(out, run, losses, rate)
-                bar.note(f"loss {loss:.3f}{headline}")
-            if rank == 0 and validating:
-                headline = f", {task.headline(_validate(task, run, out))}"
-            if rank == 0 and (validating or stopping):
-                save_state(out, run, identity)
+            if log is not None:
+                pace.watch(run)
+                if run.step % settings.log_every == 0:
+                    logged = {name: value.item() for name, value in losses.items()}
+                    log.add(run.step, "train", run.seconds, {**logged, "learning_rate": rate})
+                    bar.note(f"loss {logged['loss']:.3f}{headline}")
+                figures: dict[str, float] = {}
+                if validating:
+                    figures = _validate(task, run, log)
+                    export_if_best(task, run, out, figures)
+                    headline = f", {task.headline(figures)}"
+                keep_step(task, run, out, settings, figures)
+                if validating or stopping:
+                    log.save()  # the log is never behind the state
+                    save_state(out, run, identity)
+            if validating:
+                run.waited = fabric.broadcast(run.waited)
             fabric.barrier()
             if stopping:
                 raise KeyboardInterrupt
-    if rank == 0:
-        _ensure_checkpoint(task, run, out)
-    fabric.barrier()
-    return out / WEIGHTS_NAME
+            if run.finished(settings):
+                break
+    if first and run.step < settings.steps:
+        err_console.print(
+            f"stopped at step {run.step}: {run.waited} validations gave no better score "
+            "('train.patience')"
+        )
 
 
 def make_fabric(device: Device, precision: str = "32-true") -> Fabric:
@@ -214,7 +213,7 @@ def _start(
     resume: str,
     identity: Mapping[str, Any],
 ) -> Run:
-    """Begin a new run, whose state is saved at once, or load the one in `out`."""
+    """Begin a new run, or load the one in `out`."""
     model, average = task.model, make_average(task.model, settings)
     run = Run(model, make_optimizers(model, settings), average, fabric.strategy.precision)
     for module in filter(None, (model, average)):
@@ -226,22 +225,71 @@ def _start(
         if fabric.global_rank == 0:
             heal_checkpoint(out / WEIGHTS_NAME)
         fabric.barrier()  # every process has read the state
-        find_best(out, run, settings.steps)
-    if fabric.global_rank == 0:
-        forget_after(out, run.step)
-        save_state(out, run, identity)  # from now on the folder holds a run that can be continued
+        find_best(out, run, settings)
     if settings.compile:
         model.compile()
     return run
 
 
+def _log(
+    out: Path, run: Run, settings: TrainSettings, fabric: Fabric
+) -> AbstractContextManager[RunLog | None]:
+    """Open the log; only the first of several processes writes it."""
+    if fabric.global_rank > 0:
+        return nullcontext()
+    return closing(RunLog(out, run.step, settings.tensorboard))
+
+
+def _record(
+    run: Run, settings: TrainSettings, fabric: Fabric, out: Path, identity: Mapping[str, Any]
+) -> None:
+    details = {
+        "step": run.step,
+        "device": str(fabric.device),
+        "processes": fabric.world_size,
+        "settings": identity,
+    }
+    record_start(out, details)
+
+
 def _batches(
-    task: Task, settings: TrainSettings, start: int, rank: int, world: int
-) -> BatchStream[dict[str, Tensor]]:
-    """Make the batches of the steps that are left."""
+    task: Task, settings: TrainSettings, start: int, fabric: Fabric
+) -> BatchStream[dict[int, dict[str, Tensor]]]:
+    """Make the batches of the steps that are left: this process's shares by their numbers."""
+    world = fabric.world_size
+    count = world * settings.accumulate
+    numbers = range(fabric.global_rank, count, world)
     return BatchStream(
-        lambda step: task.make_batch(step, rank, world), start, settings.steps, settings.workers
+        lambda step: {number: task.make_batch(step, number, count) for number in numbers},
+        start,
+        settings.steps,
+        settings.workers,
     )
+
+
+def _compute_gradients(
+    task: Task,
+    model: Any,
+    fabric: Fabric,
+    settings: TrainSettings,
+    shares: Mapping[int, dict[str, Tensor]],
+    step: int,
+) -> dict[str, Tensor]:
+    """Add up the gradients of the shares of a batch; return their mean losses.
+
+    The noise of a share depends on its number, so that two processes with one share each compute
+    the same as one process with two.
+    """
+    parts = []
+    last = max(shares)
+    for number, share in shares.items():
+        torch.manual_seed(settings.seed * 1_000_003 + step * 1_009 + number)
+        with fabric.no_backward_sync(model, enabled=number != last):
+            losses = task.loss(model.train(), fabric.to_device(share), step)
+            _refuse_divergence(losses["loss"], step)
+            fabric.backward(losses["loss"] / len(shares))
+        parts.append({name: value.detach() for name, value in losses.items()})
+    return {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
 
 
 def _refuse_divergence(loss: Tensor, step: int) -> None:
@@ -268,37 +316,21 @@ def _update_weights(
         optimizer.zero_grad(set_to_none=True)
 
 
-def _log_losses(out: Path, run: Run, losses: Mapping[str, Tensor], rate: float) -> float:
-    """Log the losses of a step and its learning rate; return the loss that is minimised."""
-    figures = {name: value.item() for name, value in losses.items()}
-    log_figures(out, run, "train", {**figures, "learning_rate": rate})
-    return figures["loss"]
-
-
-def _validate(task: Task, run: Run, out: Path) -> dict[str, float]:
-    """Validate the weights, log and print the figures, and export the weights if they are best."""
+def _validate(task: Task, run: Run, log: RunLog) -> dict[str, float]:
+    """Validate the weights, and log and print the figures."""
     run.shipped.eval()
     with torch.no_grad():
         figures = task.validate(run.shipped)
-    log_figures(out, run, "valid", figures)
+        log.add(run.step, "valid", run.seconds, figures)
+        if log.has_board:
+            log.play(run.step, task.sounds(run.shipped))
     summary = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
     err_console.print(f"step {run.step}: {summary}")
-    score = float(figures["score"])
-    if math.isfinite(score) and (run.best is None or score > run.best):
-        run.best = score
-        _export(task, run, out, figures)
     return figures
 
 
-def _ensure_checkpoint(task: Task, run: Run, out: Path) -> None:
-    """Export the last weights where no validation has exported any."""
-    if run.best is None and not (out / WEIGHTS_NAME).is_file():
-        err_console.print("warning: no finite validation score: keeping the last weights")
-        _export(task, run, out, {})
-
-
-def _export(task: Task, run: Run, out: Path, figures: Mapping[str, float]) -> None:
-    meta = {"stage": task.stage, "step": run.step, "metrics": figures, **task.metadata()}
-    # Half precision: what is measured later is then exactly what ships.
-    weights = {name: tensor.half() for name, tensor in run.shipped.state_dict().items()}
-    save_checkpoint(out / WEIGHTS_NAME, weights, meta)
+def _try_validation(task: Task, run: Run) -> None:
+    """Validate on a few examples, so that what would stop the first validation stops the start."""
+    run.shipped.eval()
+    with torch.no_grad():
+        task.validate(run.shipped, at_most=TRIED_EXAMPLES)

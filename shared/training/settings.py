@@ -9,8 +9,11 @@ from shared.errors import require
 Count = Annotated[int, Range(1, 10**9)]
 Decay = Annotated[float, Range(0, 0.99999)]
 
-MAY_CHANGE = frozenset({"train.workers", "train.log_every"})
-"""Settings that a resumed run may change, because they do not change the weights."""
+MAY_CHANGE = frozenset(
+    f"train.{name}"
+    for name in ("workers", "log_every", "patience", "keep_every", "keep_last", "tensorboard")
+)
+"""Settings that a resumed run may change, because they do not change the weights of a step."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class TrainSettings:
 
     steps: Count = 1000
     batch_size: Annotated[int, Range(1, 65536)] = 8  # summed over all processes
+    accumulate: Annotated[int, Range(1, 65536)] = 1  # parts of a batch, one computed after another
     optimizer: Literal["adam", "adamw", "muon"] = "adamw"
     learning_rate: Annotated[float, Range(1e-9, 10)] = 1e-3
     schedule: Literal["constant", "cosine"] = "cosine"
@@ -31,6 +35,10 @@ class TrainSettings:
     compile: bool = False
     log_every: Count = 20
     validate_every: Count = 500
+    patience: Annotated[int, Range(0, 10**9)] = 0  # validations without a better score; 0 = off
+    keep_every: Annotated[int, Range(0, 10**9)] = 0  # steps between weights to keep; 0 = off
+    keep_last: Annotated[int, Range(0, 10**9)] = 3  # of the weights to keep; 0 = all
+    tensorboard: bool = False
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     workers: Annotated[int, Range(1, 256)] = 1  # threads that prepare batches
 

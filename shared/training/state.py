@@ -1,4 +1,4 @@
-"""Keep the state of a training run on disk: all that is needed to resume it, and its log.
+"""Keep the state of a training run on disk: all that is needed to resume it.
 
 `state.safetensors` holds the weights, the moving average and the optimisers' moments, and in its
 header a JSON object with everything else and a checksum of all of it. It is one file so that no
@@ -7,7 +7,6 @@ kill can separate the two.
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,21 +19,21 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from shared.atomic import atomic_path, flush, full_disk_said
+from shared.atomic import atomic_path, full_disk_said
+from shared.config_text import flatten
 from shared.console import err_console
 from shared.errors import UserError, require
-from shared.json_files import jsonable
 from shared.training.checkpoint import (
     WEIGHTS_NAME,
     TensorFile,
     is_checkpoint,
     tensor_bytes,
 )
+from shared.training.run_log import METRICS_NAME
 from shared.training.settings import MAY_CHANGE, TrainSettings
 
 FORMAT = 2
 STATE_NAME = "state.safetensors"
-METRICS_NAME = "metrics.jsonl"
 _HEADER = "run"  # the key of the JSON object in the file's header
 
 
@@ -43,7 +42,8 @@ class Run:
     """A run holds everything that changes while training, and hence all that is saved to resume.
 
     `precision` holds the gradient scaler of 16-bit training. `step` counts the finished steps,
-    `best` is the highest finite validation score so far, and `seconds` is the time spent training.
+    `best` is the highest finite validation score so far, `waited` counts the validations since, and
+    `seconds` is the time spent training.
     """
 
     model: nn.Module
@@ -52,12 +52,17 @@ class Run:
     precision: Precision
     step: int = 0
     best: float | None = None
+    waited: int = 0
     seconds: float = 0.0
 
     @property
     def shipped(self) -> nn.Module:
         """The weights to validate and export: the averaged ones where averaging is on."""
         return self.model if self.average is None else self.average.module
+
+    def finished(self, settings: TrainSettings) -> bool:
+        """Whether no step is left, or too many validations in a row gave no better score."""
+        return self.step >= settings.steps or 0 < settings.patience <= self.waited
 
     def finish_step(self, seconds: float) -> None:
         """Add the weights to the average and count the step, `seconds` after the run began."""
@@ -70,11 +75,9 @@ class Run:
 def run_identity(settings: TrainSettings, task: Mapping[str, Any]) -> dict[str, Any]:
     """List what a resumed run must have in common with its beginning, by dotted names.
 
-    `task` is the task's part of it. It may repeat the settings under "config.". Each of them is
-    listed once, without that prefix.
+    `task` is the task's part of it; it may repeat the settings under "config.".
     """
-    tree = json.loads(json.dumps({"train": asdict(settings), **task}))
-    return {name.removeprefix("config."): value for name, value in _leaves(tree, "")}
+    return flatten(json.loads(json.dumps({"train": asdict(settings), **task})))
 
 
 def make_folder(out: Path) -> None:
@@ -136,13 +139,12 @@ def save_state(out: Path, run: Run, identity: Mapping[str, Any]) -> None:
         "format": FORMAT,
         "step": run.step,
         "best": run.best,
+        "waited": run.waited,
         "seconds": run.seconds,
         "precision": run.precision.state_dict(),
         "identity": identity,
     }
     header["checksum"] = _checksum(header, tensors)
-    if (out / METRICS_NAME).exists():
-        flush(out / METRICS_NAME)  # the log is never behind the state
     with atomic_path(out / STATE_NAME) as temporary:
         save_file(tensors, temporary, {_HEADER: json.dumps(header)})
 
@@ -177,17 +179,17 @@ def load_state(out: Path, run: Run, identity: Mapping[str, Any]) -> None:
         raise UserError(f"the training state {path} does not fit this model: {advice}") from error
 
 
-def find_best(out: Path, run: Run, steps: int) -> None:
+def find_best(out: Path, run: Run, settings: TrainSettings) -> None:
     """Let a resumed run know whether its best weights are still there.
 
     Raises:
-        UserError: they are gone, and the run of `steps` steps is finished, so that no validation
-            will write them again.
+        UserError: they are gone, and the run is finished, so that no validation will write them
+            again.
     """
     if run.best is None or is_checkpoint(out / WEIGHTS_NAME):
         return
     require(
-        run.step < steps,
+        not run.finished(settings),
         f"the run in {out} is finished, but its {WEIGHTS_NAME} is gone or damaged: "
         "put it back, or train again with another --out",
     )
@@ -197,40 +199,24 @@ def find_best(out: Path, run: Run, steps: int) -> None:
     run.best = None
 
 
-def log_figures(out: Path, run: Run, split: str, figures: Mapping[str, float]) -> None:
-    """Append a line of figures to the log of the run."""
-    line = {"step": run.step, "split": split, "seconds": round(run.seconds, 1), **figures}
-    with full_disk_said(out), (out / METRICS_NAME).open("a", encoding="utf-8") as log:
-        log.write(json.dumps(jsonable(line)) + "\n")
-
-
-def forget_after(out: Path, step: int) -> None:
-    """Drop the log lines of steps after `step`, which will be taken again, and damaged lines."""
-    path = out / METRICS_NAME
-    if path.is_file():
-        lines = path.read_bytes().splitlines(keepends=True)
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(b"".join(line for line in lines if _step_of(line) <= step))
-
-
-def _leaves(tree: Any, name: str) -> list[tuple[str, Any]]:
-    if not isinstance(tree, dict):
-        return [(name, tree)]
-    return [
-        leaf
-        for key, branch in tree.items()
-        for leaf in _leaves(branch, f"{name}.{key}" if name else key)
-    ]
-
-
 def _refuse_changes(out: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    names = (old.keys() | new.keys()) - MAY_CHANGE
-    changed = sorted(name for name in names if old.get(name) != new.get(name))
+    """Refuse other settings than those of the beginning; more steps are no other setting."""
+    # A setting that did not exist when the run was started had the effect of its default. Nothing
+    # is known of other things that it did not record.
+    old = {f"train.{name}": value for name, value in asdict(TrainSettings()).items()} | {**old}
+    before, now = old["train.steps"], new["train.steps"]
+    names = (old.keys() | new.keys()) - MAY_CHANGE - ({"train.steps"} if now > before else set())
+    changed = sorted(name for name in names if name in old and old[name] != new.get(name))
     require(
         not changed,
         f"{out} was started with other settings ({', '.join(changed)}): "
         "give the same ones, or choose another --out",
     )
+    if now > before:
+        err_console.print(
+            f"{out} goes on to step {now} instead of {before}: from here on, its schedule is that "
+            f"of a run of {now} steps"
+        )
 
 
 def _checksum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
@@ -261,15 +247,8 @@ def _restore(run: Run, header: Mapping[str, Any], tensors: Mapping[str, Tensor])
     run.precision.load_state_dict(header["precision"])
     run.step, run.seconds = int(header["step"]), float(header["seconds"])
     run.best = None if header["best"] is None else float(header["best"])
+    run.waited = int(header.get("waited", 0))  # older states lack it
 
 
 def _strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _step_of(line: bytes) -> float:
-    """Return the step of a log line, or infinity where the line is damaged."""
-    try:
-        return int(json.loads(line)["step"]) if line.endswith(b"\n") else math.inf
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        return math.inf

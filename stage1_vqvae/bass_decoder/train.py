@@ -17,7 +17,8 @@ from shared.music.notes import NoteVocabulary
 from shared.songs.cache import build_cache
 from shared.sound.spectral_distance import BANDS, band_distances
 from shared.training.checkpoint import load_checkpoint, load_weights
-from shared.training.loop import Task, fit
+from shared.training.loop import fit
+from shared.training.task import SplitSize, Task
 from stage1_vqvae.bass_decoder.config import BassDecoderConfig
 from stage1_vqvae.bass_decoder.decode import STAGE, BassDecoder, Crossover
 from stage1_vqvae.bass_decoder.losses import deviation_loss, note_loss, spectral_terms, windows_of
@@ -64,6 +65,7 @@ class BassDecoderTask(Task):
         )
         chosen = valid[: config.validation.songs]
         self.excerpts = [song.middle(config.validation.seconds) for song in chosen]
+        self._songs = {"train": train, "valid": valid}
         self._node_hop = config.model.node_hop(codec.hop)
         self._filters = band_filters(config.model.noise_bands, codec.sample_rate, self._node_hop)
 
@@ -86,7 +88,7 @@ class BassDecoderTask(Task):
         total = total + weights.notes * terms["notes"] + weights.deviation * terms["deviation"]
         return {"loss": total, **terms}
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: nn.Module, at_most: int | None = None) -> dict[str, float]:
         """Measure the distances of the joined sound on songs not trained on, in dB by band.
 
         "notes" is the share of the frames whose token the note head finds.
@@ -94,7 +96,7 @@ class BassDecoderTask(Task):
         assert isinstance(model, BassDecoderNetwork)
         decoder = BassDecoder(model, self.codec, fingerprint="in training")
         distances, levels, found, known = [], [], 0, 0
-        for excerpt in self.excerpts:
+        for excerpt in self.excerpts[:at_most]:
             codes = excerpt.codes.astype(np.uint16)
             sound = decoder.decode(codes, excerpt.tokens, len(excerpt.samples)).mean(0)
             bands = band_distances(sound, excerpt.samples, self.format.sample_rate)
@@ -110,6 +112,13 @@ class BassDecoderTask(Task):
             **{f"distance_{name}": d for name, d in zip(names, distance.tolist(), strict=True)},
             **{f"level_{name}": x for name, x in zip(names, level.tolist(), strict=True)},
             "notes": float(found / max(1, known)),
+        }
+
+    def splits(self) -> dict[str, SplitSize]:
+        """Return the sizes of the splits."""
+        return {
+            name: SplitSize.of(song.audio.num_samples / song.audio.sample_rate for song in songs)
+            for name, songs in self._songs.items()
         }
 
     def headline(self, figures: dict[str, float]) -> str:

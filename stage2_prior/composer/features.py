@@ -5,15 +5,18 @@ numbers at other places. The composer therefore learns every song in twelve keys
 codes of the song exist in one.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import expit, logit
 
+from shared.errors import require
 from shared.music.bar_grid import BarGrid
 from shared.music.notes import NoteVocabulary
-from stage2_prior.composer.grid_notes import PITCHES
+from stage2_prior.composer.grid_notes import LOWEST, PITCHES
 from stage2_prior.listener.network import Heard, Listener
 
 # The columns of the features: each pitch of the bass, the root of the chord, the tones of the
@@ -44,6 +47,17 @@ class Hearing:
     features: Floats
     beats: Floats
     frame_rate: float
+
+    def with_fewer_rests(self, nats: float) -> "Hearing":
+        """Lower the log-odds of a rest in every frame, and raise all that sounds accordingly."""
+        sounding = 1 - self.features[:, REST]
+        rest = self.features[:, REST] * np.exp(-nats)
+        raised = 1 / np.maximum(rest + sounding, 1e-9)
+        features = self.features.copy()
+        features[:, REST] = rest * raised
+        for part in (PITCH, slice(ONSET, ONSET + 1)):
+            features[:, part] = np.minimum(features[:, part] * raised[:, None], 1)
+        return replace(self, features=features)
 
     def on_grid(self, grid: BarGrid) -> Floats:
         """Read the features at the positions of a grid `[P, FEATURES]`.
@@ -99,6 +113,49 @@ def listen(
     return Hearing(features, beats, listener.format.frame_rate)
 
 
+def guided_hearing(
+    listener: Listener, accompaniment: npt.NDArray[np.integer], guidance: Mapping[str, float]
+) -> Hearing:
+    """Let the listener hear a song, with some of its sources more or less telling than they are.
+
+    The log-odds of all probabilities move away from those that are heard without the source.
+
+    Args:
+        listener: a listener in eval mode.
+        accompaniment: codes `[S, H, T]`.
+        guidance: how telling a source is, by its name: 1 changes nothing, 0 leaves it out.
+
+    Raises:
+        UserError: there is no such source.
+    """
+    sources = listener.format.sources
+    unknown = set(guidance) - set(sources)
+    require(
+        not unknown,
+        f"there is no source '{', '.join(sorted(unknown))}': choose from {', '.join(sources)}",
+    )
+    whole = listen(listener, accompaniment)
+    scales = {source: scale for source, scale in guidance.items() if scale != 1}
+    if not scales:
+        return whole
+    features, beats = _log_odds(whole.features), _log_odds(whole.beats)
+    for source, scale in scales.items():
+        hidden = np.zeros(accompaniment.shape, np.bool_)
+        hidden[sources.index(source)] = True
+        without = listen(listener, accompaniment, hidden)
+        features = features + (scale - 1) * (
+            _log_odds(whole.features) - _log_odds(without.features)
+        )
+        beats = beats + (scale - 1) * (_log_odds(whole.beats) - _log_odds(without.beats))
+    return Hearing(
+        expit(features).astype(np.float32), expit(beats).astype(np.float32), whole.frame_rate
+    )
+
+
+def _log_odds(probability: Floats) -> Floats:
+    return np.asarray(logit(probability.clip(1e-4, 1 - 1e-4)))
+
+
 def probabilities(heard: Heard) -> Floats:
     """Turn the logits of one window into features `[F, FEATURES]`."""
     note = heard.note[0].softmax(-1).cpu().numpy()
@@ -110,6 +167,13 @@ def probabilities(heard: Heard) -> Floats:
     features[:, ONSET] = sounding[..., NoteVocabulary.IS_ONSET[1:3].argmax()].sum(1)
     features[:, REST] = note[:, NoteVocabulary.REST]
     return features
+
+
+def pitch_classes(features: Floats) -> Floats:
+    """Add up the probabilities of the pitches of each pitch class: `[P, FEATURES]` to `[P, 12]`."""
+    octaves = -(-PITCHES // 12)
+    whole = np.pad(features[:, PITCH], ((0, 0), (0, 12 * octaves - PITCHES)))
+    return np.roll(whole.reshape(len(features), octaves, 12).sum(1), LOWEST % 12, axis=1)
 
 
 def transpose(features: Floats, semitones: int) -> Floats:

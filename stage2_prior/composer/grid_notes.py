@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from shared.music.bar_grid import STEPS, BarGrid
 from shared.music.notes import Note, NoteVocabulary
+from stage2_prior.loudness import loudness_of_velocities, velocities_of_loudness
 
 LOWEST, HIGHEST = NoteVocabulary.LOW, NoteVocabulary.HIGH
 PITCHES = HIGHEST - LOWEST + 1
@@ -28,10 +29,6 @@ _PLACES = np.array([0, 2, 3, 4, 6, 8, 9, 10, 12])
 _RELUCTANCE = np.array([0, 0.6, 0, 0.25, 0, 0.25, 0, 0.6, 0])
 MAY_BEGIN = np.isin(np.arange(STEPS), _PLACES)
 
-LOUDNESSES = 8
-UNKNOWN_LOUDNESS = -1
-_MEDIAN_LOUDNESS, _MEDIAN_VELOCITY, _VELOCITY_STEP = 4, 96, 10
-
 Integers = npt.NDArray[np.int64]
 
 
@@ -40,10 +37,10 @@ class GridNotes:
     """The notes of a line, in the order of their onsets and without overlap.
 
     Attributes:
-        onset: positions `[N]`, each later than the one before.
+        onset: positions `[N]`, each at least the shortest length later than the one before.
         length: in positions `[N]`.
         pitch: MIDI numbers `[N]`, from LOWEST to HIGHEST.
-        loudness: classes `[N]` from 0 (softest) to LOUDNESSES - 1, or UNKNOWN_LOUDNESS.
+        loudness: their classes `[N]` (loudness.py).
     """
 
     onset: Integers
@@ -64,34 +61,39 @@ class GridNotes:
     def quantise(cls, notes: Sequence[Note], grid: BarGrid) -> GridNotes:
         """Move played notes onto the grid.
 
-        Of notes that would begin at the same position only the longest is kept. A note ends where
-        the next one begins, or before.
+        Of notes that would begin closer together than the shortest length only the longest is kept.
+        A note ends where the next one begins, or before.
         """
-        kept: dict[int, tuple[float, int, Note]] = {}
-        for note in notes:
-            start, stop = grid.position_of([note.onset, note.end])
-            onset = _nearest_place(float(start))
-            # A note that begins early keeps its end.
-            length = max(int(LENGTHS[0]), round(float(stop)) - onset)
-            if 0 <= onset < grid.positions and note.duration > kept.get(onset, (0.0,))[0]:
-                kept[onset] = (note.duration, length, note)
-        onsets = np.array(sorted(kept), np.int64)
-        chosen = [kept[int(onset)] for onset in onsets]
-        room = np.diff(onsets, append=[onsets[-1:].sum() + LENGTHS[-1]]) if len(onsets) else onsets
-        lengths = np.minimum([length for _, length, _ in chosen], room).astype(np.int64)
-        velocities = np.array([note.velocity for _, _, note in chosen])
-        pitches = [NoteVocabulary.fold(note.pitch) for _, _, note in chosen]
-        return cls(onsets, lengths, np.array(pitches, np.int64), _loudness(velocities))
+        kept: list[tuple[int, Note]] = []
+        placed = [(_nearest_place(float(grid.position_of(note.onset))), note) for note in notes]
+        for onset, note in sorted(placed, key=lambda each: each[0]):
+            if not 0 <= onset < grid.positions:
+                continue
+            if kept and onset - kept[-1][0] < LENGTHS[0]:
+                if note.duration <= kept[-1][1].duration:
+                    continue
+                kept.pop()
+            kept.append((onset, note))
+        onsets = np.array([onset for onset, _ in kept], np.int64)
+        # A note that was moved keeps its end.
+        ends = np.round(grid.position_of([note.end for _, note in kept])).astype(np.int64)
+        following = np.append(onsets[1:], onsets[-1:] + LENGTHS[-1])
+        lengths = np.minimum(np.maximum(ends - onsets, LENGTHS[0]), following - onsets)
+        loudness = loudness_of_velocities([note.velocity for _, note in kept])
+        pitches = [NoteVocabulary.fold(note.pitch) for _, note in kept]
+        return cls(onsets, lengths, np.array(pitches, np.int64), loudness)
 
     def played(self, grid: BarGrid) -> list[Note]:
-        """Return the notes in seconds."""
-        starts, stops = grid.time_of(self.onset), grid.time_of(self.end)
-        steps = np.where(self.loudness < 0, 0, self.loudness - _MEDIAN_LOUDNESS)
-        velocities = np.clip(_MEDIAN_VELOCITY + _VELOCITY_STEP * steps, 1, 127)
+        """Return the notes in seconds. One that begins just before the song begins with it."""
+        starts = grid.time_of(self.onset)
+        shortest = grid.time_of(self.onset + LENGTHS[0]) - starts
+        starts = starts.clip(0)
+        durations = np.maximum(grid.time_of(self.end) - starts, shortest)
+        velocities = velocities_of_loudness(self.loudness)
         return [
-            Note(float(start), float(stop - start), int(pitch), int(velocity))
-            for start, stop, pitch, velocity in zip(
-                starts, stops, self.pitch, velocities, strict=True
+            Note(float(start), float(duration), int(pitch), int(velocity))
+            for start, duration, pitch, velocity in zip(
+                starts, durations, self.pitch, velocities, strict=True
             )
         ]
 
@@ -116,11 +118,3 @@ def _nearest_place(position: float) -> int:
     beat = int(np.floor(position / STEPS))
     distance = np.abs(position - STEPS * beat - _PLACES) + _RELUCTANCE
     return STEPS * beat + int(_PLACES[distance.argmin()])
-
-
-def _loudness(velocities: npt.NDArray[np.int64]) -> Integers:
-    """Return classes relative to the median of a line; unknown where all are equal."""
-    if len(velocities) == 0 or velocities.min() == velocities.max():
-        return np.full(len(velocities), UNKNOWN_LOUDNESS, np.int64)
-    steps = np.round((velocities - np.median(velocities)) / _VELOCITY_STEP)
-    return np.clip(_MEDIAN_LOUDNESS + steps, 0, LOUDNESSES - 1).astype(np.int64)

@@ -19,7 +19,9 @@ from shared.config import Range
 from shared.errors import require
 from shared.music.bar_grid import STEPS
 from stage2_prior.composer.features import FEATURES, PITCH
-from stage2_prior.composer.grid_notes import LENGTHS, LOUDNESSES, MAY_BEGIN, PITCHES
+from stage2_prior.composer.grid_notes import LENGTHS, MAY_BEGIN, PITCHES
+from stage2_prior.loudness import LOUDNESSES
+from stage2_prior.transformer import make_transformer
 from stage2_prior.x_transformers_guard import Decoder, Encoder
 
 HORIZON = 4 * STEPS  # how far ahead of the end of the last note the next one may begin
@@ -49,8 +51,8 @@ class ComposerConfig:
         """Raise UserError for sizes that do not go together."""
         require(
             self.dim % (4 * self.heads) == 0,
-            f"the composer's 'dim' must be a multiple of 4 times its 'heads', and {self.dim} is no "
-            f"multiple of {4 * self.heads}",
+            f"'model.composer.dim' must be a multiple of 4 times 'model.composer.heads', and "
+            f"{self.dim} is no multiple of {4 * self.heads}",
         )
 
 
@@ -85,21 +87,8 @@ class SongReader(nn.Module):
         nn.init.normal_(self.place.weight, std=0.5)
         self.gather = nn.Linear(dim, GATHERED)
         self.beat = nn.Linear(STEPS * GATHERED, dim)
-        head_dim = dim // config.heads
-        self.form = Encoder(
-            dim=dim,
-            depth=config.reader_depth,
-            heads=config.heads,
-            attn_dim_head=head_dim,
-            attn_flash=True,
-            ff_mult=config.feedforward,
-            ff_dropout=config.dropout,
-            rotary_pos_emb=True,
-            rotary_emb_dim=head_dim,
-            verbose=False,
-        )
+        self.form = make_transformer(Encoder, config, config.reader_depth)
         self.dropout = nn.Dropout(config.dropout)
-        keep_rotary_out(self.form)
 
     def forward(self, features: Tensor, place: Tensor, hidden: Tensor) -> Tensor:
         """Read some songs.
@@ -141,20 +130,7 @@ class Composer(nn.Module):
         for table in (self.past_pitch, self.past_length, self.past_loudness, self.past_gap):
             nn.init.normal_(table.weight, std=0.5)
         self.song_to_line = nn.Linear(dim, dim)
-        head_dim = dim // config.heads
-        self.decoder = Decoder(
-            dim=dim,
-            depth=config.depth,
-            heads=config.heads,
-            attn_dim_head=head_dim,
-            attn_flash=True,
-            ff_mult=config.feedforward,
-            ff_dropout=config.dropout,
-            rotary_pos_emb=True,
-            rotary_emb_dim=head_dim,
-            verbose=False,
-        )
-        keep_rotary_out(self.decoder)
+        self.decoder = make_transformer(Decoder, config, config.depth)
         small = config.choice_dim
         self.onset_from_line = nn.Linear(dim, small)
         self.onset_from_song = nn.Linear(dim, small, bias=False)
@@ -311,12 +287,3 @@ def _cost(logits: Tensor, target: Tensor) -> Tensor:
         logits.flatten(0, 1), target.flatten(), reduction="none", ignore_index=NONE
     )
     return nats.view(target.shape)
-
-
-def keep_rotary_out(transformer: Encoder | Decoder) -> None:
-    """Keep the constant frequencies of a Transformer's rotary positions out of checkpoints.
-
-    In half precision they would shift all positions.
-    """
-    rotary = transformer.rotary_pos_emb
-    rotary.register_buffer("inv_freq", rotary.inv_freq, persistent=False)

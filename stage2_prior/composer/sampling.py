@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from shared.device import one_thread
 from shared.errors import require
 from shared.music.bar_grid import BarGrid
-from shared.music.notes import NoteVocabulary
 from stage2_prior.cached_decoder import CachedDecoder
+from stage2_prior.composer.agreement import agreement
 from stage2_prior.composer.grid_notes import (
     LENGTHS,
     LOWEST,
@@ -34,9 +35,9 @@ from stage2_prior.composer.network import (
     may_begin,
 )
 from stage2_prior.drawing import draw
+from stage2_prior.pitch_range import E1, G3, require_range
 from stage2_prior.sampling_defaults import SamplingDefaults
 
-E1, G3 = 28, 55  # the usual range of a bass
 LONGEST = int(LENGTHS[-1])
 # A step moves at least this far on average; the decoder has room for as many steps.
 STEPS_A_POSITION = 0.5
@@ -49,18 +50,15 @@ class Rules:
     Attributes:
         allowed: the pitches from LOWEST to HIGHEST that a note may have that begins there
             `[P, PITCHES]`.
-        opening: the pitches that the first note after the beginning of a chord may have, for a
-            chord that begins there `[P, PITCHES]`; where no chord begins, all are true.
-        chord_starts: whether a chord of the user begins there `[P]`; a note does not sound on
-            beyond it.
+        must_begin: whether a note must begin there, because a chord of the user does `[P]`. Notes
+            before it do not sound on.
         open: where the line is free `[P]`. Elsewhere it has the notes of `given`.
         given: notes that the user gives, in the order of their onsets.
         leaning: what is added to the logits of the pitches `[P, PITCHES]`.
     """
 
     allowed: npt.NDArray[np.bool_]
-    opening: npt.NDArray[np.bool_]
-    chord_starts: npt.NDArray[np.bool_]
+    must_begin: npt.NDArray[np.bool_]
     open: npt.NDArray[np.bool_]
     given: GridNotes
     leaning: npt.NDArray[np.float32]
@@ -70,50 +68,46 @@ class Rules:
         """Allow all pitches of a range, in MIDI numbers.
 
         Raises:
-            UserError: the range is empty or beyond what a bass plays.
+            UserError: see `require_range`.
         """
-        low, high = NoteVocabulary.LOW, NoteVocabulary.HIGH
-        require(
-            low <= lowest <= highest <= high,
-            f"the range of the line is {lowest} to {highest}, but it must rise and lie within "
-            f"{low} to {high} (MIDI numbers of the pitches)",
-        )
+        require_range(lowest, highest)
         pitches = np.arange(LOWEST, LOWEST + PITCHES)
-        inside = (pitches >= lowest) & (pitches <= highest)
         none = np.zeros(0, np.int64)
         return cls(
-            allowed=np.tile(inside, (positions, 1)),
-            opening=np.ones((positions, PITCHES), np.bool_),
-            chord_starts=np.zeros(positions, np.bool_),
+            allowed=np.tile((pitches >= lowest) & (pitches <= highest), (positions, 1)),
+            must_begin=np.zeros(positions, np.bool_),
             open=np.ones(positions, np.bool_),
             given=GridNotes(none, none, none, none),
             leaning=np.zeros((positions, PITCHES), np.float32),
         )
 
-    def with_classes(
-        self, classes: npt.NDArray[np.bool_], starts: npt.NDArray[np.bool_]
+    def with_chords(
+        self, pitch_classes: npt.NDArray[np.bool_], must_begin: npt.NDArray[np.bool_]
     ) -> "Rules":
-        """Allow only some pitch classes, as the chords of the user do.
+        """Allow only what the chords of the user allow.
 
         Args:
-            classes: the pitch classes that are allowed at each position `[P, 12]`. Where a chord
-                begins, they are those of its bass.
-            starts: whether a chord begins at each position `[P]`.
+            pitch_classes: the pitch classes that a note may have `[P, 12]`.
+            must_begin: where a note must begin `[P]`.
+
+        Raises:
+            UserError: the range of the line has no pitch that a chord allows.
         """
-        of_pitch = np.arange(LOWEST, LOWEST + PITCHES) % 12
-        pitches = classes[:, of_pitch]
-        # Within a chord, what its beginning forbids may be allowed again.
-        allowed = self.allowed & np.where(starts[:, None], True, pitches)
-        opening = np.where(starts[:, None], pitches, True) & self.allowed
+        allowed = self.allowed & pitch_classes[:, np.arange(LOWEST, LOWEST + PITCHES) % 12]
         require(
-            bool((allowed.any(1) & opening.any(1)).all()),
+            bool(allowed.any(1).all()),
             "no pitch of a chord lies within the range of the line: widen --lowest to --highest",
         )
-        return replace(self, allowed=allowed, opening=opening, chord_starts=starts)
+        return replace(self, allowed=allowed, must_begin=must_begin)
 
     def with_given(self, given: GridNotes, open: npt.NDArray[np.bool_]) -> "Rules":
         """Give the notes of the line wherever `open` `[P]` is false."""
         return replace(self, given=given, open=open)
+
+    def leaning_to(self, leaning: npt.NDArray[np.floating]) -> "Rules":
+        """Add weights of pitch classes `[P, 12]`, as logits."""
+        of_pitch = leaning[:, np.arange(LOWEST, LOWEST + PITCHES) % 12]
+        return replace(self, leaning=(self.leaning + of_pitch).astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,16 +118,13 @@ class ComposedLine:
         notes: its notes.
         log_prob: log-probability of its free notes in nats, given the song.
         log_prob_alone: the same without what the listener hears, but on the same bars.
+        fit: how well it agrees with what the listener hears (agreement.py); higher is better.
     """
 
     notes: GridNotes
     log_prob: float
     log_prob_alone: float
-
-    @property
-    def fit(self) -> float:
-        """How much the song raises the log-probability of a note, in nats; higher fits better."""
-        return (self.log_prob - self.log_prob_alone) / max(1, len(self.notes))
+    fit: float
 
 
 @torch.inference_mode()
@@ -167,7 +158,9 @@ def compose(
     songs = composer.reader(seen.expand(2, -1, -1), place.expand(2, -1), hidden)
     heard = torch.cat((torch.zeros_like(seen), seen))
     writer = _Writer(composer, songs, heard, place, rules, settings, candidates, seed)
-    return sorted(writer.write(), key=lambda line: line.fit, reverse=True)
+    with one_thread():
+        lines = writer.write()
+    return sorted(lines, key=lambda line: line.fit, reverse=True)
 
 
 class _Writer:
@@ -206,7 +199,6 @@ class _Writer:
         past = PastNotes(
             zeros + PITCHES, zeros + len(LENGTHS), zeros + UNKNOWN, zeros + HORIZON, zeros
         )
-        last_onset = zeros - 1
         log_probs = torch.zeros(2, self.count, device=self.device)
         written: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]] = []
         while bool((past.cursor < self.end).any()) and self.decoder.position < self.decoder.steps:
@@ -218,7 +210,7 @@ class _Writer:
             onset = (cursor + gap).clamp_max(self.end - 1)
             forced = self.rules.given_at[onset]  # the number of the note that is given, or -1
             choice = self.composer.choice(state, self.songs[:, onset], gap.expand(2, -1))
-            pitch, more = self._pitch(choice, onset, last_onset, forced)
+            pitch, more = self._pitch(choice, onset, forced)
             cost = cost + more * begins
             length, more = self._length(choice, pitch, onset, forced)
             cost = cost + more * begins
@@ -227,7 +219,6 @@ class _Writer:
             free = live & (~begins | (forced < 0))
             log_probs += cost * free
             written.append((begins, onset, pitch, length, loudness))
-            last_onset = torch.where(begins, onset, last_onset)
             table = torch.from_numpy(LENGTHS).to(self.device)
             end = torch.where(begins, onset + table[length], cursor + HORIZON)
             past = PastNotes(
@@ -251,26 +242,18 @@ class _Writer:
         """Choose the gaps `[C]`; return them and their log-probabilities `[2, C]`."""
         ahead = cursor[:, None] + torch.arange(HORIZON, device=self.device)
         logits = self.composer.onset_logits(state, self.choices[:, ahead])
-        allowed = may_begin(ahead, self.end) & self.rules.open[ahead]
-        given = self.rules.given_at[ahead] >= 0
-        before = (given.cumsum(1) - given.int()) == 0  # no note is left out
-        allowed = (allowed | given) & before
-        nothing = ~given.any(1, keepdim=True)
-        allowed = torch.cat((allowed, nothing), dim=1)
+        must = self.rules.must_begin[ahead]
+        none_missed = (must.cumsum(1) - must.int()) == 0
+        allowed = ((may_begin(ahead, self.end) & self.rules.open[ahead]) | must) & none_missed
+        allowed = torch.cat((allowed, ~must.any(1, keepdim=True)), dim=1)
         logits = logits.masked_fill(~allowed, -torch.inf)
         gap = self._draw(logits)
         return gap, _log_prob(logits, gap)
 
-    def _pitch(
-        self, choice: Tensor, onset: Tensor, last_onset: Tensor, forced: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _pitch(self, choice: Tensor, onset: Tensor, forced: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.composer.pitch_logits(choice, self.heard[:, onset])
-        allowed = self.rules.allowed[onset]
-        chord = self.rules.chord_of[onset]  # where the chord began, or -1
-        opens = (chord >= 0) & (last_onset < chord)
-        allowed = torch.where(opens[:, None], self.rules.opening[chord.clamp_min(0)], allowed)
         logits = logits + self.rules.leaning[onset]
-        logits = logits.masked_fill(~allowed, -torch.inf)
+        logits = logits.masked_fill(~self.rules.allowed[onset], -torch.inf)
         pitch = torch.where(forced >= 0, self.rules.given_pitch[forced], self._draw(logits))
         return pitch, _log_prob(logits, pitch)
 
@@ -305,7 +288,8 @@ class _Writer:
             torch.stack([step[each][index] for step in written]).cpu().numpy() for each in range(5)
         )
         notes = GridNotes(onset, LENGTHS[length], pitch + LOWEST, loudness).select(begins)
-        return ComposedLine(notes, float(log_probs[1, index]), float(log_probs[0, index]))
+        fit = agreement(notes, self.heard[1].cpu().numpy())
+        return ComposedLine(notes, float(log_probs[1, index]), float(log_probs[0, index]), fit)
 
 
 class _Tables:
@@ -315,13 +299,8 @@ class _Tables:
         positions = len(rules.allowed)
         after = LONGEST + HORIZON
         self.allowed = torch.from_numpy(rules.allowed).to(device)
-        self.opening = torch.from_numpy(rules.opening).to(device)
         self.leaning = torch.from_numpy(rules.leaning).to(device)
         self.open = torch.from_numpy(np.pad(rules.open, (0, after))).to(device)
-        starts = np.flatnonzero(rules.chord_starts)
-        number = np.searchsorted(starts, np.arange(positions), side="right") - 1
-        chord_of = np.where(number >= 0, starts[number.clip(0)] if len(starts) else -1, -1)
-        self.chord_of = torch.from_numpy(chord_of.astype(np.int64)).to(device)
         given_at = np.full(positions + after, -1, np.int64)
         inside = (rules.given.onset >= 0) & (rules.given.onset < positions)
         given = rules.given.select(inside)
@@ -331,12 +310,14 @@ class _Tables:
         self.given_pitch = _with_one_more(given.pitch - LOWEST, device)
         self.given_length = _with_one_more(length_class(given.length), device)
         self.given_loudness = _with_one_more(given.loudness, device)
+        must_begin = rules.must_begin & rules.open
+        must_begin[given.onset] = True
+        self.must_begin = torch.from_numpy(np.pad(must_begin, (0, after))).to(device)
         # How far a note may sound: to the next note that is given, the end of the free part, the
         # next chord, or the end of the song.
         stops = np.zeros(positions + 1, np.bool_)
         stops[positions] = True
-        stops[given.onset] = True
-        stops[:-1] |= rules.chord_starts | ~rules.open
+        stops[:-1] |= must_begin | ~rules.open
         index = np.where(stops, np.arange(positions + 1), positions)
         following = np.minimum.accumulate(index[::-1])[::-1]
         room = following[1:] - np.arange(positions)

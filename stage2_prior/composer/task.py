@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from shared.config import Range
-from shared.training.loop import Task
 from shared.training.settings import TrainSettings
+from shared.training.task import SplitSize, Task
 from stage2_prior.composer.network import CHOICES, NONE, Composer
 from stage2_prior.composer.sequences import (
     COMMON_BAR,
@@ -43,6 +43,7 @@ class ComposerTask(Task):
         valid: Sequence[ComposedSong],
         model: Composer,
         settings: ComposerTraining,
+        listener: str | None = None,
     ) -> None:
         """Prepare training.
 
@@ -51,9 +52,12 @@ class ComposerTask(Task):
             valid: the songs to validate on.
             model: the composer, with its first weights.
             settings: how to train.
+            listener: the fingerprint of the listener that heard the songs, where it is known.
         """
         self.model: Composer = model
         self.settings = settings
+        self.listener = listener
+        self._songs = {"train": songs, "valid": valid}
         self.sequences = ComposingSequences(songs, model.config.bars, settings.varying)
         self.valid = valid[: settings.valid_songs]
 
@@ -71,15 +75,16 @@ class ComposerTask(Task):
         total = sum(weights.get(name, 1.0) * mean for name, mean in means.items())
         return {"loss": torch.as_tensor(total), **{k: v.detach() for k, v in means.items()}}
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: nn.Module, at_most: int | None = None) -> dict[str, float]:
         """Measure bits per second of the line: with the song, without it, and with another song."""
         longest = self.model.config.bars * COMMON_BAR
         bits = {"song": 0.0, "none": 0.0, "shuffled": 0.0}
         parts = dict.fromkeys(CHOICES, 0.0)
         seconds = 0.0
         device = next(model.parameters()).device
-        windows = [window(song, 0, longest) for song in self.valid]
-        for index, (song, each) in enumerate(zip(self.valid, windows, strict=True)):
+        songs = self.valid[:at_most]
+        windows = [window(song, 0, longest) for song in songs]
+        for index, (song, each) in enumerate(zip(songs, windows, strict=True)):
             batch = {name: values.to(device) for name, values in collate([each]).items()}
             shown = torch.tensor([False], device=device)
             other = windows[(index + 1) % len(windows)]["features"]
@@ -104,9 +109,16 @@ class ComposerTask(Task):
             **{f"{name}_bits_per_second": value / seconds for name, value in parts.items()},
         }
 
+    def splits(self) -> dict[str, SplitSize]:
+        """Return the sizes of the splits."""
+        return {
+            name: SplitSize.of(song.positions * song.position_seconds for song in songs)
+            for name, songs in self._songs.items()
+        }
+
     def identity(self) -> dict[str, Any]:
         """Return what a resumed run must share."""
-        return self.metadata()
+        return {**self.metadata(), "weights of the listener": self.listener}
 
     def metadata(self) -> dict[str, Any]:
         """Return what the JSON of a checkpoint holds about the model and its training."""

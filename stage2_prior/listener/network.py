@@ -14,6 +14,7 @@ from shared.config import Range
 from shared.errors import require
 from shared.music.notes import NoteVocabulary
 from stage2_prior.summed_embedding import SummedEmbedding
+from stage2_prior.transformer import make_transformer
 from stage2_prior.x_transformers_guard import Encoder
 
 PITCH_CLASSES = 12
@@ -35,8 +36,8 @@ class ListenerConfig:
         """Raise UserError for sizes that do not go together."""
         require(
             self.dim % (4 * self.heads) == 0,
-            f"the listener's 'dim' must be a multiple of 4 times its 'heads', and {self.dim} is no "
-            f"multiple of {4 * self.heads}",
+            f"'model.listener.dim' must be a multiple of 4 times 'model.listener.heads', and "
+            f"{self.dim} is no multiple of {4 * self.heads}",
         )
 
 
@@ -74,22 +75,7 @@ class Listener(nn.Module):
         streams = len(format.sources) * format.codebooks
         self.embedding = SummedEmbedding([format.cardinality + 1] * streams, config.dim)
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
-        head_dim = config.dim // config.heads
-        self.encoder = Encoder(
-            dim=config.dim,
-            depth=config.depth,
-            heads=config.heads,
-            attn_dim_head=head_dim,
-            attn_flash=True,
-            ff_mult=config.feedforward,
-            ff_dropout=config.dropout,
-            rotary_pos_emb=True,
-            rotary_emb_dim=head_dim,
-            verbose=False,
-        )
-        # The frequencies are constants. In half precision they would shift all positions.
-        rotary = self.encoder.rotary_pos_emb
-        rotary.register_buffer("inv_freq", rotary.inv_freq, persistent=False)
+        self.encoder = make_transformer(Encoder, config, config.depth)
         self.sizes = (NoteVocabulary.size, PITCH_CLASSES, PITCH_CLASSES, 2)
         self.heads = nn.Linear(config.dim, sum(self.sizes))
 

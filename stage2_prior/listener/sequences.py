@@ -74,6 +74,16 @@ class HeardSong:
         """The number of frames T."""
         return len(self.notes)
 
+    @property
+    def rests(self) -> npt.NDArray[np.bool_]:
+        """The frames in which the bass is known to rest `[T]`."""
+        return np.asarray((self.notes == NoteVocabulary.REST) & (self.confidence > 0))
+
+    @property
+    def sounds(self) -> npt.NDArray[np.bool_]:
+        """The frames in which a note is known to sound `[T]`."""
+        return np.asarray((self.notes != NoteVocabulary.REST) & (self.confidence > 0))
+
 
 def window(
     song: HeardSong, start: int, frames: int, dropped: int, view: int = 0
@@ -142,18 +152,3 @@ class ListeningSequences:
         codes[chance.random(codes.shape) < rate] = self.dropped
         codes[chance.random(len(codes)) < self.hiding.drop_source] = self.dropped
         return item
-
-
-def rest_weight(notes: Sequence[HeardSong], share: float = 0.4) -> float:
-    """Return the weight of a frame without bass, relative to a frame with bass.
-
-    It is 1, or less if frames without bass would otherwise have more than `share` of all weight.
-    Only frames whose note is known are counted.
-    """
-    known = sum(int((song.confidence > 0).sum()) for song in notes)
-    rests = sum(
-        int(((song.notes == NoteVocabulary.REST) & (song.confidence > 0)).sum()) for song in notes
-    )
-    if rests <= share * known:
-        return 1.0
-    return share * (known - rests) / ((1 - share) * rests)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from shared.config import Range
 from shared.music.notes import NoteVocabulary
-from shared.training.loop import Task
 from shared.training.settings import TrainSettings
+from shared.training.task import SplitSize, Task
 from stage2_prior.listener.accuracy import listening_accuracy, mean_accuracy
 from stage2_prior.listener.labels import UNKNOWN
 from stage2_prior.listener.network import Heard, Listener
@@ -20,9 +20,11 @@ from stage2_prior.listener.sequences import (
     HidingConfig,
     ListeningSequences,
     collate,
-    rest_weight,
     window,
 )
+from stage2_prior.rest_weight import rest_weight
+
+REST_SHARE = 0.4  # the largest share of the loss of the notes that frames without bass may have
 
 Weight = Annotated[float, Range(0, 1000)]
 
@@ -62,8 +64,9 @@ class ListenerTask(Task):
         """
         self.model: Listener = model
         self.settings = settings
+        self._songs = {"train": songs, "valid": valid}
         self.sequences = ListeningSequences(songs, model.window, model.dropped, settings.hiding)
-        self.rest_weight = rest_weight(songs)
+        self.rest_weight = rest_weight(songs, REST_SHARE)
         windows = [
             window(song, start, model.window, model.dropped)
             for song in valid
@@ -83,16 +86,24 @@ class ListenerTask(Task):
         total = sum(getattr(self.settings, name) * loss for name, loss in losses.items())
         return {"loss": torch.as_tensor(total), **{k: v.detach() for k, v in losses.items()}}
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: nn.Module, at_most: int | None = None) -> dict[str, float]:
         """Measure the accuracy on the validation songs; the score is the sum of the figures."""
         device = next(model.parameters()).device
         parts = []
-        for batch in self.valid_batches:
+        for batch in self.valid_batches[:at_most]:
             moved = {name: value.to(device) for name, value in batch.items()}
             parts.append(listening_accuracy(model(moved["accompaniment"]), moved))
         figures = asdict(mean_accuracy(parts))
         known = [value for value in figures.values() if value == value]
         return {"score": sum(known), **figures}
+
+    def splits(self) -> dict[str, SplitSize]:
+        """Return the sizes of the splits."""
+        rate = self.model.format.frame_rate
+        return {
+            name: SplitSize.of(song.frames / rate for song in songs)
+            for name, songs in self._songs.items()
+        }
 
     def identity(self) -> dict[str, Any]:
         """Return what a resumed run must share."""

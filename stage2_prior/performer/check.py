@@ -57,8 +57,16 @@ class PlayedNotes:
 
     def within(self, phrase: Phrase) -> "PlayedNotes":
         """Return the notes that begin in a phrase."""
-        inside = (self.start >= phrase.start) & (self.start < phrase.stop)
+        inside = self._begin_in(phrase)
         return PlayedNotes(self.start[inside], self.stop[inside], self.agreement[inside])
+
+    def with_those_of(self, other: "PlayedNotes", phrase: Phrase) -> "PlayedNotes":
+        """Replace the notes that begin in a phrase by those of another performance of the line."""
+        agreement = np.where(self._begin_in(phrase), other.agreement, self.agreement)
+        return PlayedNotes(self.start, self.stop, agreement)
+
+    def _begin_in(self, phrase: Phrase) -> npt.NDArray[np.bool_]:
+        return (self.start >= phrase.start) & (self.start < phrase.stop)
 
 
 def listen_to_notes(

@@ -19,6 +19,7 @@ from shared.errors import require
 from stage2_prior.delay_pattern import DelayPattern
 from stage2_prior.performer.score import HIDDEN, SIZES
 from stage2_prior.summed_embedding import SummedEmbedding
+from stage2_prior.transformer import make_transformer
 from stage2_prior.x_transformers_guard import Decoder
 
 MASK, PAD = -1, -2  # codes of the history: a hidden code, and a frame that does not exist
@@ -43,12 +44,12 @@ class PerformerConfig:
         """Raise UserError for sizes that do not go together."""
         require(
             self.dim % (4 * self.heads) == 0,
-            f"the performer's 'dim' must be a multiple of 4 times its 'heads', and {self.dim} is "
-            f"no multiple of {4 * self.heads}",
+            f"'model.performer.dim' must be a multiple of 4 times 'model.performer.heads', and "
+            f"{self.dim} is no multiple of {4 * self.heads}",
         )
         require(
             not self.delays or min(self.delays) == 0,
-            "the smallest of the performer's 'delays' must be 0",
+            "the smallest of 'model.performer.delays' must be 0",
         )
 
 
@@ -72,27 +73,12 @@ class Performer(nn.Module):
         books = format.codebooks
         require(
             len(config.delays) in (0, books),
-            f"the performer's 'delays' must be {books} numbers, one for each codebook",
+            f"'model.performer.delays' must be {books} numbers, one for each codebook",
         )
-        self.pattern = DelayPattern(config.delays or tuple(h // 2 for h in range(books)))
+        self.pattern = DelayPattern(config.delays) if config.delays else DelayPattern.pairs(books)
         self.score = SummedEmbedding(SIZES, config.dim)
         self.history = SummedEmbedding([format.cardinality + SPECIAL] * books, config.dim)
-        head_dim = config.dim // config.heads
-        self.decoder = Decoder(
-            dim=config.dim,
-            depth=config.depth,
-            heads=config.heads,
-            attn_dim_head=head_dim,
-            attn_flash=True,  # and no attention dropout, which no fused CPU kernel supports
-            ff_mult=config.feedforward,
-            ff_dropout=config.dropout,
-            rotary_pos_emb=True,
-            rotary_emb_dim=head_dim,
-            verbose=False,
-        )
-        # The frequencies are constants. In half precision they would shift all positions.
-        rotary = self.decoder.rotary_pos_emb
-        rotary.register_buffer("inv_freq", rotary.inv_freq, persistent=False)
+        self.decoder = make_transformer(Decoder, config, config.depth)
         self.code_head = nn.Linear(config.dim, books * format.cardinality)
 
     @property

@@ -9,15 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from shared.device import one_thread
 from shared.errors import require
 from shared.music.notes import NoteVocabulary
 from stage2_prior.cached_decoder import CachedDecoder
 from stage2_prior.drawing import draw_with, gumbel_noise
+from stage2_prior.loudness import LOUDNESSES, UNKNOWN_LOUDNESS
 from stage2_prior.performer.network import PAD, SPECIAL, Performer
 from stage2_prior.performer.phrases import Phrase, choose_reference, plan_phrases
-from stage2_prior.performer.score import HIDDEN, HORIZON, LOUDNESSES, hide_notes, make_score
+from stage2_prior.performer.score import HIDDEN, HORIZON, hide_notes, make_score
 from stage2_prior.performer.tone import TONES, UNKNOWN_TONE
-from stage2_prior.sampling import one_thread
 from stage2_prior.sampling_defaults import SamplingDefaults
 
 FREE = -1  # a code that is to be sampled
@@ -50,7 +51,7 @@ def perform(
         notes: note tokens `[T]`.
         settings: `temperature`, `top_k`, `top_p`, `min_p` and `note_guidance`, which says how
             strongly the notes decide the codes: 1 samples from the performer's own distribution.
-        loudness: classes of loudness `[T]` (score.py), HIDDEN where it is not known.
+        loudness: classes of loudness `[T]` (loudness.py); None if none is known.
         tone: the tone (tone.py).
         fixed: codes that are given `[H, T]`; FREE where one is to be sampled. All are free by
             default.
@@ -100,8 +101,13 @@ def _check(
     )
     require(
         loudness is None
-        or (loudness.shape == (frames,) and loudness.min() >= 0 and loudness.max() < LOUDNESSES),
-        f"the loudness must be {frames} classes from 0 to {LOUDNESSES - 1}, one for each frame",
+        or (
+            loudness.shape == (frames,)
+            and loudness.min() >= UNKNOWN_LOUDNESS
+            and loudness.max() < LOUDNESSES
+        ),
+        f"the loudness must be {frames} classes from 0 to {LOUDNESSES - 1}, one for each frame, "
+        f"or {UNKNOWN_LOUDNESS} where it is not known",
     )
     require(
         0 <= tone < len(TONES),

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.music.notes import Note, NoteVocabulary
+from stage2_prior.loudness import LOUDNESSES, UNKNOWN_LOUDNESS, loudness_of_velocities
 from stage2_prior.performer.tone import TONES
 
 Tokens = npt.NDArray[np.integer]
@@ -24,10 +25,6 @@ NOTHING = 1  # in the rows about the length and the next note: no note sounds, o
 BUCKETS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 29, 35, 42, 50, 64, 80, 100])
 HORIZON = int(BUCKETS[-1])  # frames; a note that follows later is not told
 
-LOUDNESSES = 8  # of which the first is HIDDEN
-MEDIAN_LOUDNESS = 4
-VELOCITY_STEP = 12  # from one loudness to the next
-
 # The rows, and the number of classes of each.
 NOTE, REMAINING, NEXT_PITCH, UNTIL_NEXT, LOUDNESS, TONE = range(6)
 SIZES = (
@@ -35,7 +32,7 @@ SIZES = (
     2 + len(BUCKETS),
     2 + NoteVocabulary.HIGH - NoteVocabulary.LOW + 1,
     2 + len(BUCKETS),
-    LOUDNESSES,
+    1 + LOUDNESSES,
     len(TONES),
 )
 ROWS = len(SIZES)
@@ -46,7 +43,7 @@ def make_score(tokens: Tokens, loudness: Tokens | None, tone: int) -> Score:
 
     Args:
         tokens: note tokens `[T]`.
-        loudness: classes of loudness `[T]`, HIDDEN where it is not known; None if it is nowhere.
+        loudness: classes of loudness `[T]` (loudness.py); None if none is known.
         tone: the tone (tone.py).
 
     Returns:
@@ -66,7 +63,7 @@ def make_score(tokens: Tokens, loudness: Tokens | None, tone: int) -> Score:
     score[NEXT_PITCH] = np.where(exists, 2 + next_pitch - NoteVocabulary.LOW, NOTHING)
     score[UNTIL_NEXT] = np.where(exists, _bucket(following - np.arange(frames)), NOTHING)
     if loudness is not None:
-        score[LOUDNESS] = np.where(pitches >= 0, loudness, HIDDEN)
+        score[LOUDNESS] = np.where(pitches >= 0, 1 + loudness, HIDDEN)
     score[TONE] = tone
     return score
 
@@ -78,25 +75,17 @@ def hide_notes(score: Score) -> Score:
     return hidden
 
 
-def loudness_of(notes: Iterable[Note], num_frames: int, frame_rate: float) -> Tokens:
-    """Return the classes of loudness `[num_frames]` of a line, relative to the line's median.
-
-    They are HIDDEN in rests, and everywhere if all velocities are equal, because a line whose
-    velocities nobody recorded has the same velocity everywhere.
-    """
-    loudness = np.full(num_frames, HIDDEN, np.uint8)
+def loudness_of(notes: Iterable[Note], num_frames: int, frame_rate: float) -> npt.NDArray[np.int64]:
+    """Return the classes of loudness `[num_frames]` of a line; unknown in rests (loudness.py)."""
+    loudness = np.full(num_frames, UNKNOWN_LOUDNESS, np.int64)
     ordered = sorted(notes, key=lambda note: (note.onset, -note.pitch))  # as in notes_to_tokens
-    velocities = np.array([note.velocity for note in ordered])
-    if len(set(velocities.tolist())) < 2:
-        return loudness
-    steps = np.round((velocities - np.median(velocities)) / VELOCITY_STEP)
-    classes = np.clip(MEDIAN_LOUDNESS + steps, HIDDEN + 1, LOUDNESSES - 1).astype(np.uint8)
-    for note, value in zip(ordered, classes, strict=True):
+    classes = loudness_of_velocities([note.velocity for note in ordered])
+    for note, value in zip(ordered, classes.tolist(), strict=True):
         start = round(note.onset * frame_rate)
         end = max(start + 1, round(note.end * frame_rate))
         if 0 <= start < num_frames:
             loudness[start:end] = value
-            loudness[end:] = HIDDEN
+            loudness[end:] = UNKNOWN_LOUDNESS
     return loudness
 
 

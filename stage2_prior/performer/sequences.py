@@ -29,6 +29,7 @@ from stage2_prior.performer.score import (
     make_score,
 )
 from stage2_prior.performer.tone import tone_of_program
+from stage2_prior.rest_weight import rest_weight
 
 Array = npt.NDArray[Any]
 MeanShare = Annotated[float, Range(0, 0.5)]  # shares are drawn from 0 to twice their mean
@@ -102,19 +103,6 @@ class PerformedSong:
     def sounds(self) -> npt.NDArray[np.bool_]:
         """The frames in which a note is known to sound `[T]`."""
         return np.asarray(self.score[NOTE] > 1 + NoteVocabulary.REST)
-
-
-def rest_weight(songs: Sequence[PerformedSong], share: float) -> float:
-    """Return the weight of a frame without bass, relative to a frame with bass.
-
-    It is 1, or less if frames without bass would otherwise have more than `share` of all weight.
-    Only frames whose note is known are counted.
-    """
-    rests = sum(int(song.rests.sum()) for song in songs)
-    sounds = sum(int(song.sounds.sum()) for song in songs)
-    if rests <= share * (rests + sounds):
-        return 1.0
-    return share * sounds / ((1 - share) * rests)
 
 
 def window(song: PerformedSong, start: int, frames: int, rest: float = 1.0) -> dict[str, Array]:

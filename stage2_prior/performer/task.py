@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from shared.config import Range
 from shared.errors import require
-from shared.training.loop import Task
 from shared.training.settings import TrainSettings
+from shared.training.task import SplitSize, Task
 from stage2_prior.performer.network import Performer
 from stage2_prior.performer.score import HIDDEN, TONE
 from stage2_prior.performer.sequences import (
@@ -59,6 +59,7 @@ class PerformerTask(Task):
         require(bool(songs) and bool(valid), "there are no songs to train the performer on")
         self.model: Performer = model
         self.settings = settings
+        self._songs = {"train": songs, "valid": valid}
         self.sequences = PractisingSequences(
             songs, model.window, model.format.frame_rate, settings.practice
         )
@@ -77,12 +78,12 @@ class PerformerTask(Task):
         loss = (nats.mean(1) * weight).sum() / weight.sum().clamp_min(1e-6)
         return {"loss": loss, "bits_per_code": loss.detach() / math.log(2)}
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: nn.Module, at_most: int | None = None) -> dict[str, float]:
         """Measure the bits per code with the notes and without them; fewer are better."""
         device = next(model.parameters()).device
         bits = {"given": 0.0, "hidden": 0.0}
         codes = 0
-        for batch in self.valid_batches:
+        for batch in self.valid_batches[:at_most]:
             moved = {name: values.to(device) for name, values in batch.items()}
             tone_only = torch.full_like(moved["score"], HIDDEN)
             tone_only[:, TONE] = moved["score"][:, TONE]
@@ -97,6 +98,14 @@ class PerformerTask(Task):
             "bits_per_code": given,
             "bits_per_code_without_notes": hidden,
             "bits_per_second_saved_by_notes": a_second * (hidden - given),
+        }
+
+    def splits(self) -> dict[str, SplitSize]:
+        """Return the sizes of the splits."""
+        rate = self.model.format.frame_rate
+        return {
+            name: SplitSize.of(song.frames / rate for song in songs)
+            for name, songs in self._songs.items()
         }
 
     def identity(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Give priors that are compared names that tell them apart."""
+"""Give models that are compared names that tell them apart."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,21 +9,31 @@ from shared.errors import require
 SHIPPED_NAME = "shipped"
 
 
-def name_priors(paths: Sequence[Path | None]) -> tuple[str, ...]:
-    """Name priors after their run folders or files, in the same order.
+def name_models(
+    paths: Sequence[Path | None], labels: Sequence[str] = (), kind: str = "model"
+) -> tuple[str, ...]:
+    """Name models after their run folders or files, in the same order.
 
     Where two names are equal, the names of the folders that they are in are put before them.
 
     Args:
-        paths: run folders or .safetensors files; None stands for the prior that ships with the
+        paths: run folders or .safetensors files; None stands for the model that ships with the
             project.
+        labels: names to use instead, one for each path.
+        kind: what error messages call a model.
 
     Raises:
-        UserError: a prior is given twice.
+        UserError: a model is given twice, or the labels are not one different name for each.
     """
+    if labels:
+        require(
+            len(labels) == len(paths) and len({*labels}) == len(labels) and all(labels),
+            f"there must be a different --label for each {kind}: give {len(paths)} of them",
+        )
+        return tuple(labels)
     parts = [_parts(path) for path in paths]
     for given, count in Counter(parts).items():
-        require(count == 1, f"the prior {'/'.join(given)} is given more than once: give it once")
+        require(count == 1, f"the {kind} {'/'.join(given)} is given more than once: give it once")
     lengths = [1] * len(parts)
     while True:
         names = ["-".join(each[-length:]) for each, length in zip(parts, lengths, strict=True)]

@@ -1,0 +1,42 @@
+"""Read the codes of a folder of songs, as far as one part of the prior needs them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from shared.codes.manifest import Manifest, read_manifest, require_format
+from shared.codes.song_codes import SongCodes
+from shared.errors import require
+from shared.sources import SOURCES
+
+T = TypeVar("T")
+
+
+def open_corpus(folder: Path) -> Manifest:
+    """Read the list of the songs of a folder of codes.
+
+    Raises:
+        UserError: the list is missing, damaged or empty, or the codes are of other sources.
+    """
+    manifest = read_manifest(folder)
+    require(bool(manifest.files), f"{folder} holds no songs: extract codes of a folder with some")
+    sources = manifest.format.sources
+    require(
+        sources == SOURCES,
+        f"{folder} holds the sources {', '.join(sources)}, not {', '.join(SOURCES)}: "
+        "extract codes with a codec of these",
+    )
+    return manifest
+
+
+def read_songs(manifest: Manifest, select: Callable[[SongCodes], T]) -> Iterator[T]:
+    """Read one song after the other, and select a part of each.
+
+    Raises:
+        UserError: a song is missing, damaged, empty, or of another format than the list says.
+    """
+    for path in manifest.files:
+        song = SongCodes.load(path)
+        require(song.num_frames > 0, f"{path} holds no frames: extract codes of a longer song")
+        require_format(song, manifest.format)
+        yield select(song)

@@ -1,0 +1,49 @@
+"""The plain Transformer, with rotary positions, of which all networks of the prior are built."""
+
+from typing import Protocol, TypeVar
+
+from stage2_prior.x_transformers_guard import Decoder, Encoder
+
+T = TypeVar("T", Encoder, Decoder)
+
+
+class Sizes(Protocol):
+    """The sizes that all layers of a network share."""
+
+    @property
+    def dim(self) -> int:
+        """The width."""
+
+    @property
+    def heads(self) -> int:
+        """The number of attention heads."""
+
+    @property
+    def feedforward(self) -> int:
+        """The inner width of a feed-forward layer, in units of `dim`."""
+
+    @property
+    def dropout(self) -> float:
+        """The dropout of the feed-forward layers."""
+
+
+def make_transformer(kind: type[T], sizes: Sizes, depth: int) -> T:
+    """Build a bidirectional encoder or a causal decoder with random weights."""
+    head_dim = sizes.dim // sizes.heads
+    transformer = kind(
+        dim=sizes.dim,
+        depth=depth,
+        heads=sizes.heads,
+        attn_dim_head=head_dim,
+        attn_flash=True,  # and no attention dropout, which no fused CPU kernel supports
+        ff_mult=sizes.feedforward,
+        ff_dropout=sizes.dropout,
+        rotary_pos_emb=True,
+        rotary_emb_dim=head_dim,
+        verbose=False,
+    )
+    # The frequencies are constants. In a checkpoint of half precision they would shift all
+    # positions, so they are kept out of it.
+    rotary = transformer.rotary_pos_emb
+    rotary.register_buffer("inv_freq", rotary.inv_freq, persistent=False)
+    return transformer
