@@ -17,11 +17,13 @@ from stage2_prior.balance import balance_gain
 from stage2_prior.bass_sound import BassSound, decoded_bass
 from stage2_prior.clips import Clip, MixedClip
 from stage2_prior.composer.features import listen
+from stage2_prior.heard_song import find_bars
+from stage2_prior.line_sound import listening
 from stage2_prior.model import Prior
 from stage2_prior.performance import Listening, Score, play_line
 from stage2_prior.performer.sampling import FREE
 from stage2_prior.performer.score import loudness_of
-from stage2_prior.sampling import GeneratedBass, SamplingSettings, Wishes, find_bars, generate
+from stage2_prior.sampling import GeneratedBass, SamplingSettings, Wishes, generate
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +85,8 @@ class ClipSampler:
         """
         settings = replace(self.settings, **{"seed": self.settings.seed + clip.number, **changes})
         given = clip if mixed is None else mixed
-        wishes, listening = Wishes(fixed=fixed), self._listening(clip)
-        line = generate(self.prior, given.accompaniment, settings, wishes, listening=listening)
+        wishes, heard = Wishes(fixed=fixed), self._listening(clip)
+        line = generate(self.prior, given.accompaniment, settings, wishes, listening=heard)
         return ClipLine(line, clip.song.gain if mixed is None else mixed.gain)
 
     def perform(self, clip: Clip, notes: Sequence[Note]) -> HeardLine:
@@ -115,10 +117,7 @@ class ClipSampler:
         return known or find_bars(listen(self.prior.listener, song.view("accompaniment")))
 
     def _listening(self, clip: Clip) -> Listening:
-        return Listening(
-            lambda codes: decoded_bass(codes, clip.num_samples, 1.0, self.codec),
-            self.codec.sample_rate,
-        )
+        return listening(self.codec, clip.num_samples)
 
     def nothing_fixed(self, clip: Clip) -> npt.NDArray[np.int64]:
         """Return tokens for `fixed` in which everything is to be sampled."""

@@ -41,6 +41,7 @@ from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.delivery import Delivery
 from stage2_prior.edits import Edits
 from stage2_prior.harmony import Harmony, HarmonySource
+from stage2_prior.heard_song import SongEvidence
 from stage2_prior.model import Prior
 from stage2_prior.performer.sampling import FREE
 from stage2_prior.performer.tone import TONES
@@ -48,7 +49,6 @@ from stage2_prior.repeat import Recipe
 from stage2_prior.sampling import (
     GeneratedBass,
     SamplingSettings,
-    SongEvidence,
     Wishes,
     generate,
 )
@@ -122,7 +122,7 @@ def recogniser(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Samples, int]]:
         heard.append((audio, sample_rate))
         return CHORDS[:1]
 
-    monkeypatch.setattr("stage2_prior.arrange.recognise_chords", recognise)
+    monkeypatch.setattr("stage2_prior.heard_song.recognise_chords", recognise)
     return heard
 
 

@@ -17,12 +17,12 @@ from stage2_prior.composer.grid_notes import MAY_BEGIN, GridNotes
 from stage2_prior.composer.sampling import E1, G3
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.harmony import Harmony
+from stage2_prior.heard_song import HeardSong, SongEvidence
 from stage2_prior.model import Prior
 from stage2_prior.performer.sampling import FREE
 from stage2_prior.sampling import (
     GeneratedBass,
     SamplingSettings,
-    SongEvidence,
     Wishes,
     generate,
 )
@@ -264,7 +264,7 @@ def test_the_chords_that_are_heard_weigh_the_notes_unless_that_is_off(
     prior: Prior, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = (Chord(0.0, 4.0, 1, "maj", 1), Chord(4.0, 8.0, 6, "min", 6))
-    monkeypatch.setattr(sampling, "heard_chords_of", lambda *_: heard)
+    monkeypatch.setattr(HeardSong, "chords", lambda _: heard)
     monkeypatch.setattr(sampling, "CHORD_LEANING", 30.0)
 
     def hits(text: str) -> list[bool]:

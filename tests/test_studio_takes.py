@@ -43,7 +43,7 @@ RATE, SECONDS = 32000, 10.0  # not the codec's rate
 @pytest.fixture(scope="module", autouse=True)
 def no_recogniser() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stage2_prior.studio.opening.recognise_chords", lambda *_: None)
+        patch.setattr("stage2_prior.heard_song.recognise_chords", lambda *_: None)
         yield
 
 
