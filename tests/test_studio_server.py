@@ -2,11 +2,13 @@
 
 import io
 import json
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -24,6 +26,7 @@ from typer.testing import CliRunner
 from stage2_prior.studio.server import COOKIE, Limits
 from tests.toy_studio import BEAT, ENDLESS, ToyWorker, toy_studio
 
+ROOT = Path(__file__).parents[1]
 URL = "http://127.0.0.1:8765"
 RATE, SECONDS = 22050, 8.0
 PAGE = {"Origin": URL}
@@ -422,6 +425,31 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
         )
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
     assert f"port {port} cannot be used" in result.stderr
+
+
+def test_ctrl_c_ends_the_page_without_complaint(tmp_path: Path) -> None:
+    """Also while a browser listens for news of its jobs, whose answer ends as it should."""
+    command = [sys.executable, "cli.py", "studio", "--port", "0", "--out", str(tmp_path / "out")]
+    command += ["--prior", str(tmp_path / "none")]  # no models are needed
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as served:
+        assert served.stdout is not None
+        address = served.stdout.readline().strip()
+        browser = HTTPConnection(address.removeprefix("http://").rstrip("/"), timeout=30)
+        browser.request("POST", "/api/me", headers={"Origin": address.rstrip("/")})
+        known = browser.getresponse()
+        cookie = (known.headers["Set-Cookie"] or "").partition(";")[0]
+        known.read()
+        browser.request("GET", "/api/jobs", headers={"Cookie": cookie})
+        news = browser.getresponse()
+        assert news.readline() == b"data: []\r\n"
+        served.send_signal(signal.SIGINT)
+        assert news.read().strip() == b""  # IncompleteRead where it was cut off
+        _, said = served.communicate(timeout=30)
+    assert "ERROR" not in said
+    assert "Traceback" not in said
+    assert served.returncode == 130
 
 
 def test_what_is_not_the_pages_own_stays_in_its_folder(tmp_path: Path) -> None:
