@@ -1,8 +1,10 @@
 """Audio files: what is read and written, and which files are refused with one sentence."""
 
+import json
 import os
 import shutil
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -13,9 +15,10 @@ import yaml
 
 from shared.atomic import files_together
 from shared.errors import UserError
-from shared.sound.files import STEM_STREAMS, read_audio, read_stem, write_wav
+from shared.sound.files import Audio, read_audio, read_stem, write_wav
 from shared.sound.headers import share_of_stated_size
 from shared.sound.samples import Samples, to_int16
+from shared.sound.stem_streams import STEM_STREAMS
 
 RATE = 44100
 
@@ -511,6 +514,75 @@ def test_mp4_with_one_stream_is_no_stem_file(tmp_path: Path) -> None:
     encode(tmp_path / "one.stem.mp4", np.stack([sine(4096)] * 2), RATE, "aac")
     with pytest.raises(UserError, match="has 1 audio stream"):
         read_stem(tmp_path / "one.stem.mp4", "bass")
+
+
+def write_stems(path: Path, names: Sequence[str], titled: bool) -> None:
+    """Write a stem file whose streams are sines of 100, 200, ... Hz, in the order of the names."""
+    with av.open(str(path), "w", format="mp4") as container:
+        streams = [container.add_stream("aac", rate=RATE, layout="stereo") for _ in names]
+        for stream, name in zip(streams, names, strict=True):
+            if titled:
+                stream.metadata["title"] = name
+        for number, stream in enumerate(streams, 1):
+            assert isinstance(stream, av.AudioStream)
+            sound = np.stack([sine(RATE // 2, hertz=100.0 * number)] * 2)
+            frame = av.AudioFrame.from_ndarray(sound, "fltp", "stereo")
+            frame.rate, frame.pts = RATE, 0
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+
+
+def put_names_into_box(path: Path, names: Sequence[str]) -> None:
+    """Name the stems of a file as programs for DJs do, in a box at the end of its box `moov`."""
+    content = path.read_bytes()
+    moov = content.rindex(b"moov") - 4
+    size = int.from_bytes(content[moov : moov + 4], "big")
+    assert moov + size == len(content)
+    inner = json.dumps({"version": 1, "stems": [{"name": name} for name in names]}).encode()
+    for kind in (b"stem", b"udta"):
+        inner = (8 + len(inner)).to_bytes(4, "big") + kind + inner
+    grown = (size + len(inner)).to_bytes(4, "big")
+    path.write_bytes(content[:moov] + grown + content[moov + 4 :] + inner)
+
+
+def hertz(audio: Audio) -> int:
+    spectrum = np.abs(np.fft.rfft(audio.samples[0, : RATE // 2]))
+    return round(int(spectrum.argmax()) * 2, -1)
+
+
+@pytest.mark.parametrize("titled", [True, False], ids=["titles", "box"])
+def test_named_streams_are_found_in_any_order(tmp_path: Path, titled: bool) -> None:
+    path = tmp_path / "song.stem.mp4"
+    names = ["Vox", "Master", "Bass", "DRUMS", "other"]
+    if not titled:
+        names = ["Master", "Vox", "Bass", "DRUMS", "other"]  # the mixture has no name of its own
+    write_stems(path, names, titled)
+    if not titled:
+        put_names_into_box(path, names[1:])
+    assert hertz(read_audio(path)) == 100 * (names.index("Master") + 1)
+    for source, name in (
+        ("vocals", "Vox"),
+        ("bass", "Bass"),
+        ("drums", "DRUMS"),
+        ("other", "other"),
+    ):
+        assert hertz(read_stem(path, source)) == 100 * (names.index(name) + 1)
+
+
+def test_streams_without_known_names_are_in_the_usual_order(tmp_path: Path) -> None:
+    path = tmp_path / "song.stem.mp4"
+    write_stems(path, ["1", "2", "3", "4", "5"], titled=True)
+    assert hertz(read_audio(path)) == 100
+    assert hertz(read_stem(path, "vocals")) == 500
+
+
+def test_a_name_that_no_stream_has_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "song.stem.mp4"
+    write_stems(path, ["drums", "synths", "fx", "vocals", "other"], titled=True)
+    said = "names its streams 'drums', 'synths', .* none of them"
+    with pytest.raises(UserError, match=f"{said} bass"):
+        read_stem(path, "bass")
+    with pytest.raises(UserError, match=f"{said} mixture"):
+        read_audio(path)
 
 
 def test_stem_order_is_musdbs(musdb_config: Path) -> None:
