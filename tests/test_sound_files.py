@@ -480,6 +480,31 @@ def test_a_flac_that_claims_years_needs_no_memory(tmp_path: Path, noise: Samples
         read_audio(path)
 
 
+@pytest.mark.parametrize("stated", [0, 4, 4000])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_a_wav_that_states_too_little_is_read_whole(
+    tmp_path: Path, noise: Samples, stated: int, subtype: str
+) -> None:
+    path = tmp_path / "crashed.wav"
+    write_wav(path, noise.T, RATE, subtype)
+    whole = read_audio(path)
+    content = bytearray(path.read_bytes())
+    size = content.index(b"data") + 4
+    content[size : size + 4] = stated.to_bytes(4, "little")
+    path.write_bytes(content)
+    again = read_audio(path)
+    assert (again.sample_rate, again.wide) == (whole.sample_rate, whole.wide)
+    np.testing.assert_array_equal(again.samples, whole.samples)
+
+
+def test_long_chunks_after_short_sound_are_no_sound(tmp_path: Path) -> None:
+    path = tmp_path / "notes.wav"
+    write_wav(path, np.stack([sine(100)] * 2), RATE)
+    content = path.read_bytes()
+    path.write_bytes(content + b"LIST" + (5000).to_bytes(4, "little") + bytes(5000))
+    assert read_audio(path).samples.shape == (2, 100)
+
+
 def test_the_size_in_a_header_is_found_behind_other_chunks(tmp_path: Path) -> None:
     path = tmp_path / "song.wav"
     path.write_bytes(wav_header(size=1600))

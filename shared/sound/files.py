@@ -27,6 +27,7 @@ from shared.sound.headers import (
     may_be_mp3,
     mp3_frames,
     share_of_stated_size,
+    states_too_little,
 )
 from shared.sound.samples import Samples, to_int16, to_int24
 from shared.sound.stem_streams import STEM_STREAMS, find_stem
@@ -106,7 +107,8 @@ def read_audio(path: Path | str) -> Audio:
     """
     path = _readable(path)
     try:
-        decoded = None if may_be_mp3(path) else _read_soundfile(path)
+        unusual = may_be_mp3(path) or states_too_little(path)
+        decoded = None if unusual else _read_soundfile(path)
     except (soundfile.LibsndfileError, TypeError):  # TypeError: a name that ends with .raw
         decoded = None
     if decoded is None:
@@ -252,8 +254,12 @@ def _read_av(path: Path, source: str | None = None) -> _Decoded:
     FFmpeg itself drops the priming samples that an edit list names.
     """
     blocks: list[Samples] = []
+    options = dict(_ACCESS)
+    if states_too_little(path):
+        options["ignore_length"] = "1"
+        err_console.print(f"warning: {path} holds more sound than its header states; all is read")
     try:
-        with av.open(f"file:{path}", options=_ACCESS) as container:
+        with av.open(f"file:{path}", options=options) as container:
             chosen = _audio_stream(path, container, source)
             rate, channels = chosen.rate, chosen.channels
             _require_usual(path, channels, rate)

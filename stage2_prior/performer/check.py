@@ -110,8 +110,9 @@ def failed_phrases(
 
 def _track(audio: Samples, sample_rate: int) -> tuple[Floats, Floats]:
     """Return the times in s and the pitches of the frames of a sound; nan where it is quiet."""
-    import librosa
     from scipy.signal import resample_poly
+
+    from shared.sound.librosa_guard import librosa
 
     factor = max(1, round(sample_rate / WORKING_RATE))
     mono = resample_poly(audio.mean(0, dtype=np.float64), 1, factor)
