@@ -49,6 +49,7 @@ from stage2_prior.harmony import Harmony, HarmonySource
 from stage2_prior.line_codes import codes_of_line
 from stage2_prior.mixing import Mix, SongFile
 from stage2_prior.model import Prior
+from stage2_prior.own_bass import OwnBass
 from stage2_prior.peaks import tame_peaks
 from stage2_prior.performance import Listening
 from stage2_prior.performer.tone import TONES, UNKNOWN_TONE
@@ -228,8 +229,9 @@ def generate_takes(
     stays in a part of the song; the new bass then has the level at which it continues that one.
     What is done where the files would clip, peaks.py says; NAME.json says what was done.
 
-    Chords are recognised in the whole song, because its own bass tells their roots, and multiplied
-    with what the listener hears, if a recogniser is installed (shared/music/chord_recogniser.py).
+    What the listener hears is multiplied with what is heard in the song's own bass (own_bass.py).
+    If a recogniser is installed, it names chords in the whole song, which are multiplied with both
+    (shared/music/chord_recogniser.py).
 
     Where the song's own bass is kept, its own sound is used and not its decoded codes, and the mix
     is the song, sample for sample.
@@ -274,7 +276,7 @@ def generate_takes(
             codes = codec.encode(prepared.heard)
             given = given_bass(options.edits, prepared, codec)
         with watch(HEAR):
-            evidence = _evidence(read, prepared, codec, options)
+            evidence = _evidence(read, prepared, codec, codes.shape[-1], options)
         session = _Session(read, prepared, codes, given, codec, prior, settings, options, sound)
         lines = _lines(session, evidence)
         made = []
@@ -397,14 +399,21 @@ def _channels(song: SongFile) -> str:
 
 
 def _evidence(
-    song: SongFile, prepared: PreparedSong, codec: Codec, options: ArrangeOptions
+    song: SongFile, prepared: PreparedSong, codec: Codec, frames: int, options: ArrangeOptions
 ) -> SongEvidence:
     """Look at the sound of a song for what its codes do not say."""
-    chords = None
-    if options.harmony.source is HarmonySource.AUTO:
-        chords = recognise_chords(song.mixture, codec.sample_rate)
     rest, rate = prepared.accompaniment, codec.sample_rate
-    return SongEvidence(chords=chords, onsets=onset_envelope(rest, rate), end=song_end(rest, rate))
+    chords = own_bass = None
+    if options.harmony.source is HarmonySource.AUTO:
+        chords = recognise_chords(song.mixture, rate)
+        if prepared.bass is not None and prepared.search and prepared.search.found:
+            own_bass = OwnBass.of(prepared.bass, rate, frames, codec.frame_rate)
+    return SongEvidence(
+        chords=chords,
+        own_bass=own_bass,
+        onsets=onset_envelope(rest, rate),
+        end=song_end(rest, rate),
+    )
 
 
 def _wishes(options: ArrangeOptions, given: GivenBass) -> Wishes:

@@ -34,6 +34,7 @@ from stage2_prior.composer.grid_notes import GridNotes
 from stage2_prior.composer.sampling import E1, G3, Rules, compose
 from stage2_prior.harmony import Harmony, HarmonySource
 from stage2_prior.model import Prior
+from stage2_prior.own_bass import OwnBass
 from stage2_prior.performance import Checked, Listening, Score, play_line
 from stage2_prior.performer.sampling import FREE
 from stage2_prior.performer.score import loudness_of
@@ -126,6 +127,7 @@ class SongEvidence:
     Attributes:
         grid: its bars; None where they are to be found.
         chords: chords that a recogniser names; None where there is none.
+        own_bass: what is heard in the bass that was taken out; None where there was none.
         onsets: the onsets of its sound, to which beats are moved; None where they are not known.
         end: when it has ended, in seconds, and the line with it; None where that is at its last
             frame.
@@ -133,6 +135,7 @@ class SongEvidence:
 
     grid: BarGrid | None = None
     chords: tuple[Chord, ...] | None = None
+    own_bass: OwnBass | None = None
     onsets: OnsetEnvelope | None = None
     end: float | None = None
 
@@ -214,6 +217,8 @@ def generate_all(
     hearing = guided_hearing(prior.listener, accompaniment, settings.source_guidance)
     if evidence.chords is not None:
         hearing = with_roots(hearing, evidence.chords)
+    if evidence.own_bass is not None:
+        hearing = evidence.own_bass.added_to(hearing)
     grid = evidence.grid or find_bars(hearing, wishes.hints, evidence.onsets)
     chords = wishes.harmony.given_chords(grid, frames / rate)
     heard_chords = chords is None
