@@ -16,7 +16,7 @@ from shared.errors import UserError
 from shared.outputs import require_free
 from shared.songs.tracks import mix_name
 from shared.sound.files import read_audio, write_wav
-from shared.sound.samples import Samples, fit_length, resample, to_stereo
+from shared.sound.samples import Samples, resample, resample_to, to_stereo
 from shared.sound.separation import CodedMixture, separate_mixture
 from shared.sources import SOURCES
 
@@ -114,7 +114,7 @@ def separate_samples(
 
     def as_song(samples: Samples) -> Samples:
         """Bring samples to the song's sample rate and length."""
-        return fit_length(resample(samples, codec.sample_rate, sample_rate), song.shape[-1])
+        return resample_to(samples, codec.sample_rate, sample_rate, song.shape[-1])
 
     if mask:
         estimates = separate_mixture(mixture, codec, chosen)

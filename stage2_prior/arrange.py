@@ -16,25 +16,19 @@ import numpy as np
 
 from shared.atomic import files_together
 from shared.codes.codec import Codec, Codes
-from shared.codes.song_codes import require_fingerprint
 from shared.errors import require
 from shared.estimate import Step
 from shared.json_files import write_json
 from shared.music.bar_tracking import BarHints
-from shared.music.chord_recogniser import recognise_chords
 from shared.music.key_estimation import key_of_chords
 from shared.music.midi import MidiScore, Timing, write_midi
 from shared.music.notes import Note
-from shared.music.onset_envelope import onset_envelope
 from shared.plots import save_generation_picture
 from shared.reporting import Result
-from shared.sound.decibels import factor
 from shared.sound.encoding import Encoding
-from shared.sound.samples import Samples
 from shared.version import versions
 from stage2_prior.accompaniment import PreparedSong, prepare_song
-from stage2_prior.balance import balance_envelope, level_beside_song, song_end
-from stage2_prior.bass_sound import BassSound, PlainSound, SoundFontSound, decoded_bass
+from stage2_prior.bass_sound import BassSound, PlainSound, SoundFontSound
 from stage2_prior.chord_line import describe_placement, names_file
 from stage2_prior.composer.sampling import E1, G3, require_range
 from stage2_prior.delivery import Delivery
@@ -42,21 +36,20 @@ from stage2_prior.edits import Edits, GivenBass, given_bass
 from stage2_prior.generation_report import (
     line_figures,
     sha256,
-    song_figures,
     sound_figures,
 )
 from stage2_prior.harmony import Harmony, HarmonySource
+from stage2_prior.heard_song import SongEvidence
 from stage2_prior.line_codes import codes_of_line
+from stage2_prior.line_sound import LineSound, StayingBass, listening, render_line
 from stage2_prior.mixing import Mix, SongFile
 from stage2_prior.model import Prior
-from stage2_prior.own_bass import OwnBass
+from stage2_prior.music_figures import music_figures
 from stage2_prior.peaks import tame_peaks
-from stage2_prior.performance import Listening
 from stage2_prior.performer.tone import TONES, UNKNOWN_TONE
 from stage2_prior.sampling import (
     GeneratedBass,
     SamplingSettings,
-    SongEvidence,
     Wishes,
     generate,
     generate_all,
@@ -150,21 +143,6 @@ class Arrangement:
 
 
 @dataclass(frozen=True, eq=False)
-class _NewBass:
-    """The new bass at the codec's sample rate and the song's own level.
-
-    Attributes:
-        sound: its sound `[2, M]`.
-        balance: what its sound was multiplied by: the median over time.
-        level: its level in dB relative to the song, where both sound; None where one is silent.
-    """
-
-    sound: Samples
-    balance: float
-    level: float | None
-
-
-@dataclass(frozen=True, eq=False)
 class _Session:
     """What all takes of a song have in common.
 
@@ -254,7 +232,7 @@ def generate_takes(
     """
     options = options or ArrangeOptions()
     sound = sound or PlainSound(codec)
-    require_fingerprint(prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
+    prior.require_codec(codec)
     watch, inputs = _Stopwatch(on_step), _inputs(options, sound)
     numbers: list[int | None] = [None]
     if options.keep_all:
@@ -276,7 +254,12 @@ def generate_takes(
             codes = codec.encode(prepared.heard)
             given = given_bass(options.edits, prepared, codec)
         with watch(HEAR):
-            evidence = _evidence(read, prepared, codec, codes.shape[-1], options)
+            evidence = SongEvidence.of_sound(
+                read.mixture,
+                prepared,
+                codec.sample_rate,
+                harmony=options.harmony.source is HarmonySource.AUTO,
+            )
         session = _Session(read, prepared, codes, given, codec, prior, settings, options, sound)
         lines = _lines(session, evidence)
         made = []
@@ -294,9 +277,8 @@ def _lines(session: _Session, evidence: SongEvidence) -> Iterator[GeneratedBass]
     """Write the lines, the best first."""
     options, codec = session.options, session.codec
     samples = session.prepared.accompaniment.shape[-1]
-    listening = Listening(lambda codes: decoded_bass(codes, samples, 1.0, codec), codec.sample_rate)
-    wishes = _wishes(options, session.given)
-    arguments = (session.prior, session.codes, session.settings, wishes, evidence, listening)
+    wishes, heard = _wishes(options, session.given), listening(codec, samples)
+    arguments = (session.prior, session.codes, session.settings, wishes, evidence, heard)
     if options.keep_all:
         yield from generate_all(*arguments)
     else:
@@ -314,7 +296,7 @@ def _deliver(
     read, prepared, codec, options = session.read, session.prepared, session.codec, session.options
     delivery, rate = options.delivery, read.sample_rate
     encoding = Encoding.for_song(delivery.container, delivery.bits, read.wide)
-    key = key_of_chords(line.chords) if line.chords else None
+    key = key_of_chords(line.chords)
     with watch(RENDER):
         bass = _render(line, session)
         mix = Mix.of(read, prepared, bass.sound, codec)
@@ -337,7 +319,7 @@ def _deliver(
             "peaks": asdict(tamed.report),
             "balance": bass.balance,
             "level_beside_song_db": bass.level,
-            **song_figures(line.grid, line.chords, key),
+            **music_figures(line.grid, line.chords, key),
             **line_figures(line),
             "seed": session.settings.seed,
             "settings": asdict(session.settings),
@@ -398,24 +380,6 @@ def _channels(song: SongFile) -> str:
     return "mono" if song.channels == 1 else "stereo"
 
 
-def _evidence(
-    song: SongFile, prepared: PreparedSong, codec: Codec, frames: int, options: ArrangeOptions
-) -> SongEvidence:
-    """Look at the sound of a song for what its codes do not say."""
-    rest, rate = prepared.accompaniment, codec.sample_rate
-    chords = own_bass = None
-    if options.harmony.source is HarmonySource.AUTO:
-        chords = recognise_chords(song.mixture, rate)
-        if prepared.bass is not None and prepared.search and prepared.search.found:
-            own_bass = OwnBass.of(prepared.bass, rate, frames, codec.frame_rate)
-    return SongEvidence(
-        chords=chords,
-        own_bass=own_bass,
-        onsets=onset_envelope(rest, rate),
-        end=song_end(rest, rate),
-    )
-
-
 def _wishes(options: ArrangeOptions, given: GivenBass) -> Wishes:
     return Wishes(
         hints=options.hints,
@@ -428,26 +392,27 @@ def _wishes(options: ArrangeOptions, given: GivenBass) -> Wishes:
     )
 
 
-def _render(line: GeneratedBass, session: _Session) -> _NewBass:
-    """Turn a line into sound, and bring it to its level beside the song.
+def _render(line: GeneratedBass, session: _Session) -> LineSound:
+    """Turn a line into sound.
 
-    Where the song's own bass stays, its sound is faded in and out within one frame. It sets the
-    level then.
+    Where the song's own bass stays, its sound is faded in and out within one frame.
     """
     song, given, codec = session.prepared, session.given, session.codec
-    rest, rate = song.accompaniment, codec.sample_rate
-    length = rest.shape[-1]
-    bass = session.sound.render(line.codes, line.notes, length) / np.float32(song.gain)
-    change = np.full(length, factor(session.options.bass_level), np.float32)
+    staying = None
     if song.bass is not None and given.kept.any():
-        frames = np.arange(len(given.kept))
-        own = np.interp(np.arange(length) / codec.hop, frames, given.kept).astype(np.float32)
-        bass = own * song.bass + (1 - own) * change * bass
-    else:
-        change *= balance_envelope(bass, line.notes, rest, rate, session.prior.balance)
-        bass = change * bass
-    level = level_beside_song(bass, line.notes, rest, rate)
-    return _NewBass(bass, float(np.median(change)), level)
+        samples, frames = np.arange(song.bass.shape[-1]), np.arange(len(given.kept))
+        share = np.interp(samples / codec.hop, frames, given.kept).astype(np.float32)
+        staying = StayingBass(song.bass, share)
+    return render_line(
+        line,
+        song.accompaniment,
+        codec.sample_rate,
+        song.gain,
+        session.sound,
+        session.prior.balance,
+        session.options.bass_level,
+        staying,
+    )
 
 
 class _Stopwatch:

@@ -19,7 +19,7 @@ from typing import TypeVar
 from shared.atomic import files_together
 from shared.codes.codec import Codec
 from shared.codes.manifest import read_manifest
-from shared.codes.song_codes import SongCodes, require_fingerprint
+from shared.codes.song_codes import SongCodes
 from shared.console import ProgressBar, progress
 from shared.errors import require
 from shared.json_files import write_json
@@ -139,8 +139,7 @@ def evaluate_prior(
     require(songs >= 2, "at least two songs are needed, to compare one with another")
     require(seconds > PROMPT_SECONDS, f"clips must be longer than {PROMPT_SECONDS:g} s")
     for each in priors:
-        what = f"the codes of the prior '{each.name}'"
-        require_fingerprint(each.prior.format.fingerprint, codec.fingerprint, what)
+        each.prior.require_codec(codec, f"the prior '{each.name}'")
     sound = sound or PlainSound(codec)
     clips = load_clips(codes, codec, split, songs, seconds)
     mixed = () if data is None else mixed_clips(clips, data, codec)
@@ -366,7 +365,9 @@ def _sections(
         generation_section(judged, equal),
     ]
     if work.mixed:
-        sections.append(bass_removal_section(judged, [clip.bass_found for clip in work.mixed]))
+        sections.append(
+            bass_removal_section(judged, [clip.own_bass is not None for clip in work.mixed])
+        )
     sections.append(guidance_section(guided))
     return tuple(sections)
 

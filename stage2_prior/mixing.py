@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shared.codes.codec import Codec, require_frame
 from shared.sound.files import read_audio
-from shared.sound.samples import Samples, fit_length, resample, to_stereo
+from shared.sound.samples import Samples, resample, resample_to, to_stereo
 from stage2_prior.accompaniment import PreparedSong
 
 
@@ -44,6 +44,11 @@ class SongFile:
         mixture = resample(stereo, audio.sample_rate, codec.sample_rate)
         channels = len(audio.samples)
         return cls(path, stereo, audio.sample_rate, mixture, channels, audio.wide)
+
+    def brought_home(self, samples: Samples, codec: Codec) -> Samples:
+        """Bring sound `[2, M]` at the codec's sample rate to the rate and length of the song."""
+        rate, length = self.sample_rate, self.stereo.shape[-1]
+        return resample_to(samples, codec.sample_rate, rate, length)
 
     def with_its_channels(self, stereo: Samples) -> Samples:
         """Return sound `[2, N]` as `[1, N]` for a mono song, and as it is for any other."""
@@ -92,8 +97,7 @@ class Mix:
         """Put a bass `[2, M]` at the codec's sample rate in place of the song's own."""
 
         def at_home(samples: Samples) -> Samples:
-            resampled = resample(samples, codec.sample_rate, song.sample_rate)
-            return song.with_its_channels(fit_length(resampled, song.stereo.shape[-1]))
+            return song.with_its_channels(song.brought_home(samples, codec))
 
         whole = song.with_its_channels(song.stereo)
         if prepared.bass is None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from shared.music.bass_pitch_classes import bass_pitch_classes
-from shared.music.chord_posterior import Probabilities, multiply_experts
+from shared.music.chord_posterior import multiply_experts
+from shared.music.yin_pitch import Floats, yin_pitch
 from shared.sound.samples import Samples
 from stage2_prior.composer.features import PITCH, PITCH_CLASS, ROOT, Hearing
 
@@ -21,42 +22,35 @@ NOTE_WEIGHT, ROOT_WEIGHT = 1.5, 1.0
 
 @dataclass(frozen=True, eq=False)
 class OwnBass:
-    """What is heard in the bass of a song of T frames.
+    """The pitch of a song's own bass.
 
     Attributes:
-        notes: probabilities of the pitch class that it plays `[T, 12]`.
-        roots: the same, averaged over a longer time `[T, 12]`.
+        times: at even distances from 0 on, in seconds `[K]`.
+        pitch: its pitch at these times, as MIDI numbers; nan where it is quiet `[K]`.
     """
 
-    notes: Probabilities
-    roots: Probabilities
+    times: Floats
+    pitch: Floats
 
     @classmethod
-    def of(cls, bass: Samples, sample_rate: int, frames: int, frame_rate: float) -> OwnBass:
-        """Listen to a bass `[2, N]` that was taken out of a song.
-
-        Args:
-            bass: the bass.
-            sample_rate: of the bass, in Hz.
-            frames: T.
-            frame_rate: frames per second.
-        """
-        return cls(
-            *(
-                bass_pitch_classes(bass, sample_rate, frames, frame_rate, seconds)
-                for seconds in (NOTE_SECONDS, ROOT_SECONDS)
-            )
-        )
+    def of(cls, bass: Samples, sample_rate: int) -> OwnBass:
+        """Listen to a bass `[2, N]` that was taken out of a song."""
+        return cls(*yin_pitch(bass, sample_rate))
 
     def added_to(self, hearing: Hearing) -> Hearing:
         """Multiply what the listener hears of notes and roots with what is heard in the bass.
 
         How probable it is that the new bass rests stays as it is.
         """
+        frames, rate = len(hearing.features), hearing.frame_rate
+        notes, roots = (
+            bass_pitch_classes(self.times, self.pitch, frames, rate, seconds)
+            for seconds in (NOTE_SECONDS, ROOT_SECONDS)
+        )
         features = hearing.features.copy()
-        features[:, ROOT] = multiply_experts(features[:, ROOT], self.roots, ROOT_WEIGHT)
+        features[:, ROOT] = multiply_experts(features[:, ROOT], roots, ROOT_WEIGHT)
         pitches = features[:, PITCH]
         sounding = pitches.sum(1, keepdims=True)
-        named = self.notes[:, PITCH_CLASS]
-        features[:, PITCH] = sounding * multiply_experts(pitches, named, NOTE_WEIGHT)
+        named = multiply_experts(pitches, notes[:, PITCH_CLASS], NOTE_WEIGHT)
+        features[:, PITCH] = sounding * named
         return replace(hearing, features=features)

@@ -25,7 +25,7 @@ def bass() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def own(bass: np.ndarray) -> OwnBass:
-    return OwnBass.of(bass, RATE, FRAMES, FRAME_RATE)
+    return OwnBass.of(bass, RATE)
 
 
 def hearing() -> Hearing:
@@ -44,20 +44,20 @@ def test_the_pitch_of_each_frame_is_found(bass: np.ndarray) -> None:
     np.testing.assert_allclose(pitch[inner], wanted[inner], atol=0.3)
 
 
-def test_a_pitch_class_is_trusted_where_it_sounds(bass: np.ndarray) -> None:
-    shares = bass_pitch_classes(bass, RATE, FRAMES, FRAME_RATE, 0.1)
+def test_a_pitch_class_is_trusted_where_it_sounds(own: OwnBass) -> None:
+    shares = bass_pitch_classes(own.times, own.pitch, FRAMES, FRAME_RATE, 0.1)
     np.testing.assert_allclose(shares.sum(1), 1)
     np.testing.assert_allclose(shares[[40, 130], [E, A]], TRUST, atol=1e-6)
-    averaged = bass_pitch_classes(bass, RATE, FRAMES, FRAME_RATE, 2.0)
+    averaged = bass_pitch_classes(own.times, own.pitch, FRAMES, FRAME_RATE, 2.0)
     assert 0.3 < averaged[86, E] < 0.6  # between the two notes
     assert 0.3 < averaged[86, A] < 0.6
 
 
 def test_a_silent_bass_says_nothing() -> None:
     silence = np.zeros((2, 4 * RATE), np.float32)
-    shares = bass_pitch_classes(silence, RATE, FRAMES, FRAME_RATE, 0.5)
-    np.testing.assert_allclose(shares, 1 / 12)
-    before, after = hearing(), OwnBass(shares, shares).added_to(hearing())
+    own = OwnBass.of(silence, RATE)
+    assert np.isnan(own.pitch).all()
+    before, after = hearing(), own.added_to(hearing())
     np.testing.assert_allclose(after.features, before.features, rtol=1e-5)
 
 

@@ -12,7 +12,6 @@ import av
 import av.filter
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import resample_poly
 
 from shared.sound.samples import Samples
 
@@ -31,6 +30,8 @@ def true_peaks(samples: Samples) -> npt.NDArray[np.float64]:
 
     Between the samples, the sound is interpolated at four times the rate.
     """
+    from scipy.signal import resample_poly  # takes a second to import, and few songs are limited
+
     length = samples.shape[1]
     peaks = np.zeros(length)
     for start in range(0, length, _BLOCK):

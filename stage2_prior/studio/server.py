@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
 from sse_starlette.sse import EventSourceResponse
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -41,6 +42,7 @@ PAGE = Path(__file__).parent / "static"
 COOKIE = "bassprior_user"
 COOKIE_SECONDS = 365 * 24 * 3600
 LARGEST_JSON = 4_000_000  # bytes
+GRACE_SECONDS = 1.0  # in which what is being sent ends by itself when the server ends
 UNCHANGING = {"Cache-Control": "private, max-age=31536000, immutable"}
 
 
@@ -129,11 +131,23 @@ class Studio:
         """Send the jobs of the user, and again whenever something about them changes."""
         user = self._user(request)
 
-        async def events() -> AsyncIterator[dict[str, str]]:
-            async for jobs in self._jobs.watch(user.name):
-                yield {"data": json.dumps(jobs)}
+        stopping = anyio.Event()
 
-        return EventSourceResponse(events())
+        async def stop() -> None:
+            await stopping.wait()
+            self._jobs.end_watching()
+
+        async def events() -> AsyncIterator[dict[str, str]]:
+            stopper = asyncio.create_task(stop())
+            try:
+                async for jobs in self._jobs.watch(user.name):
+                    yield {"data": json.dumps(jobs)}
+            finally:
+                stopper.cancel()
+
+        return EventSourceResponse(
+            events(), shutdown_event=stopping, shutdown_grace_period=GRACE_SECONDS
+        )
 
     async def cancel(self, request: Request) -> Response:
         """End a job."""

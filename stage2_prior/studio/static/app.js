@@ -80,6 +80,9 @@ async function begin() {
     newsCame?.();
     newsCame = null;
     attemptQuietly(() => jobsChanged(now));
+  }, (reached) => {
+    at("gone").textContent = reached ? "" : api.GONE;
+    at("gone").hidden = reached;
   });
   const wanted = location.hash.slice(1);
   if (wanted) await open(wanted);
@@ -237,7 +240,7 @@ async function take(loaded) {
   at("start").hidden = true;
   if (first) {
     roll.forget();
-    view.reset(doc.song.seconds);
+    view.reset(doc.song.seconds, at("ruler").clientWidth);
     at("work").focus({ preventScroll: true });
   }
   showAll();
