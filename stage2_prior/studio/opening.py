@@ -38,8 +38,8 @@ def open_song(order: OpenSong, band: Band, progress: Progressing) -> None:
     """Open a song, and write what is found of it into the folder of its session.
 
     The files are `original.wav` and `backing.wav`, the song with and without its bass, in stereo at
-    the song's own sample rate; `codes.npz`, the codes of the accompaniment and the pitch of the bass; and `song.json`
-    (song_facts.py), which is written last.
+    the song's own sample rate; `codes.npz`, the codes of the accompaniment and the pitch of the
+    bass; and `song.json` (song_facts.py), which is written last.
 
     Raises:
         UserError: the song cannot be read, or is too short or too long. The sentence names the song
