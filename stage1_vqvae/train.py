@@ -71,14 +71,7 @@ class VQVAETask(Task):
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Return the terms of `vqvae_loss`."""
-        state = softness(self.config.quantizer, step / self.config.train.steps)
-        stems, selection = batch["stems"], batch["selection"]
-        output = model(stems.sum(1), selection, state)
-        selected = torch.einsum("bscn,bs->bcn", stems, selection)
-        complement = stems.sum(1) - selected
-        weights = self.config.loss
-        heads = head_losses(self.model, output, stems, weights)
-        return vqvae_loss(output, selected, complement, batch["presence"], weights, heads)
+        return batch_loss(model, self.model, self.config, batch, step)
 
     def validate(self, model: nn.Module, at_most: int | None = None) -> dict[str, float]:
         """Measure median SDR and use of the codebooks, by source, on songs not trained on."""
@@ -129,6 +122,27 @@ class VQVAETask(Task):
     def metadata(self) -> dict[str, Any]:
         """Return what `load_codec` reads from the checkpoint's JSON."""
         return {**self.identity(), "bass_removal": asdict(BassRemoval())}
+
+
+def batch_loss(
+    model: nn.Module, own: VQVAE, config: VQVAEConfig, batch: dict[str, Tensor], step: int
+) -> dict[str, Tensor]:
+    """Compute the terms of `vqvae_loss` of a batch.
+
+    Args:
+        model: the model, perhaps wrapped for several processes.
+        own: the model itself, whose heads are read.
+        config: all settings.
+        batch: what `Remixer` draws.
+        step: the step, which decides how soft the quantiser is.
+    """
+    state = softness(config.quantizer, step / config.train.steps)
+    stems, selection = batch["stems"], batch["selection"]
+    output = model(stems.sum(1), selection, state)
+    selected = torch.einsum("bscn,bs->bcn", stems, selection)
+    complement = stems.sum(1) - selected
+    heads = head_losses(own, output, stems, config.loss)
+    return vqvae_loss(output, selected, complement, batch["presence"], config.loss, heads)
 
 
 def warn_of_collapse(counts: np.ndarray) -> None:

@@ -82,6 +82,15 @@ class Clip:
         """The codes of the song without its bass `[S, H, frames]`."""
         return self.song.view("accompaniment")[..., self._frames]
 
+    def hearing(self, view: str) -> "Clip":
+        """Return the same clip, with another view of its song in the place of the accompaniment.
+
+        Raises:
+            UserError: the codes of the song have no such view.
+        """
+        views = {**self.song.views, "accompaniment": self.song.view(view)}
+        return replace(self, song=replace(self.song, views=views))
+
     @property
     def bass(self) -> npt.NDArray[np.uint16]:
         """The codes of the true bass `[H, frames]`."""

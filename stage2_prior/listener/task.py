@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shared.config import Range
+from shared.errors import require
 from shared.music.notes import NoteVocabulary
 from shared.training.settings import TrainSettings
 from shared.training.task import SplitSize, Task
@@ -16,9 +17,11 @@ from stage2_prior.listener.accuracy import listening_accuracy, mean_accuracy
 from stage2_prior.listener.labels import UNKNOWN
 from stage2_prior.listener.network import Heard, Listener
 from stage2_prior.listener.sequences import (
+    WITHOUT_BASS,
     HeardSong,
     HidingConfig,
     ListeningSequences,
+    View,
     collate,
     window,
 )
@@ -35,11 +38,16 @@ class ListenerTraining:
 
     train: TrainSettings = field(default_factory=TrainSettings)
     hiding: HidingConfig = field(default_factory=HidingConfig)
+    views: tuple[View, ...] = WITHOUT_BASS  # of a song, one of which is heard at a time
     note: Weight = 1.0
     root: Weight = 1.0
     tones: Weight = 2.0  # the mean over twelve pitch classes is a small number
     beats: Weight = 2.0  # most frames have no beat, so that this mean is small too
     valid_windows: Annotated[int, Range(1, 100_000)] = 64
+
+    def __post_init__(self) -> None:
+        """Raise UserError where nothing is heard."""
+        require(bool(self.views), "'listener.views' must name at least one view of a song")
 
 
 class ListenerTask(Task):
