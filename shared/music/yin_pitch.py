@@ -23,8 +23,9 @@ def yin_pitch(audio: Samples, sample_rate: int) -> tuple[Floats, Floats]:
         The times of the frames' centres in seconds `[T]`, and their pitches as MIDI numbers with a
         fraction `[T]`; nan where it is quiet.
     """
-    import librosa
     from scipy.signal import resample_poly
+
+    from shared.sound.librosa_guard import librosa
 
     factor = max(1, round(sample_rate / WORKING_RATE))
     mono = resample_poly(audio.mean(0, dtype=np.float64), 1, factor)
