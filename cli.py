@@ -585,21 +585,25 @@ def extract_codes(
     """Write the codes of every song in a folder.
 
     Codes that are already there and up to date are left alone, so the same command continues a run
-    that was stopped. Several machines that share --out can encode a part each with --shard.
+    that was stopped. Several machines that share --out can encode a part each with --shard, and the
+    processes of torchrun or of Slurm's srun divide the work among them.
 
     Examples:
       python cli.py extract-codes --data MUSDB18 --codec runs/vqvae
       python cli.py extract-codes --data MUSDB18 --codec runs/vqvae --transpose -3..3
       python cli.py extract-codes --data stems --out codes --tempo 0.9 --tempo 1 --tempo 1.1
       python cli.py extract-codes --data stems --out codes --shard 2/8
+      torchrun --nproc_per_node=4 cli.py extract-codes --data stems --out codes
     """
+    from shared.processes import find_processes
     from shared.shard import Shard
     from shared.songs.augment import Variation
     from stage1_vqvae.codec import load_codec
     from stage1_vqvae.extract import extract_codes
 
     variations = [Variation(key, pace) for key in _semitones(transpose) for pace in tempo or [1.0]]
-    part = Shard.parse(shard)
+    processes = find_processes()
+    part = Shard.parse(shard).divided(processes.rank, processes.world)
     done = extract_codes(data, load_codec(codec, device), out, variations, add, part)
     print(f"{done.manifest}: {done.written} written, {done.current} already there")
 

@@ -12,7 +12,7 @@ from shared.config import Range
 from shared.errors import require
 from shared.music.notes import NoteVocabulary
 from shared.training.settings import TrainSettings
-from shared.training.task import SplitSize, Task
+from shared.training.task import SplitSize, Task, whole_sum
 from stage2_prior.listener.accuracy import listening_accuracy, mean_accuracy
 from stage2_prior.listener.labels import UNKNOWN
 from stage2_prior.listener.network import Heard, Listener
@@ -88,6 +88,10 @@ class ListenerTask(Task):
         train = self.settings.train
         return self.sequences.batch(train.seed, step, range(rank, train.batch_size, world))
 
+    def sums(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return what the losses of the heads are divided by."""
+        return listening_sums(batch, self.rest_weight)
+
     def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Compute the weighted sum of the losses of all heads."""
         losses = listening_losses(model(batch["accompaniment"]), batch, self.rest_weight)
@@ -140,20 +144,36 @@ def listening_losses(heard: Heard, batch: dict[str, Tensor], rest: float) -> dic
         rest: the weight of the frames in which the bass rests.
     """
     note = batch["note"]
-    weight = batch["confidence"] * torch.where(note == NoteVocabulary.REST, rest, 1.0)
+    weight = note_weight(batch, rest)
+    own = listening_sums(batch, rest)
     notes = F.cross_entropy(heard.note.transpose(1, 2), note, reduction="none")
     roots = F.cross_entropy(
         heard.root.transpose(1, 2), batch["root"], reduction="none", ignore_index=UNKNOWN
     )
-    return {
-        "note": (notes * weight).sum() / weight.sum().clamp_min(1e-6),
-        "root": roots.sum() / (batch["root"] != UNKNOWN).sum().clamp_min(1),
+    nats = {
+        "note": (notes * weight).sum(),
+        "root": roots.sum(),
         "tones": _binary(heard.tones, batch["tones"]),
         "beats": _binary(heard.beats, batch["beats"]),
     }
+    return {
+        name: total / whole_sum(batch, name, own[name]).clamp_min(1e-6)
+        for name, total in nats.items()
+    }
+
+
+def note_weight(batch: dict[str, Tensor], rest: float) -> Tensor:
+    """Return how much the note of each frame counts `[B, F]`; `rest` where the bass rests."""
+    return batch["confidence"] * torch.where(batch["note"] == NoteVocabulary.REST, rest, 1.0)
+
+
+def listening_sums(batch: dict[str, Tensor], rest: float) -> dict[str, Tensor]:
+    """Return what the loss of each head is divided by."""
+    known = {name: (batch[name] != UNKNOWN).sum().float() for name in ("root", "tones", "beats")}
+    return {"note": note_weight(batch, rest).sum(), **known}
 
 
 def _binary(logits: Tensor, labels: Tensor) -> Tensor:
     known = labels != UNKNOWN
     nats = F.binary_cross_entropy_with_logits(logits, labels.clamp_min(0).float(), reduction="none")
-    return (nats * known).sum() / known.sum().clamp_min(1)
+    return (nats * known).sum()

@@ -15,7 +15,7 @@ from shared.device import Device
 from shared.errors import require
 from shared.training.loop import fit
 from shared.training.settings import TrainSettings
-from shared.training.task import SplitSize, Task
+from shared.training.task import SplitSize, Task, whole_sum
 from stage2_prior.corpus import open_corpus, read_songs
 from stage2_prior.naive.network import STAGE, NaivePrior, NaiveSizes, naive_metadata
 from stage2_prior.naive.sequences import PairedSong, collate, random_windows, window
@@ -64,11 +64,16 @@ class NaiveTask(Task):
         items = range(rank, train.batch_size, world)
         return random_windows(songs, self.model.window, train.seed, step, items)
 
+    def sums(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the number of frames."""
+        return {"weight": batch["weight"].sum()}
+
     def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Compute the mean cross-entropy of a code."""
         weight = batch["weight"]
         nats = code_nats(model(batch["accompaniment"], batch["target"]), batch["target"])
-        loss = (nats.mean(1) * weight).sum() / weight.sum().clamp_min(1)
+        whole = whole_sum(batch, "weight", weight.sum()).clamp_min(1e-6)
+        loss = (nats.mean(1) * weight).sum() / whole
         return {"loss": loss, "bits_per_code": loss.detach() / math.log(2)}
 
     def validate(self, model: nn.Module, at_most: int | None = None) -> dict[str, float]:
