@@ -1,5 +1,6 @@
 """Give models that are compared names that tell them apart."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,11 @@ def name_models(
     for given, count in Counter(parts).items():
         require(count == 1, f"the {kind} {'/'.join(given)} is given more than once: give it once")
     return short_names(parts, "-")
+
+
+def folder_name(name: str) -> str:
+    """Turn the name of a model into that of a folder: small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _parts(path: Path | None) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Draw pictures without a display. Times are in seconds, and levels in dB below the loudest."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,25 @@ def save_generation_picture(
         # Letters that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", message=".*[Gg]lyph")
         save_figure(figure, path)
+
+
+def save_spectrograms(
+    path: Path,
+    sounds: Mapping[str, npt.NDArray[np.float32]],
+    sample_rate: int,
+    low: float,
+    high: float,
+) -> None:
+    """Write a PNG with the spectrogram of each sound `[C, N]` under its title, one below another.
+
+    The frequency axes are logarithmic, from `low` to `high` Hz.
+    """
+    figure, axes = new_figure(len(sounds), SPECTROGRAM_INCHES)
+    for axis, (title, audio) in zip(axes, sounds.items(), strict=True):
+        draw_spectrogram(axis, audio, sample_rate, low, min(high, sample_rate / 2), 8192)
+        axis.set_title(title, loc="left", parse_math=False)
+    axes[-1].set_xlabel("time (s)")
+    save_figure(figure, path)
 
 
 def _row_edges(seconds: float, grid: BarGrid | None) -> list[tuple[float, float]]:

@@ -37,6 +37,11 @@ class PreparedSong:
     search: BassSearch | None
     heard_bass: Samples | None
 
+    @property
+    def found_bass(self) -> Samples | None:
+        """The bass that was taken out, if a bass was found when one was looked for."""
+        return self.bass if self.search is not None and self.search.found else None
+
 
 def prepare_song(mixture: Samples, codec: Codec, remove_bass: bool | None) -> PreparedSong:
     """Take the bass out of a mixture.

@@ -207,8 +207,9 @@ def generate_takes(
     stays in a part of the song; the new bass then has the level at which it continues that one.
     What is done where the files would clip, peaks.py says; NAME.json says what was done.
 
-    Chords are recognised in the whole song, because its own bass tells their roots, and multiplied
-    with what the listener hears, if a recogniser is installed (shared/music/chord_recogniser.py).
+    What the listener hears is multiplied with what is heard in the song's own bass (own_bass.py).
+    If a recogniser is installed, it names chords in the whole song, which are multiplied with both
+    (shared/music/chord_recogniser.py).
 
     Where the song's own bass is kept, its own sound is used and not its decoded codes, and the mix
     is the song, sample for sample.
@@ -255,9 +256,9 @@ def generate_takes(
         with watch(HEAR):
             evidence = SongEvidence.of_sound(
                 read.mixture,
-                prepared.accompaniment,
+                prepared,
                 codec.sample_rate,
-                recognise=options.harmony.source is HarmonySource.AUTO,
+                harmony=options.harmony.source is HarmonySource.AUTO,
             )
         session = _Session(read, prepared, codes, given, codec, prior, settings, options, sound)
         lines = _lines(session, evidence)

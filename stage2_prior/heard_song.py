@@ -16,9 +16,11 @@ from shared.music.chord_posterior import expert_posterior, multiply_experts
 from shared.music.chord_recogniser import recognise_chords
 from shared.music.onset_envelope import OnsetEnvelope, onset_envelope
 from shared.sound.samples import Samples
+from stage2_prior.accompaniment import PreparedSong
 from stage2_prior.balance import song_end
 from stage2_prior.composer.features import ROOT, TONES, Hearing, guided_hearing
 from stage2_prior.listener.network import Listener
+from stage2_prior.own_bass import OwnBass
 
 RECOGNISER_TRUST = 0.7  # the probability that a chord recogniser names the right root
 
@@ -30,6 +32,7 @@ class SongEvidence:
     Attributes:
         grid: its bars; None where they are to be found.
         chords: chords that a recogniser names; None where there is none.
+        own_bass: the bass that was found in the song and taken out; None where there was none.
         onsets: the onsets of its sound, to which beats are moved; None where they are not known.
         end: when it has ended, in seconds, and the line with it; None where that is at its last
             frame.
@@ -37,25 +40,29 @@ class SongEvidence:
 
     grid: BarGrid | None = None
     chords: tuple[Chord, ...] | None = None
+    own_bass: OwnBass | None = None
     onsets: OnsetEnvelope | None = None
     end: float | None = None
 
     @classmethod
     def of_sound(
-        cls, song: Samples, accompaniment: Samples, sample_rate: int, *, recognise: bool = True
+        cls, song: Samples, prepared: PreparedSong, sample_rate: int, *, harmony: bool = True
     ) -> SongEvidence:
         """Look at the sound of a song for what its codes do not say.
 
         Args:
             song: the whole song `[2, N]`, whose bass tells the roots of its chords.
-            accompaniment: the song without its bass `[2, N]`.
+            prepared: the song without its bass.
             sample_rate: samples per second of both.
-            recognise: whether a chord recogniser names the chords, if one is installed.
+            harmony: whether to look for what tells the harmony: the song's own bass, and the chords
+                that a recogniser names, if one is installed.
         """
+        rest, bass = prepared.accompaniment, prepared.found_bass
         return cls(
-            chords=recognise_chords(song, sample_rate) if recognise else None,
-            onsets=onset_envelope(accompaniment, sample_rate),
-            end=song_end(accompaniment, sample_rate),
+            chords=recognise_chords(song, sample_rate) if harmony else None,
+            own_bass=OwnBass.of(bass, sample_rate) if harmony and bass is not None else None,
+            onsets=onset_envelope(rest, sample_rate),
+            end=song_end(rest, sample_rate),
         )
 
 
@@ -101,6 +108,8 @@ def hear_song(
     hearing = guided_hearing(listener, accompaniment, guidance or {})
     if evidence.chords is not None:
         hearing = _with_roots(hearing, evidence.chords)
+    if evidence.own_bass is not None:
+        hearing = evidence.own_bass.added_to(hearing)
     grid = evidence.grid or find_bars(hearing, hints, evidence.onsets)
     return HeardSong(hearing, grid)
 

@@ -43,6 +43,7 @@ from stage2_prior.edits import Edits
 from stage2_prior.harmony import Harmony, HarmonySource
 from stage2_prior.heard_song import SongEvidence
 from stage2_prior.model import Prior
+from stage2_prior.own_bass import OwnBass
 from stage2_prior.performer.sampling import FREE
 from stage2_prior.performer.tone import TONES
 from stage2_prior.repeat import Recipe
@@ -392,6 +393,29 @@ def test_chords_are_recognised_in_the_whole_song_and_onsets_without_its_bass(
         assert line.evidence is not None
         assert line.evidence.chords is None
     assert len(recogniser) == 1
+
+
+def test_a_bass_that_is_found_is_heard(
+    song: Path,
+    codec: VQVAECodec,
+    prior: Prior,
+    line: FixedLine,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    compose(song, tmp_path, codec, prior)
+    assert line.evidence is not None
+    assert line.evidence.own_bass is None  # what was taken out is too soft to be a bass
+    monkeypatch.setattr(codec, "audible_bass", 0.0)
+    generate_bass(song, tmp_path, codec, prior, QUICK, ArrangeOptions(None, delivery=FORCE))
+    own = line.evidence.own_bass
+    assert own is not None
+    bass = prepared(song, codec).bass
+    assert bass is not None
+    np.testing.assert_allclose(own.pitch, OwnBass.of(bass, RATE).pitch)
+    off = ArrangeOptions(None, harmony=Harmony(HarmonySource.OFF), delivery=FORCE)
+    generate_bass(song, tmp_path, codec, prior, QUICK, off)
+    assert line.evidence.own_bass is None
 
 
 @pytest.mark.parametrize(

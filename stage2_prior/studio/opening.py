@@ -20,6 +20,7 @@ from stage2_prior.accompaniment import prepare_song
 from stage2_prior.chord_line import REPEATS
 from stage2_prior.heard_song import SongEvidence, hear_song
 from stage2_prior.mixing import SongFile
+from stage2_prior.own_bass import OwnBass
 from stage2_prior.studio.band import Band
 from stage2_prior.studio.orders import OpenSong
 from stage2_prior.studio.song_facts import (
@@ -37,8 +38,8 @@ def open_song(order: OpenSong, band: Band, progress: Progressing) -> None:
     """Open a song, and write what is found of it into the folder of its session.
 
     The files are `original.wav` and `backing.wav`, the song with and without its bass, in stereo at
-    the song's own sample rate; `codes.npz`, the codes of the accompaniment; and `song.json`
-    (song_facts.py), which is written last.
+    the song's own sample rate; `codes.npz`, the codes of the accompaniment and the pitch of the
+    bass; and `song.json` (song_facts.py), which is written last.
 
     Raises:
         UserError: the song cannot be read, or is too short or too long. The sentence names the song
@@ -60,9 +61,10 @@ def open_song(order: OpenSong, band: Band, progress: Progressing) -> None:
     write_wav(order.session / BACKING_FILE, backing, song.sample_rate, WORD_SIZE)
     progress("encoding it", 0.5)
     codes = codec.encode(prepared.heard)
-    np.savez(order.session / CODES_FILE, codes=codes)
     progress("naming its chords", 0.6)
-    evidence = SongEvidence.of_sound(song.mixture, prepared.accompaniment, codec.sample_rate)
+    evidence = SongEvidence.of_sound(song.mixture, prepared, codec.sample_rate)
+    own = {} if evidence.own_bass is None else vars(evidence.own_bass)
+    np.savez(order.session / CODES_FILE, codes=codes, **own)
     progress("finding its bars", 0.9)
     heard = hear_song(band.prior.listener, codes, evidence)
     chords = heard.chords()
@@ -90,11 +92,13 @@ class OpenedSong:
     Attributes:
         facts: what is known of it.
         codes: the codes of its accompaniment `[S, H, T]`.
+        own_bass: the bass that was found in it and taken out; None where there was none.
         backing: the song without its bass `[2, M]` at the codec's sample rate.
     """
 
     facts: SongFacts
     codes: Codes
+    own_bass: OwnBass | None
     backing: Samples
 
     @classmethod
@@ -103,9 +107,10 @@ class OpenedSong:
         facts = SongFacts.load(session)
         with np.load(session / CODES_FILE, allow_pickle=False) as stored:
             codes = stored["codes"]
+            own = OwnBass(stored["times"], stored["pitch"]) if "times" in stored else None
         audio = read_audio(session / BACKING_FILE)
         backing = resample(audio.samples, audio.sample_rate, codec.sample_rate)
-        return cls(facts, codes, backing)
+        return cls(facts, codes, own, backing)
 
 
 def _read(order: OpenSong, codec: Codec) -> SongFile:

@@ -86,6 +86,7 @@ def make_take(order: MakeTake, band: Band, progress: Callable[[str, float], None
         SongEvidence(
             grid=song.facts.grid,
             chords=None if options.chords else song.facts.recognised,
+            own_bass=None if options.chords else song.own_bass,
             end=song.facts.end,
         ),
         listening(
