@@ -23,6 +23,7 @@ from mido import MidiFile
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
+from stage2_prior.studio.orders import OpenSong
 from stage2_prior.studio.server import COOKIE, Limits
 from tests.toy_studio import BEAT, ENDLESS, ToyWorker, toy_studio
 
@@ -227,6 +228,25 @@ def test_the_loudness_of_original_and_mix_is_told(client: TestClient, path: str)
     loud = client.get(f"{path}/takes/1/loudness", params={"level": 6}).json()
     assert soft["original"] == loud["original"] == pytest.approx(soft["mix"], abs=0.3)
     assert loud["mix"] > soft["mix"] + 1
+
+
+@pytest.mark.parametrize(("bass", "remove"), [(None, None), ("remove", True), ("leave", False)])
+def test_what_happens_to_the_songs_own_bass_can_be_chosen(
+    client: TestClient, worker: list[ToyWorker], bass: str | None, remove: bool | None
+) -> None:
+    params = {"name": "a.wav"} | ({} if bass is None else {"bass": bass})
+    client.post("/api/sessions", params=params, content=song_bytes())
+    (order,) = eventually(lambda: worker[0].orders[:1])
+    assert isinstance(order, OpenSong)
+    assert order.remove_bass is remove
+
+
+def test_a_choice_that_does_not_exist_leaves_no_folder(client: TestClient) -> None:
+    params = {"name": "a.wav", "bass": "louder"}
+    answer = client.post("/api/sessions", params=params, content=song_bytes())
+    assert answer.status_code == 400
+    assert "choose one of auto, remove, leave" in answer.json()["error"]
+    assert client.post("/api/me").json()["sessions"] == []
 
 
 def test_a_file_that_is_no_song_leaves_one_sentence_and_no_folder(

@@ -108,6 +108,15 @@ def test_an_opened_song_is_the_song_and_its_bars(session: Path, band: Band) -> N
     assert str(session) not in (session / "song.json").read_text()
 
 
+@pytest.mark.parametrize("remove", [True, False])
+def test_a_bass_is_taken_out_or_stays_as_the_user_wants(
+    band: Band, tmp_path: Path, remove: bool
+) -> None:
+    upload = write_song(tmp_path / "upload.wav", 2.0)
+    open_song(OpenSong(tmp_path, upload, "a.wav", 60, remove), band, silent)
+    assert SongFacts.load(tmp_path).bass_removed is remove
+
+
 def test_a_take_is_of_the_songs_length_and_says_what_it_is(session: Path, band: Band) -> None:
     assert len(sound(session, 1)) == SECONDS * RATE
     take = facts(session, 1)

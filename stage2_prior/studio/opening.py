@@ -52,7 +52,7 @@ def open_song(order: OpenSong, band: Band, progress: Progressing) -> None:
     original, scale = unclipped(song.stereo)
     write_wav(order.session / ORIGINAL_FILE, original, song.sample_rate, WORD_SIZE)
     progress("taking its bass out", 0.1)
-    prepared = prepare_song(song.mixture * np.float32(scale), codec, None)
+    prepared = prepare_song(song.mixture * np.float32(scale), codec, order.remove_bass)
     length = original.shape[-1]
     backing = original
     if prepared.bass is not None:

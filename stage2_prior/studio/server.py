@@ -28,9 +28,9 @@ from stage2_prior.performer.tone import TONES
 from stage2_prior.studio.downloads import ZIP, Download
 from stage2_prior.studio.history import LEVELS_DB
 from stage2_prior.studio.jobs import Job, Jobs, ended
+from stage2_prior.studio.json_values import choice, number, parse_object, ranges, text, whole_number
 from stage2_prior.studio.json_values import notes as read_notes
-from stage2_prior.studio.json_values import number, parse_object, ranges, text, whole_number
-from stage2_prior.studio.options import BOLDNESS, SOUNDS, TakeOptions
+from stage2_prior.studio.options import BOLDNESS, OWN_BASS, SOUNDS, TakeOptions
 from stage2_prior.studio.orders import MakeTake, OpenSong
 from stage2_prior.studio.security import Guard
 from stage2_prior.studio.sessions import Session, Store, User
@@ -158,12 +158,14 @@ class Studio:
         """Store a song, and have it opened and a first take made."""
         user = self._user(request)
         file = text(request.query_params.get("name", ""), "name of the file")
+        wanted = choice(request.query_params.get("bass", "auto"), "bass", tuple(OWN_BASS))
         session = user.new_session(file)
         try:
             path = session.folder / f"upload{_ending(file)}"
             with full_disk_said(Path("the folder of the page")):
                 await self._store_body(request, path)
-            order = OpenSong(session.folder, path, Path(file).name, 60 * self._limits.minutes)
+            longest, own_bass = 60 * self._limits.minutes, OWN_BASS[wanted]
+            order = OpenSong(session.folder, path, Path(file).name, longest, own_bass)
 
             def opened() -> None:
                 self._make(user, session, MakeTake(session.folder, session.next_take()), "new line")

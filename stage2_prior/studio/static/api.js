@@ -23,11 +23,11 @@ const json = async (...request) => (await ask(...request)).json();
 export const welcome = () => json("POST", "/api/me");
 export const cancel = (job) => json("DELETE", `/api/jobs/${job}`);
 
-// Send a file, and call `told` with the share that was sent.
-export function upload(file, told) {
+// Send a file, with what is to happen to its bass, and call `told` with the share that was sent.
+export function upload(file, bass, told) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", `/api/sessions?name=${encodeURIComponent(file.name)}`);
+    request.open("POST", `/api/sessions?name=${encodeURIComponent(file.name)}&bass=${bass}`);
     request.responseType = "json";
     request.upload.onprogress = (event) => told(event.loaded / event.total);
     request.onerror = () => reject(new Error("The file could not be sent: is it too large, or has the program ended?"));
