@@ -53,7 +53,9 @@ _FORBIDDEN = (
     *("socket.connect", "socket.bind", "socket.getaddrinfo", "subprocess.Popen", "os.system"),
     *("os.exec", "os.posix_spawn", "pickle.find_class"),
 )
-_WRITING = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate")
+_WRITING = (
+    *("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate"),
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Result:
 
 def main() -> None:
     """Run the inputs, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--inputs", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0, help="the number of the first input")
     parser.add_argument("--seed", type=int, default=0)
@@ -294,7 +296,7 @@ def _watch(event: str, arguments: tuple[Any, ...], folder: Path, done: list[str]
         return
     names: list[Any] = []
     if event == "open":
-        name, mode, flags = arguments
+        name, _, flags = arguments
         writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         names = [name] if writes else []
     elif event in _WRITING:
@@ -302,12 +304,10 @@ def _watch(event: str, arguments: tuple[Any, ...], folder: Path, done: list[str]
     for name in names:
         if isinstance(name, int):
             continue
-        path = os.path.abspath(os.fsdecode(name))
+        path = Path(os.fsdecode(name))
         # What a link names is written, but the link itself is removed.
-        path = os.path.realpath(path if event in ("open", "os.mkdir") else os.path.dirname(path))
-        if path == os.devnull:
-            continue
-        if path != str(folder) and not path.startswith(f"{folder}{os.sep}"):
+        path = path.resolve() if event in ("open", "os.mkdir") else path.parent.resolve()
+        if path != Path(os.devnull) and not path.is_relative_to(folder):
             done.append(f"{event} {os.fsdecode(name)!r:.200}")
 
 

@@ -66,7 +66,6 @@ from shared.training import state
 from shared.training.optimizers import make_average, make_optimizers
 from shared.training.run_log import RunLog
 from shared.training.run_record import record_start, settings_of
-from shared.training.settings import TrainSettings
 from stage1_vqvae.bass_decoder import config as bass_decoder_config
 from stage1_vqvae.bass_decoder.decode import load_bass_decoder
 from stage1_vqvae.codec import load_codec
@@ -109,7 +108,7 @@ class Subject:
 
 
 def _of_files(
-    files: Mapping[str, bytes], mutate: Callable[[bytes, Sequence[bytes], random.Random], bytes]
+    files: Mapping[str, bytes], mutate: "Mutation"
 ) -> Callable[[random.Random], tuple[str, bytes]]:
     """Make inputs from whole files by their names."""
 
@@ -124,7 +123,10 @@ def _json_mutation(data: bytes, _: Sequence[bytes], chance: random.Random) -> by
     return mutate_json_text(data, chance)
 
 
-def _text_mutation(words: Sequence[str]) -> Callable[[bytes, Sequence[bytes], random.Random], bytes]:
+Mutation = Callable[[bytes, Sequence[bytes], random.Random], bytes]
+
+
+def _text_mutation(words: Sequence[str]) -> Mutation:
     def mutate(data: bytes, others: Sequence[bytes], chance: random.Random) -> bytes:
         if chance.random() < 0.2:
             return mutate_bytes(data, others, chance)
@@ -158,23 +160,22 @@ def _encode(path: Path, encoder: str, streams: Sequence[np.ndarray]) -> None:
     """Write sounds `[2, N]` as the streams of a file, with PyAV."""
     rate = 48_000 if encoder == "libopus" else RATE
     with av.open(str(path), "w") as container:
-        outs = [container.add_stream(encoder, rate=rate) for _ in streams]
+        outs: list[Any] = [container.add_stream(encoder, rate=rate) for _ in streams]
         for out in outs:
-            out.codec_context.layout = "stereo"  # type: ignore[attr-defined]
+            out.codec_context.layout = "stereo"
         for out, samples in zip(outs, streams, strict=True):
             frame = av.AudioFrame.from_ndarray(
                 np.ascontiguousarray(samples, np.float32), format="fltp", layout="stereo"
             )
             frame.sample_rate = rate
-            into = av.AudioResampler(out.codec_context.format, "stereo", rate)  # type: ignore[attr-defined]
+            into = av.AudioResampler(out.codec_context.format, "stereo", rate)
             fifo = av.AudioFifo()
             for converted in into.resample(frame):
                 converted.pts = None
                 fifo.write(converted)
-            size = out.codec_context.frame_size or 4096  # type: ignore[attr-defined]
-            for part in fifo.read_many(size, partial=True):
-                container.mux(out.encode(part))  # type: ignore[attr-defined]
-            container.mux(out.encode(None))  # type: ignore[attr-defined]
+            for part in fifo.read_many(out.codec_context.frame_size or 4096, partial=True):
+                container.mux(out.encode(part))
+            container.mux(out.encode(None))
 
 
 def _read_sound(path: Path) -> None:
@@ -227,14 +228,16 @@ def _read_midi(path: Path) -> None:
 
 
 _CHORD_WORDS = (
-    *("A", "Bb", "C#", "F", "G", "m", "maj7", "7", "dim", "sus4", "add9", "6/9", "/", "|", "%", "."),
-    *(" ", "N", "NC", ":", "min7", "(", ")", "b9", "#11", "♯", "♭", "alt", "no3", "-", "+", "°", "Δ"),
+    *("A", "Bb", "C#", "F", "G", "m", "maj7", "7", "dim", "sus4", "add9", "6/9", "/", "|", "%"),
+    *(".", " ", "N", "NC", ":", "min7", "(", ")", "b9", "#11", "♯", "♭", "alt", "no3", "-", "+"),
+    *("°", "Δ"),
     *("x", "\n", "0:00 ", "1.5 ", "99999 ", "meter 4/4", "tempo 96", "[verse]", "\0", "𝄞", "N.C."),
 )
 _GRID = BarGrid(np.arange(0, 16, 0.5), np.arange(0, 32, 4))
 _CHORD_FILES = {
     "chords.lab": b"0:00 Am\n0:02.5 F/A\n5.0 N\n7.25 G7\n",
-    "song.txt": b"meter 4/4 tempo 96 key Am\n[verse]\n" + b"Am | F G | % | N | C | Dm | E7 | Am\n" * 2,
+    "song.txt": b"meter 4/4 tempo 96 key Am\n[verse]\n"
+    + b"Am | F G | % | N | C | Dm | E7 | Am\n" * 2,
     "song.jsonl": json.dumps(
         {
             "id": "a", "meter": "4/4", "tempo": 96, "key": "A:min", "bars": [[8, 4]],
@@ -264,7 +267,7 @@ _WORDS = (
     *_CHORD_WORDS,
     *("0", "1", "30", "0:30", "-", "1:02:03.5", "1e9", "nan", "inf", "-1", "99999999999", "dB"),
     *("3/4", "16/16", "E1", "G#3", "..", "=", "drums", "bass", "a.b", "../", "/", "\\", "~", "$x$"),
-    *("'", '"', "[1, 2]", "true", "{", "}", "٣", "²", "１", ","),
+    *("'", '"', "[1, 2]", "true", "{", "}", "٣", "²", ","),
 )
 _TEXTS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "range": ("0:30-0:45.5", TimeRange.parse),
@@ -289,8 +292,9 @@ _TEXTS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 
 def _make_text(chance: random.Random) -> tuple[str, bytes]:
     kind = chance.choice(sorted(_TEXTS))
-    seed = _TEXTS[kind][0]
-    text = mutate_text(seed, _WORDS, chance) if chance.random() < 0.7 else random_text(_WORDS, chance)
+    text = random_text(_WORDS, chance)
+    if chance.random() < 0.7:
+        text = mutate_text(_TEXTS[kind][0], _WORDS, chance)
     if chance.random() < 0.01:
         text *= 20_000
     return f"text.{kind}", text.encode("utf-8", "surrogatepass")
@@ -328,7 +332,7 @@ def _config_files() -> dict[str, bytes]:
 def _read_config(path: Path) -> None:
     for name, cls, presets in _CONFIGS:
         if path.stem == name:
-            loaded = load_config(cls, presets, "tiny", path)
+            loaded: Any = load_config(cls, presets, "tiny", path)
             as_toml(loaded)
             config_from_dict(cls, asdict(loaded))
 
@@ -350,7 +354,8 @@ def _read_facts(path: Path) -> None:
 # Folders of songs, codes and reports.
 
 _STEMS_TOML = b'bass = ["BASS_DI.wav", "b"]\nother = ["GTR.wav", "KEYS"]\n'
-_MOISES = {"song": "a", "stems": [{"stemName": "bass", "tracks": [{"id": "x", "extension": "wav"}]}]}
+_TRACK = {"id": "x", "extension": "wav"}
+_MOISES = {"song": "a", "stems": [{"stemName": "bass", "tracks": [_TRACK]}]}
 _SLAKH = (
     b"stems:\n  S00:\n    inst_class: Bass\n    is_drum: false\n  S01:\n    inst_class: Drums\n"
     b"    is_drum: true\n"
@@ -439,13 +444,13 @@ def _read_recipe(path: Path) -> None:
     options = recipe.options_for(song, None, False)
     options.delivery.paths(song, Path("out"))
     str(recipe.sound_option)
-    # What would be used by the run, with the type that it needs there.
-    settings = recipe.settings
-    random.Random(settings.seed)
-    range(settings.candidates)
-    settings.temperature + settings.note_temperature + settings.guidance + options.bass_level
-    [*options.edits.keep, *options.edits.redo]
-    options.hints.beats_per_bar  # noqa: B018
+    # What the run would compute with.
+    settings, hints = recipe.settings, options.hints
+    numbers = [settings.temperature, settings.note_temperature, settings.top_p, settings.guidance]
+    numbers += [options.bass_level, settings.seed, settings.top_k, settings.candidates]
+    numbers += [each.stop - each.start for each in (*options.edits.keep, *options.edits.redo)]
+    numbers += [*settings.source_guidance.values(), hints.bpm or 0, hints.beats_per_bar or 0]
+    assert np.isfinite(np.array(numbers, np.float64)).all()
 
 
 # Pages.
@@ -490,7 +495,7 @@ def _codes_reader(made: Tiny, codec: Codec, prior: Prior) -> Callable[[Path], No
         FrameLabels.of(song.facts, song.num_frames, song.frame_rate)
         edits = CodeEdits(("vocals",), (), "0-0.5", None, "1", 0.1, None, None)
         edit_file(path, Path("edited.codes.safetensors"), edits, lambda: codec, True)
-        codec.decode(song.view("mixture")[..., :4], 4 * codec.hop)
+        codec.decode(song.view("mixture"), song.num_samples)
 
     return read
 
@@ -553,8 +558,9 @@ def _state_subject(made: Tiny) -> Subject:
     def read(path: Path) -> None:
         torch.manual_seed(0)
         model = VQVAE(config.model)
+        precision: Any = _Precision()
         run = state.Run(
-            model, make_optimizers(model, settings), make_average(model, settings), _Precision()
+            model, make_optimizers(model, settings), make_average(model, settings), precision
         )
         for name in (state.STATE_NAME, "metrics.jsonl"):
             if name != path.name:
@@ -642,30 +648,32 @@ def subjects(made: Tiny, folder: Path) -> list[Subject]:
     """Return all readers; whole inputs that must be made are made in the folder."""
     torch.set_num_threads(1)
     codec, prior = load_codec(made.codec, "cpu"), load_prior(made.prior, "cpu")
+    (folder / "stems").mkdir(parents=True)
+    record_start(folder, {})  # it asks git for the commit, once
     stems = folder / "stems" / "song.stem.mp4"
-    stems.parent.mkdir(parents=True, exist_ok=True)
     _encode(stems, "aac", [tone(name, 0.2) for name in STEM_STREAMS])
     codes = {
         f"{split}.codes.safetensors": path.read_bytes()
         for split, path in ((p.parent.name, p) for p in made.codes.rglob("*.safetensors"))
     }
     song_json = {"song.json": json.dumps(facts(SECONDS)).encode()}
+    recipe, soundfont = {"a.json": _recipe_file()}, {"a.sf2": _small_soundfont()}
     page = {"page.json": json.dumps(_STATE | asdict(TakeOptions())).encode()}
     return [
         Subject("audio", 24, _of_files(_audio_files(folder / "audio"), mutate_bytes), _read_sound),
-        Subject("stem files", 3, _of_files({stems.name: stems.read_bytes()}, mutate_bytes), _read_stem),
+        Subject(
+            "stem files", 3, _of_files({stems.name: stems.read_bytes()}, mutate_bytes), _read_stem
+        ),
         Subject("MIDI", 10, _of_files(_midi_files(folder / "midi"), mutate_bytes), _read_midi),
         Subject("chord files", 5, _make_chord_file, _read_chord_file),
         Subject("texts", 16, _make_text, _read_text),
         Subject("TOML", 6, _of_files(_config_files(), _text_mutation(_TOML_WORDS)), _read_config),
         Subject("song.json", 10, _of_files(song_json, _json_mutation), _read_facts),
-        Subject(
-            "manifests and reports", 8, _make_folder(_folder_inputs(made)), _read_folder(made)
-        ),
-        Subject("NAME.json", 4, _of_files({"a.json": _recipe_file()}, _json_mutation), _read_recipe),
+        Subject("manifests and reports", 8, _make_folder(_folder_inputs(made)), _read_folder(made)),
+        Subject("NAME.json", 4, _of_files(recipe, _json_mutation), _read_recipe),
         Subject("pages", 3, _of_files(page, _json_mutation), _read_page),
         Subject("codes", 10, _of_files(codes, mutate_tensors), _codes_reader(made, codec, prior)),
         Subject("checkpoints", 8, _make_checkpoint(made), _checkpoint_reader(made, codec)),
         _state_subject(made),
-        Subject("SoundFonts", 2, _of_files({"a.sf2": _small_soundfont()}, mutate_bytes), _read_soundfont),
+        Subject("SoundFonts", 2, _of_files(soundfont, mutate_bytes), _read_soundfont),
     ]

@@ -163,9 +163,8 @@ def mutate_tensors(data: bytes, others: Sequence[bytes], chance: random.Random) 
     if kind < 0.45 and body:
         for _ in range(chance.choice((1, 4, 64))):
             at, length = chance.randrange(len(body)), chance.choice((1, 2, 4))
-            body[at : at + length] = chance.choice((b"\xff", b"\x00", b"\x7f")) * min(
-                length, len(body) - at
-            )
+            size = min(length, len(body) - at)
+            body[at : at + size] = chance.choice((b"\xff", b"\0", b"\x7f", b"\1", b"\2")) * size
     elif kind < 0.6:
         header = mutate_json(header, chance)
     else:

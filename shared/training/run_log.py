@@ -68,7 +68,7 @@ class RunLog:
         lines = [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()]
         with (
             atomic_path(self._out / TABLE_NAME) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
+            temporary.open("w", encoding="utf-8", errors="replace", newline="") as file,
         ):
             table = csv.DictWriter(
                 file, list(dict.fromkeys(name for line in lines for name in line))
