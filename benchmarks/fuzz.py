@@ -10,7 +10,7 @@ takes too long, and starts another one. These must not happen:
 
 - crash: the child dies;
 - hang: an input takes more than 10 s of computing, or 60 s;
-- traceback: any error but a UserError, which is the sentence that a user sees;
+- traceback: any error that a command does not turn into a sentence for the user;
 - memory: the child needs more than 2 GB beyond what it had before the input;
 - outside: a file is written, renamed or removed outside the child's own folder, the network is
   used, a program is started, or a pickle is loaded;
@@ -40,6 +40,7 @@ from typing import Any
 
 from benchmarks.fuzz_readers import Subject, subjects
 from benchmarks.tiny import build
+from shared.commands import sentence_of
 from shared.errors import UserError
 
 MEMORY = 2 << 30  # bytes
@@ -326,10 +327,13 @@ def _read(
     kind, detail = "read", ""
     try:
         subject.read(path)
-    except UserError as error:
-        kind, detail = "refused", str(error)
     except MemoryError:
         kind, detail = "memory", _place()
+    except (UserError, OSError) as error:
+        if sentence_of(error) is None:
+            kind, detail = "traceback", _place()
+        else:
+            kind = "refused"
     except BaseException:  # SystemExit too: nothing but UserError is meant to reach the command
         kind, detail = "traceback", _place()
     used = _peak() - before
@@ -339,7 +343,7 @@ def _read(
         kind, detail = "outside", "; ".join(done[:3])
     elif any(".unfinished-" in found.name for found in folder.rglob("*")):
         kind, detail = "remains", ""
-    return Result(number, subject.name, kind, detail if kind not in ("read", "refused") else "")
+    return Result(number, subject.name, kind, detail)
 
 
 def _place() -> str:

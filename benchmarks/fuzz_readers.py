@@ -605,7 +605,7 @@ def _with_checksum(whole: bytes, chance: random.Random) -> bytes:
 # SoundFonts.
 
 
-def _small_soundfont() -> bytes:
+def small_soundfont() -> bytes:
     """A SoundFont with one bass, whose sample is a period of a sine."""
     sample = (8000 * np.sin(2 * np.pi * np.arange(256) / 256)).astype("<i2").tobytes()
 
@@ -657,7 +657,7 @@ def subjects(made: Tiny, folder: Path) -> list[Subject]:
         for split, path in ((p.parent.name, p) for p in made.codes.rglob("*.safetensors"))
     }
     song_json = {"song.json": json.dumps(facts(SECONDS)).encode()}
-    recipe, soundfont = {"a.json": _recipe_file()}, {"a.sf2": _small_soundfont()}
+    recipe, soundfont = {"a.json": _recipe_file()}, {"a.sf2": small_soundfont()}
     page = {"page.json": json.dumps(_STATE | asdict(TakeOptions())).encode()}
     return [
         Subject("audio", 24, _of_files(_audio_files(folder / "audio"), mutate_bytes), _read_sound),

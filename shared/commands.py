@@ -2,6 +2,7 @@
 
 import codecs
 import dataclasses
+import errno
 import inspect
 import io
 import sys
@@ -17,6 +18,7 @@ from shared.errors import UserError
 F = TypeVar("F")
 
 LONGEST_SENTENCE = 2000  # letters; what the user gave may be a text of any length
+_BAD_NAMES = (errno.ENAMETOOLONG, errno.ELOOP)
 _NAMES = "names"  # how to print what the terminal's encoding lacks
 
 
@@ -46,6 +48,8 @@ def sentence_of(error: UserError | OSError) -> str | None:
     place = "" if error.filename is None else f" {error.filename}"
     if isinstance(error, PermissionError):
         return f"there is no permission to read or write{place or ' a file'}: change it"
+    if error.errno in _BAD_NAMES and error.filename is not None:
+        return f"the file {error.filename} cannot exist ({error.strerror}): name another one"
     if says_full(error):
         where = f" for{place}" if place else ""
         return f"no space left on the disk{where}: free some space, or choose another place"
