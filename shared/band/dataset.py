@@ -39,12 +39,14 @@ from shared.band.song_jobs import (
 from shared.band.songbook.progressions import chord_files, read_songbooks
 from shared.console import err_console, progress
 from shared.errors import UserError, require
+from shared.file_lock import sole_owner
 from shared.json_files import write_json
 from shared.seeds import LARGEST_SEED
 from shared.shard import WHOLE, Shard
 from shared.songs.tracks import SPLITS
 
 MANIFEST = "dataset.json"
+LOCK_NAME = ".lock"  # in the folder, while the songs are made
 MOST_SONGS, MOST_WORKERS, MOST_SECONDS = 1_000_000, 1000, 1800
 
 
@@ -163,9 +165,10 @@ def make_dataset(
         "records": records,
         "kits": [kit.name for kit in installed_kits()] if records else [],
     }
-    _open_folder(settings.out, arguments, left_out)
-    missing = [job for job in jobs if not settings.folder(job).is_dir()]
-    failed = _make_songs(missing, len(jobs), settings, workers)
+    with sole_owner(settings.out / LOCK_NAME, f"{out} is being made", "choose another folder"):
+        _open_folder(settings.out, arguments, left_out)
+        missing = [job for job in jobs if not settings.folder(job).is_dir()]
+        failed = _make_songs(missing, len(jobs), settings, workers)
     written = sorted(f"{job.split}/{job.name}" for job in jobs if job not in failed)
     dropped += [Dropped(str(job.midi or job.name), reason) for job, reason in failed.items()]
     dropped.sort(key=lambda drop: drop.name)
