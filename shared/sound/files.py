@@ -337,7 +337,8 @@ def _float_blocks(
         for frame in frames:
             decoded += 1
             for block in to_float.resample(frame):
-                yield block.to_ndarray().reshape(-1, block.layout.nb_channels).T
+                samples = np.asarray(block.to_ndarray(), np.float32)
+                yield samples.reshape(-1, block.layout.nb_channels).T
     if undecodable > decoded:
         raise ValueError("hardly anything in the file is sound")
     if undecodable:
