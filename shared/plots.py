@@ -32,6 +32,14 @@ def new_figure(rows: int, height: float, width: float = 11.0) -> tuple[Figure, l
     return figure, list(figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
 
 
+def drawable(name: str) -> str:
+    """Return a name of a file as a font can draw it: bytes that are no text become question marks.
+
+    Draw it with `parse_math=False`, because matplotlib reads what is between two `$` as a formula.
+    """
+    return name.encode("utf-8", "replace").decode()
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG, which appears whole or not at all."""
     with atomic_path(path) as temporary:
@@ -76,7 +84,7 @@ def save_generation_picture(
         draw_chords(axis, chords)
     axes[-1].set_xlabel("time (s)")
     if title:
-        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", parse_math=False)
+        figure.suptitle(drawable(title), x=0.01, ha="left", fontweight="bold", parse_math=False)
     with warnings.catch_warnings():
         # Letters that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", message=".*[Gg]lyph")

@@ -23,6 +23,7 @@ from shared.music.bar_tracking import BarHints
 from shared.music.key_estimation import key_of_chords
 from shared.music.midi import MidiScore, Timing, write_midi
 from shared.music.notes import Note
+from shared.outputs import sole_writer
 from shared.plots import save_generation_picture
 from shared.reporting import Result
 from shared.sound.encoding import Encoding
@@ -247,6 +248,9 @@ def generate_takes(
         read = SongFile.read(song, codec)
     watch.song_seconds = read.stereo.shape[-1] / read.sample_rate
     with ExitStack() as stack:
+        stack.enter_context(sole_writer(out, options.delivery.name_of(song)))
+        for number in numbers:  # another process may have written them meanwhile
+            options.delivery.checked_paths(song, out, inputs, number)
         temporary = [stack.enter_context(files_together(each)) for each in paths]
         with watch(FIND_BASS):
             prepared = prepare_song(read.mixture, codec, options.remove_bass)

@@ -175,7 +175,7 @@ def evaluate_prior(
             by_song=song_figures(judged, work.rows, part, names_of_songs),
         )
         write_json(files["json"], asdict(report))
-        files["md"].write_text(report_markdown(report), encoding="utf-8")
+        files["md"].write_text(report_markdown(report), encoding="utf-8", errors="replace")
         draw_report(report, files["png"])
         if audio:
             audio.write_figures(files, judged)

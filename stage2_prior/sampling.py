@@ -15,6 +15,7 @@ from shared.music.bar_tracking import BarHints
 from shared.music.chord import Chord
 from shared.music.chord_posterior import harmony_on_grid
 from shared.music.notes import Note, NoteVocabulary, notes_to_tokens, tokens_to_notes
+from shared.seeds import LARGEST_SEED
 from stage2_prior.chord_line import limits_on_grid
 from stage2_prior.composer.features import Floats, pitch_classes
 from stage2_prior.composer.grid_notes import GridNotes
@@ -36,6 +37,7 @@ Codes = npt.NDArray[np.integer]
 CHORD_LEANING, NOTE_LEANING, ROOT_LEANING = 0.3, 0.5, 0.5
 LEAST_HEARD = 0.01  # a pitch class that is less probable counts as being so probable
 FEWER_RESTS = 0.5  # nats; the listener hears too many rests in songs that are unlike its own
+MOST_CANDIDATES = 1024  # all are composed at once, and what they have in memory grows with them
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,15 @@ class SamplingSettings(SamplingDefaults):
                 math.isfinite(scale),
                 f"the guidance by {source} is {scale}, but it must be a finite number",
             )
-        require(self.seed >= 0, f"the seed is {self.seed}, but it must be at least 0")
-        require(self.candidates >= 1, f"there are {self.candidates} candidates, but 1 is the least")
+        require(
+            0 <= self.seed <= LARGEST_SEED,
+            f"the seed is {self.seed}, but it must be from 0 to {LARGEST_SEED}",
+        )
+        require(
+            1 <= self.candidates <= MOST_CANDIDATES,
+            f"{self.candidates} candidates are asked for: give a number from 1 to "
+            f"{MOST_CANDIDATES}",
+        )
 
     @classmethod
     def of(cls, prior: Prior, **given: Any) -> "SamplingSettings":

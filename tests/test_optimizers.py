@@ -117,5 +117,5 @@ def test_a_fused_optimizer_takes_the_same_steps(kind: Any) -> None:
 
 
 def test_a_fused_optimizer_cannot_clip_scaled_gradients() -> None:
-    with pytest.raises(UserError, match="train.fused"):
+    with pytest.raises(UserError, match=r"train\.fused"):
         TrainSettings(fused=True, precision="16-mixed")

@@ -657,3 +657,16 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(
     monkeypatch.setattr("os.access", lambda path, mode: False)  # root may read everything
     with pytest.raises(UserError, match=r"song\.wav may not be read"):
         read_audio(tmp_path / "song.wav")
+
+
+def test_eight_channels_of_a_file_that_libsndfile_cannot_read(tmp_path: Path) -> None:
+    path = tmp_path / "surround.mka"
+    samples = (np.arange(8 * 4096).reshape(8, 4096) % 30_000 - 15_000).astype(np.int16)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=48_000, layout="7.1")
+        frame = av.AudioFrame.from_ndarray(samples.T.reshape(1, -1).copy(), "s16", "7.1")
+        frame.sample_rate = 48_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    read = read_audio(path)
+    np.testing.assert_array_equal(read.samples, samples.astype(np.float32) / 32768)

@@ -323,7 +323,8 @@ def _float_blocks(
     path: Path, container: av.container.InputContainer, stream: av.AudioStream
 ) -> Iterator[Samples]:
     """Decode a stream to float. What is no sound in an MP3, such as a tag, is left out."""
-    to_float = av.AudioResampler(format="fltp")
+    # Interleaved: of a frame with one plane for each of 8 channels, PyAV finds a ninth, somewhere.
+    to_float = av.AudioResampler(format="flt")
     decoded = undecodable = 0
     for packet in container.demux(stream):
         try:
@@ -336,7 +337,8 @@ def _float_blocks(
         for frame in frames:
             decoded += 1
             for block in to_float.resample(frame):
-                yield block.to_ndarray().astype(np.float32, copy=False)
+                samples = np.asarray(block.to_ndarray(), np.float32)
+                yield samples.reshape(-1, block.layout.nb_channels).T
     if undecodable > decoded:
         raise ValueError("hardly anything in the file is sound")
     if undecodable:
