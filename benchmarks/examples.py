@@ -6,7 +6,8 @@
 writes a new one, with nothing but default settings. The new bass is judged by its sound alone, as
 `evaluate-prior` does. Of each style, the first seed from 1 on is taken whose figures reach the
 means that the model card gives for composed songs. The table that is printed says which seeds were
-passed over.
+passed over. Swung styles are not among them, because swung notes are not on the sixteenths that one
+of the figures counts.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from shared.music.song_facts import read_song_facts
 from shared.sound.files import read_audio
 from shared.sound.samples import unclipped
 
-STYLES = ("funk", "pop", "swing")
+STYLES = ("funk", "pop", "rock")
 SECONDS = 14
 # The means of the lines for composed songs in docs/model_card.md.
 LEAST = {"root_on_downbeats": 0.89, "chord_tones": 0.97, "grid_f1": 0.93}
@@ -90,11 +91,12 @@ def main() -> None:
     parser.add_argument("--soundfont", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("examples_work"))
+    parser.add_argument("--style", action="append", help="one of the styles; the default is all")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     print("| style | seed | root on downbeats | chord tones | onset F1 at the grid | taken |")
     print("|---|---|---|---|---|---|", flush=True)
-    for style in STYLES:
+    for style in given.style or STYLES:
         for seed in count(1):
             made = make_example(style, seed, given.soundfont, given.work)
             values = " | ".join(f"{getattr(made.figures, name):.2f}" for name in LEAST)
