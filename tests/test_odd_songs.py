@@ -113,7 +113,7 @@ def test_stems_sum_to_the_song(name: str, tmp_path: Path, codec: VQVAECodec) -> 
 def test_less_than_a_frame_is_refused(samples: int, tmp_path: Path, codec: VQVAECodec) -> None:
     song = tmp_path / "song.wav"
     soundfile.write(song, noise(samples), RATE)
-    with pytest.raises(UserError, match="shorter than"):
+    with pytest.raises(UserError, match="less than a frame of 23 ms: give a longer song"):
         separate(song, tmp_path / "out", codec)
     assert not (tmp_path / "out").exists()
 
