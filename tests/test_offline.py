@@ -52,7 +52,7 @@ codes decode a.codes.safetensors --codec vqvae --out a.wav
 config show tiny
 config diff vqvae prior/listener
 evaluate-vqvae --data songs --codec vqvae --out report
-evaluate-prior --codes codes --codec vqvae --prior prior --split all --songs 2 --seconds 2 --candidates 1
+evaluate-prior --codes codes --codec vqvae --prior prior --split all --songs 2 --seconds 2
 compare report
 ablate --data songs --preset tiny --out ablation --set train.steps=1 --songs 1
 generate-bass --from new_bass/bass.json --codec vqvae --prior prior --out again
