@@ -52,7 +52,7 @@ codes decode a.codes.safetensors --codec vqvae --out a.wav
 config show tiny
 config diff vqvae prior/listener
 evaluate-vqvae --data songs --codec vqvae --out report
-evaluate-prior --codes codes --codec vqvae --prior prior --split all --songs 2 --seconds 2
+evaluate-prior --codes codes --codec vqvae --prior prior --split all --songs 2 --seconds 5
 compare report
 ablate --data songs --preset tiny --out ablation --set train.steps=1 --songs 1
 generate-bass --from new_bass/bass.json --codec vqvae --prior prior --out again
@@ -61,7 +61,7 @@ generate-bass --from new_bass/bass.json --codec vqvae --prior prior --out again
 
 @pytest.mark.slow
 def test_every_command_works_without_a_network_and_without_pickles(tmp_path: Path) -> None:
-    write_songs(tmp_path / "songs")
+    write_songs(tmp_path / "songs", 5.0)
     lines = COMMANDS.strip().splitlines()
     commands = {line.split()[0] for line in lines}
     listed = subprocess.run(

@@ -119,14 +119,15 @@ def read_audio(path: Path | str) -> Audio:
 def read_stem(path: Path | str, source: str) -> Audio:
     """Read one source of a MUSDB18 `.stem.mp4`.
 
-    `source` is one of `STEM_STREAMS`. Through `to_int16` the samples equal musdb's, which decodes
-    to 16 bits with ffmpeg, to 1 LSB.
+    `source` is one of `STEM_STREAMS`. Where all four sources are the names of streams, these names
+    count, and else the order of STEM_STREAMS. Through `to_int16` the samples equal musdb's, which
+    decodes to 16 bits with ffmpeg, to 1 LSB.
 
     Raises:
         UserError: in the cases of `read_audio`, and for a file with fewer than five audio streams.
     """
     path = _readable(path)
-    decoded = _read_av(path, STEM_STREAMS.index(source))
+    decoded = _read_av(path, _stem_stream(path, source))
     return _checked(decoded, path, f"{source} in {path}")
 
 
@@ -268,6 +269,21 @@ def _read_av(path: Path, stream: int) -> _Decoded:
         ) from error
     samples = np.concatenate(blocks, axis=1) if blocks else np.zeros((channels, 0), np.float32)
     return _Decoded(samples, rate, stated, wide)
+
+
+def _stem_stream(path: Path, source: str) -> int:
+    """Return the number of the stream of a source, by the streams' names or by their order."""
+    names: list[str] = []
+    try:
+        with av.open(f"file:{path}", options=_ACCESS) as container:
+            for stream in container.streams.audio:
+                name = stream.metadata.get("title") or stream.metadata.get("handler_name", "")
+                names.append(name.strip().lower())
+    except (av.FFmpegError, ValueError):
+        pass  # reading it says what is wrong
+    if source in names and all(names.count(name) == 1 for name in STEM_STREAMS[1:]):
+        return names.index(source)
+    return STEM_STREAMS.index(source)
 
 
 def _audio_stream(path: Path, container: av.container.InputContainer, index: int) -> av.AudioStream:
