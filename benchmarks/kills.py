@@ -165,7 +165,7 @@ def kill_all(every: Sequence[Job], kills: int, seed: int, folder: Path) -> list[
         code = _run(job, out)
         if code:
             problems.append(f"{where}: the same command ended with exit code {code}")
-        problems += [f"{where}: {what}" for what in _compare(out, reference)]
+        problems += [f"{where}: {what}" for what in compare(out, reference)]
         shutil.rmtree(out, ignore_errors=True)
     kinds = [*(kind.name for kind in SIGNALS), "ended before"]
     print(f"| command | {' | '.join(kinds)} |\n|---|{'---:|' * len(kinds)}")
@@ -319,7 +319,7 @@ def _make_old(out: Path) -> None:
             os.utime(path, (old, old))
 
 
-def _compare(out: Path, reference: Path) -> Iterator[str]:
+def compare(out: Path, reference: Path) -> Iterator[str]:
     """Find what differs between two folders."""
     found, expected = _files(out), _files(reference)
     for name in sorted(found.keys() - expected.keys()):

@@ -949,7 +949,7 @@ def test_the_json_file_is_gone_before_any_other_is_replaced(
 def test_the_json_file_is_enough_to_write_the_same_bytes_again(
     song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
 ) -> None:
-    edits = Edits(redo=(TimeRange(1, 2),))
+    edits = Edits(redo=(TimeRange(1.0, 2.0),))
     options = ArrangeOptions(True, edits, lowest=30, bass_level=-2.0, delivery=Delivery("flac"))
     first = generate_bass(song, tmp_path / "a", codec, prior, replace(QUICK, seed=5), options)
     recipe = Recipe.read(first.files["json"])

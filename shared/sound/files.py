@@ -119,8 +119,9 @@ def read_audio(path: Path | str) -> Audio:
 def read_stem(path: Path | str, source: str) -> Audio:
     """Read one source of a stem file (stem_streams.py), such as a MUSDB18 `.stem.mp4`.
 
-    `source` is one of `STEM_STREAMS`. Through `to_int16` the samples equal musdb's, which decodes
-    to 16 bits with ffmpeg, to 1 LSB.
+    `source` is one of `STEM_STREAMS`. Where all four sources are the names of streams, these names
+    count, and else the order of STEM_STREAMS. Through `to_int16` the samples equal musdb's, which
+    decodes to 16 bits with ffmpeg, to 1 LSB.
 
     Raises:
         UserError: in the cases of `read_audio`, and for a file with fewer than five audio streams,
