@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from shared.errors import require
 from shared.music.notes import NoteVocabulary, tokens_to_notes
-from shared.sound.samples import Samples
+from shared.music.yin import yin
+from shared.sound.decimated import DecimatedFrames
+from shared.sound.sliced import SlicedSamples
 from stage2_prior.performer.phrases import Phrase
 
 WORKING_RATE = 11_025  # Hz, about; the fundamental of a bass lies far below half of it
@@ -70,7 +72,7 @@ class PlayedNotes:
 
 
 def listen_to_notes(
-    audio: Samples, notes: npt.NDArray[np.integer], sample_rate: int, frame_rate: float
+    audio: SlicedSamples, notes: npt.NDArray[np.integer], sample_rate: int, frame_rate: float
 ) -> PlayedNotes:
     """Compare a sound with the notes that it should play.
 
@@ -108,26 +110,25 @@ def failed_phrases(
     return [phrase for phrase in phrases if played.within(phrase).right_share < 1 - most_wrong]
 
 
-def _track(audio: Samples, sample_rate: int) -> tuple[Floats, Floats]:
+def _track(audio: SlicedSamples, sample_rate: int) -> tuple[Floats, Floats]:
     """Return the times in s and the pitches of the frames of a sound; nan where it is quiet."""
-    import librosa
-    from scipy.signal import resample_poly
-
     factor = max(1, round(sample_rate / WORKING_RATE))
-    mono = resample_poly(audio.mean(0, dtype=np.float64), 1, factor)
     rate = sample_rate / factor
-    times = np.arange(1 + len(mono) // HOP) * HOP / rate
-    level = librosa.feature.rms(y=mono, frame_length=WINDOW, hop_length=HOP)[0]
+    frames = DecimatedFrames(audio, factor, WINDOW, HOP)
+    times = np.arange(frames.count) * HOP / rate
+    lowest, highest = (_hertz(note) for note in (NoteVocabulary.LOW - 1, NoteVocabulary.HIGH + 1))
+    levels, frequencies = [], []
+    for block in frames.blocks():
+        levels.append(np.sqrt(np.square(block).mean(1)))
+        frequencies.append(yin(block, rate, lowest, highest))
+    level = np.concatenate(levels)
     if not level.any():
         return times, np.full(len(times), np.nan)
-    frequency = librosa.yin(
-        mono,
-        fmin=float(librosa.midi_to_hz(NoteVocabulary.LOW - 1)),
-        fmax=float(librosa.midi_to_hz(NoteVocabulary.HIGH + 1)),
-        sr=rate,
-        frame_length=WINDOW,
-        hop_length=HOP,
-    )
     loud = np.percentile(level[level > 0], 95)
-    pitch = np.where(level > loud * 10 ** (-QUIET_DB / 20), librosa.hz_to_midi(frequency), np.nan)
-    return times, pitch
+    pitch = 69 + 12 * np.log2(np.concatenate(frequencies) / 440)
+    return times, np.where(level > loud * 10 ** (-QUIET_DB / 20), pitch, np.nan)
+
+
+def _hertz(pitch: float) -> float:
+    """Return the frequency of a MIDI number."""
+    return float(440 * 2 ** ((pitch - 69) / 12))

@@ -1,0 +1,151 @@
+"""Samples that are read in slices of time, so that a song of any length needs little memory.
+
+An array is such samples. So is what lies on the disk (`StoredSamples`), and what is computed from
+other samples when it is read (`Derived`).
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from shared.sound.samples import Samples
+
+BLOCK = 1 << 20  # samples that are worked on at once: 24 s at 44.1 kHz
+# Longer sounds are kept on the disk: 190 s at 44.1 kHz, which are 64 MiB in stereo.
+MOST_IN_MEMORY = 1 << 23
+
+
+class SlicedSamples(Protocol):
+    """Samples `[C, N]` that are read in slices of time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of channels and of samples."""
+
+    def __getitem__(self, key: tuple[slice, slice], /) -> Samples:
+        """Read channels in a slice of time."""
+
+
+class Derived:
+    """Samples that are computed from others of the same length, slice by slice.
+
+    Attributes:
+        shape: the number of channels and of samples.
+    """
+
+    def __init__(
+        self, compute: Callable[..., Samples], *sources: SlicedSamples, channels: int = 2
+    ) -> None:
+        """Describe the samples.
+
+        Args:
+            compute: makes a slice `[channels, n]` of the same slices of the sources. Each sample
+                depends only on the samples at the same time.
+            *sources: the samples that are read.
+            channels: the number of channels of the result.
+        """
+        self._compute, self._sources = compute, sources
+        self.shape: tuple[int, ...] = (channels, sources[0].shape[-1])
+
+    def __getitem__(self, key: tuple[slice, slice]) -> Samples:
+        """Compute a slice."""
+        computed = self._compute(*(source[:, key[1]] for source in self._sources))
+        return np.asarray(computed[key[0]])
+
+
+class StoredSamples:
+    """Float32 samples `[C, N]`, to which blocks are appended.
+
+    Short sounds stay in memory. Longer ones move to a file without a name, which is gone when it is
+    not used any more. They are not mapped into memory, because the pages of a map count as memory
+    of the process.
+    """
+
+    def __init__(
+        self, channels: int, folder: Path | None = None, most_in_memory: int = MOST_IN_MEMORY
+    ) -> None:
+        """Begin without samples.
+
+        Args:
+            channels: the number of channels C.
+            folder: where the file is made; None takes the folder of temporary files.
+            most_in_memory: how many samples of each channel stay in memory.
+        """
+        self._channels, self._length = channels, 0
+        self._folder, self._most_in_memory = folder, most_in_memory
+        self._held: list[Samples] = []
+        self._file: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of channels and of samples."""
+        return (self._channels, self._length)
+
+    def append(self, block: Samples) -> None:
+        """Append samples `[C, n]`.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        block = np.asarray(block, np.float32)
+        self._length += block.shape[-1]
+        if self._file is None and self._length > self._most_in_memory:
+            with tempfile.TemporaryFile(dir=self._folder) as file:
+                self._file = os.dup(file.fileno())
+            for held in self._held:
+                self._write(held)
+            self._held = []
+        if self._file is None:
+            self._held.append(block)
+        else:
+            self._write(block)
+
+    def __getitem__(self, key: tuple[slice, slice]) -> Samples:
+        """Read channels in a slice of time."""
+        start, stop, _ = key[1].indices(self._length)
+        if self._file is None:
+            if len(self._held) > 1:
+                self._held = [np.concatenate(self._held, axis=1)]
+            held = self._held[0] if self._held else np.zeros((self._channels, 0), np.float32)
+            return held[key[0], start:stop]
+        size = 4 * self._channels
+        content = bytearray()
+        while len(content) < (stop - start) * size:  # a read may be shorter than was asked for
+            at = start * size + len(content)
+            content += os.pread(self._file, (stop - start) * size - len(content), at)
+        frames = np.frombuffer(content, np.float32).reshape(-1, self._channels)
+        return np.ascontiguousarray(frames.T)[key[0]]
+
+    def __del__(self) -> None:
+        """Give the file back."""
+        if getattr(self, "_file", None) is not None:
+            os.close(self._file)  # type: ignore[arg-type]
+
+    def _write(self, block: Samples) -> None:
+        assert self._file is not None
+        content = memoryview(np.ascontiguousarray(block.T).tobytes())
+        while content:
+            content = content[os.write(self._file, content) :]
+
+
+def stored(blocks: Iterator[Samples], channels: int, folder: Path | None = None) -> StoredSamples:
+    """Keep blocks `[C, n]` that follow each other."""
+    kept = StoredSamples(channels, folder)
+    for block in blocks:
+        kept.append(block)
+    return kept
+
+
+def whole(samples: SlicedSamples) -> Samples:
+    """Read all samples into one array `[C, N]`; an array is returned as it is."""
+    return samples if isinstance(samples, np.ndarray) else samples[:, :]
+
+
+def blocks_of(samples: SlicedSamples, size: int = BLOCK) -> Iterator[Samples]:
+    """Read samples block after block `[C, n]`."""
+    for start in range(0, samples.shape[-1], size):
+        yield samples[:, start : start + size]
