@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from shared.atomic import files_together
+from shared.atomic import files_together, full_disk_said
 from shared.codes.codec import Codec, Codes
+from shared.codes.decoding import decode_bass_blocks
 from shared.codes.song_codes import require_fingerprint
 from shared.errors import require
 from shared.estimate import Step
@@ -31,10 +32,11 @@ from shared.reporting import Result
 from shared.sound.decibels import factor
 from shared.sound.encoding import Encoding
 from shared.sound.samples import Samples
+from shared.sound.sliced import SlicedSamples, Timed, scratch_folder, settled, stored
 from shared.version import versions
 from stage2_prior.accompaniment import PreparedSong, prepare_song
-from stage2_prior.balance import balance_envelope, level_beside_song, song_end
-from stage2_prior.bass_sound import BassSound, PlainSound, SoundFontSound, decoded_bass
+from stage2_prior.balance import balance_curve, level_beside_song, song_end
+from stage2_prior.bass_sound import BassSound, PlainSound, SoundFontSound
 from stage2_prior.chord_line import describe_placement, names_file
 from stage2_prior.composer.sampling import E1, G3, require_range
 from stage2_prior.delivery import Delivery
@@ -158,7 +160,7 @@ class _NewBass:
         level: its level in dB relative to the song, where both sound; None where one is silent.
     """
 
-    sound: Samples
+    sound: SlicedSamples
     balance: float
     level: float | None
 
@@ -177,6 +179,7 @@ class _Session:
         settings: how lines are written.
         options: what is done with the song.
         sound: renders the lines.
+        folder: where long sounds are kept.
     """
 
     read: SongFile
@@ -188,6 +191,7 @@ class _Session:
     settings: SamplingSettings
     options: ArrangeOptions
     sound: BassSound
+    folder: Path
 
 
 def generate_bass(
@@ -263,19 +267,22 @@ def generate_takes(
         )
         numbers = [*range(1, settings.candidates + 1)]
     paths = [options.delivery.checked_paths(song, out, inputs, number) for number in numbers]
-    with watch(READ):
-        read = SongFile.read(song, codec)
+    folder = scratch_folder(out)
+    with watch(READ), full_disk_said(folder):
+        read = SongFile.read(song, codec, folder)
     watch.song_seconds = read.stereo.shape[-1] / read.sample_rate
     with ExitStack() as stack:
         temporary = [stack.enter_context(files_together(each)) for each in paths]
         with watch(FIND_BASS):
-            prepared = prepare_song(read.mixture, codec, options.remove_bass)
+            prepared = prepare_song(read.mixture, codec, options.remove_bass, folder)
         with watch(ENCODE):
             codes = codec.encode(prepared.heard)
             given = given_bass(options.edits, prepared, codec)
         with watch(HEAR):
             evidence = _evidence(read, prepared, codec, options)
-        session = _Session(read, prepared, codes, given, codec, prior, settings, options, sound)
+        session = _Session(
+            read, prepared, codes, given, codec, prior, settings, options, sound, folder
+        )
         lines = _lines(session, evidence)
         made = []
         for final, files in zip(paths, temporary, strict=True):
@@ -292,7 +299,11 @@ def _lines(session: _Session, evidence: SongEvidence) -> Iterator[GeneratedBass]
     """Write the lines, the best first."""
     options, codec = session.options, session.codec
     samples = session.prepared.accompaniment.shape[-1]
-    listening = Listening(lambda codes: decoded_bass(codes, samples, 1.0, codec), codec.sample_rate)
+
+    def decode(codes: Codes) -> SlicedSamples:
+        return stored(decode_bass_blocks(codec, codes, samples), 2, session.folder)
+
+    listening = Listening(decode, codec.sample_rate)
     wishes = _wishes(options, session.given)
     arguments = (session.prior, session.codes, session.settings, wishes, evidence, listening)
     if options.keep_all:
@@ -315,9 +326,9 @@ def _deliver(
     key = key_of_chords(line.chords) if line.chords else None
     with watch(RENDER):
         bass = _render(line, session)
-        mix = Mix.of(read, prepared, bass.sound, codec)
+        mix = Mix.of(read, prepared, bass.sound, codec, session.folder)
     with watch(WRITE_FILES):
-        tamed = tame_peaks(mix.sounds, rate, delivery.peaks)
+        tamed = tame_peaks(mix.sounds, rate, delivery.peaks, session.folder)
         for kind, part in tamed.parts.items():
             encoding.write(files[kind], part, rate)
         name = final["json"].stem
@@ -428,17 +439,24 @@ def _render(line: GeneratedBass, session: _Session) -> _NewBass:
     song, given, codec = session.prepared, session.given, session.codec
     rest, rate = song.accompaniment, codec.sample_rate
     length = rest.shape[-1]
-    bass = session.sound.render(line.codes, line.notes, length) / np.float32(song.gain)
-    change = np.full(length, factor(session.options.bass_level), np.float32)
+    louder = np.float32(factor(session.options.bass_level))
+    rendered = session.sound.render_blocks(line.codes, line.notes, length)
+    plain = stored((block / np.float32(song.gain) for block in rendered), 2, session.folder)
     if song.bass is not None and given.kept.any():
-        frames = np.arange(len(given.kept))
-        own = np.interp(np.arange(length) / codec.hop, frames, given.kept).astype(np.float32)
-        bass = own * song.bass + (1 - own) * change * bass
-    else:
-        change *= balance_envelope(bass, line.notes, rest, rate, session.prior.balance)
-        bass = change * bass
+
+        def beside_own(start: int, stop: int, new: Samples, own: Samples) -> Samples:
+            frames = np.arange(len(given.kept))
+            share = np.interp(np.arange(start, stop) / codec.hop, frames, given.kept)
+            share = share.astype(np.float32)
+            return np.asarray(share * own + (1 - share) * louder * new)
+
+        bass = settled(Timed(beside_own, plain, song.bass))
+        return _NewBass(bass, float(louder), level_beside_song(bass, line.notes, rest, rate))
+    curve = balance_curve(plain, line.notes, rest, rate, session.prior.balance)
+    bass = settled(Timed(lambda start, stop, new: louder * curve(start, stop) * new, plain))
     level = level_beside_song(bass, line.notes, rest, rate)
-    return _NewBass(bass, float(np.median(change)), level)
+    changes = [curve(at, at + 1)[0] for at in range(0, length, codec.hop)]
+    return _NewBass(bass, float(louder * np.median(changes)), level)
 
 
 class _Stopwatch:

@@ -65,17 +65,25 @@ class BassSearch:
 
 def search_bass(
     song: SlicedSamples,
-    decoded: SlicedSamples,
+    decoded: float,
     separated: SlicedSamples,
     sample_rate: int,
     threshold: float,
 ) -> BassSearch:
-    """Measure the bass of a song that is not silent. All audio is `[2, N]` at one level."""
+    """Measure the bass of a song that is not silent. All audio is `[2, N]` at one level.
+
+    Args:
+        song: the song.
+        decoded: the RMS of the bass that is decoded from its codes.
+        separated: the bass that is separated from it.
+        sample_rate: of both, in Hz.
+        threshold: the share from which a song counts as having a bass.
+    """
     level = rms(song)
     in_song = np.sqrt(sum(float(np.square(part).sum()) for part in _lows(song, sample_rate)))
     pitched = np.sqrt(sum(_pitched_power(_lows(separated, sample_rate))))
     return BassSearch(
-        decoded=rms(decoded) / level,
+        decoded=decoded / level,
         separated=rms(separated) / level,
         pitched=float(pitched / max(in_song, 1e-9)),
         threshold=threshold,

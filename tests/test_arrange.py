@@ -27,6 +27,7 @@ from shared.music.onset_envelope import onset_envelope
 from shared.sound.files import read_audio
 from shared.sound.levels import TARGET_RMS
 from shared.sound.samples import Samples, fit_length, resample, rms, to_stereo
+from shared.sound.sliced import whole
 from shared.sources import BASS
 from shared.times import TimeRange
 from stage1_vqvae.codec import VQVAECodec
@@ -491,7 +492,7 @@ def test_the_mix_has_the_new_bass_in_place_of_the_songs(
     balance = balance_envelope(sound, notes, song.accompaniment, RATE, prior.balance)
     bass = at_home(balance * sound)
     stereo = read_audio(path).samples
-    rest = stereo - at_home(song.bass)
+    rest = stereo - at_home(whole(song.bass))
     figures = made.figures
     sounds = {"bass": bass, "backing": rest, "mix": rest + bass}
     peak = max(np.abs(samples).max() for samples in sounds.values())
@@ -500,7 +501,7 @@ def test_the_mix_has_the_new_bass_in_place_of_the_songs(
         written = read(made.files[kind]).T
         np.testing.assert_allclose(written, scale_of(made) * samples, atol=1e-5)
 
-    expected = codec.encode(song.accompaniment * np.float32(song.gain))
+    expected = codec.encode(whole(song.accompaniment) * np.float32(song.gain))
     np.testing.assert_array_equal(line.accompaniment, expected)
     assert (line.fixed == FREE).all()
     ((drawn_song, drawn_bass, drawn_rate, drawn_notes, title, grid, chords),) = pictures.calls

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from shared.sound.samples import Samples
+from shared.sound.samples import Samples, rms
 from stage2_prior.bass_search import BassSearch, search_bass
 
 RATE = 44100
@@ -31,7 +31,7 @@ def kicks() -> Samples:
 
 
 def search(song: Samples, bass: Samples) -> BassSearch:
-    return search_bass(song, bass, bass, RATE, 0.2)
+    return search_bass(song, rms(bass), bass, RATE, 0.2)
 
 
 def test_a_line_alone_is_all_bass() -> None:

@@ -3,6 +3,7 @@
 Samples are float32 `[channels, samples]` with full scale 1.0.
 """
 
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -118,12 +119,17 @@ def rms(samples: "npt.NDArray[np.floating] | SlicedSamples") -> float:
     """
     if isinstance(samples, np.ndarray):
         return float(np.sqrt(np.square(samples, dtype=np.float64).mean())) if samples.size else 0.0
-    channels, length = samples.shape
-    power = 0.0
-    for start in range(0, length, _BLOCK):
-        block = samples[:, start : start + _BLOCK]
+    starts = range(0, samples.shape[1], _BLOCK)
+    return rms_of_blocks(samples[:, start : start + _BLOCK] for start in starts)
+
+
+def rms_of_blocks(blocks: Iterable[Samples]) -> float:
+    """Compute the root mean square of samples that come block after block, as `rms` does."""
+    power, count = 0.0, 0
+    for block in blocks:
         power += float(np.square(block, dtype=np.float64).sum())
-    return float(np.sqrt(power / (channels * length))) if length else 0.0
+        count += block.size
+    return float(np.sqrt(power / count)) if count else 0.0
 
 
 def unclipped(samples: Samples) -> tuple[Samples, float]:

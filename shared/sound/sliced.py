@@ -6,13 +6,13 @@ other samples when it is read (`Derived`).
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from shared.sound.samples import Samples
+from shared.sound.samples import Samples, to_stereo
 
 BLOCK = 1 << 20  # samples that are worked on at once: 24 s at 44.1 kHz
 # Longer sounds are kept on the disk: 190 s at 44.1 kHz, which are 64 MiB in stereo.
@@ -55,6 +55,35 @@ class Derived:
         """Compute a slice."""
         computed = self._compute(*(source[:, key[1]] for source in self._sources))
         return np.asarray(computed[key[0]])
+
+
+class Timed:
+    """Samples that are computed from others and from their place in time, slice by slice.
+
+    Attributes:
+        shape: the number of channels and of samples.
+    """
+
+    def __init__(
+        self, compute: Callable[..., Samples], *sources: SlicedSamples, channels: int = 2
+    ) -> None:
+        """Describe the samples as for `Derived`.
+
+        Args:
+            compute: is also given the numbers of the first sample and of that after the last one,
+                before the slices.
+            *sources: the samples that are read.
+            channels: the number of channels of the result.
+        """
+        self._compute, self._sources = compute, sources
+        self.shape: tuple[int, ...] = (channels, sources[0].shape[-1])
+
+    def __getitem__(self, key: tuple[slice, slice]) -> Samples:
+        """Compute a slice."""
+        start, stop, _ = key[1].indices(self.shape[1])
+        stop = max(start, stop)
+        slices = (source[:, start:stop] for source in self._sources)
+        return np.asarray(self._compute(start, stop, *slices)[key[0]])
 
 
 class StoredSamples:
@@ -112,32 +141,69 @@ class StoredSamples:
                 self._held = [np.concatenate(self._held, axis=1)]
             held = self._held[0] if self._held else np.zeros((self._channels, 0), np.float32)
             return held[key[0], start:stop]
-        size = 4 * self._channels
-        content = bytearray()
-        while len(content) < (stop - start) * size:  # a read may be shorter than was asked for
-            at = start * size + len(content)
-            content += os.pread(self._file, (stop - start) * size - len(content), at)
-        frames = np.frombuffer(content, np.float32).reshape(-1, self._channels)
-        return np.ascontiguousarray(frames.T)[key[0]]
+        samples = np.empty((self._channels, stop - start), np.float32)
+        for first in range(start, stop, BLOCK):
+            last = min(first + BLOCK, stop)
+            samples[:, first - start : last - start] = self._read(first, last)
+        return samples[key[0]]
 
     def __del__(self) -> None:
         """Give the file back."""
         if getattr(self, "_file", None) is not None:
             os.close(self._file)  # type: ignore[arg-type]
 
+    def _read(self, start: int, stop: int) -> Samples:
+        assert self._file is not None
+        size = 4 * self._channels
+        content = bytearray()
+        while len(content) < (stop - start) * size:  # a read may be shorter than was asked for
+            at = start * size + len(content)
+            content += os.pread(self._file, (stop - start) * size - len(content), at)
+        return np.frombuffer(content, np.float32).reshape(-1, self._channels).T
+
     def _write(self, block: Samples) -> None:
         assert self._file is not None
+        if not block.any():  # silence needs no space on the disk
+            os.ftruncate(self._file, os.lseek(self._file, 4 * block.size, os.SEEK_CUR))
+            return
         content = memoryview(np.ascontiguousarray(block.T).tobytes())
         while content:
             content = content[os.write(self._file, content) :]
 
 
-def stored(blocks: Iterator[Samples], channels: int, folder: Path | None = None) -> StoredSamples:
+def scratch_folder(out: Path) -> Path:
+    """Return where sounds are kept for results in the folder `out`, which may not exist yet.
+
+    It lies on the disk that the results are written to, which must have room for them anyway.
+    """
+    return next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+
+
+def stored(blocks: Iterable[Samples], channels: int, folder: Path | None = None) -> StoredSamples:
     """Keep blocks `[C, n]` that follow each other."""
     kept = StoredSamples(channels, folder)
     for block in blocks:
         kept.append(block)
     return kept
+
+
+def settled(samples: SlicedSamples, most_in_memory: int = MOST_IN_MEMORY) -> SlicedSamples:
+    """Read short samples into an array, so that they are computed once; return long ones as is."""
+    return whole(samples) if samples.shape[-1] <= most_in_memory else samples
+
+
+def scaled(samples: SlicedSamples, gain: np.float32) -> SlicedSamples:
+    """Multiply stereo samples by a gain."""
+    if isinstance(samples, np.ndarray):
+        return samples * gain
+    return Derived(lambda part: part * gain, samples)
+
+
+def stereo_of(samples: SlicedSamples) -> SlicedSamples:
+    """Bring 1 to 8 channels `[C, N]` to two as `to_stereo` does."""
+    if samples.shape[0] == 2 or isinstance(samples, np.ndarray):
+        return samples if samples.shape[0] == 2 else to_stereo(whole(samples))
+    return Derived(to_stereo, samples)
 
 
 def whole(samples: SlicedSamples) -> Samples:

@@ -19,6 +19,7 @@ from shared.music.onset_envelope import onset_envelope
 from shared.sound.files import read_audio, write_wav
 from shared.sound.integrated_loudness import integrated_loudness
 from shared.sound.samples import Samples, fit_length, resample, unclipped
+from shared.sound.sliced import whole
 from stage2_prior.accompaniment import prepare_song
 from stage2_prior.balance import song_end
 from stage2_prior.chord_line import REPEATS
@@ -54,14 +55,14 @@ def open_song(order: OpenSong, band: Band, progress: Progressing) -> None:
     require_fingerprint(band.prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
     progress("reading the song", 0.0)
     song = _read(order, codec)
-    original, scale = unclipped(song.stereo)
+    original, scale = unclipped(whole(song.stereo))
     write_wav(order.session / ORIGINAL_FILE, original, song.sample_rate, WORD_SIZE)
     progress("taking its bass out", 0.1)
-    prepared = prepare_song(song.mixture * np.float32(scale), codec, None)
+    prepared = prepare_song(whole(song.mixture) * np.float32(scale), codec, None)
     length = original.shape[-1]
     backing = original
     if prepared.bass is not None:
-        own = resample(prepared.bass, codec.sample_rate, song.sample_rate)
+        own = resample(whole(prepared.bass), codec.sample_rate, song.sample_rate)
         backing = original - fit_length(own, length)
     backing, _ = unclipped(backing)
     write_wav(order.session / BACKING_FILE, backing, song.sample_rate, WORD_SIZE)
