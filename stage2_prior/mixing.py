@@ -13,12 +13,10 @@ from shared.sound.files import read_sliced
 from shared.sound.resampling import at_rate, resampled
 from shared.sound.samples import Samples
 from shared.sound.sliced import (
-    MOST_IN_MEMORY,
     Derived,
     SlicedSamples,
     settled,
     stereo_of,
-    whole,
 )
 from stage2_prior.accompaniment import PreparedSong
 
@@ -57,9 +55,7 @@ class SongFile:
             OSError: the disk is full.
         """
         audio = read_sliced(path, folder)
-        stereo = stereo_of(audio.samples)
-        if stereo.shape[-1] <= MOST_IN_MEMORY:
-            stereo = whole(stereo)
+        stereo = settled(stereo_of(audio.samples))
         require_frame(path, stereo.shape[-1] / audio.sample_rate, codec)
         mixture = resampled(stereo, audio.sample_rate, codec.sample_rate, folder)
         channels = audio.samples.shape[0]

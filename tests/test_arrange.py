@@ -419,6 +419,35 @@ def test_the_midi_file_has_the_bars_and_chords_of_the_song(
     assert exact.all() == (timing == "played")
 
 
+@pytest.mark.parametrize("rate", [RATE, 48_000])
+def test_a_long_song_gives_what_a_short_one_does(
+    rate: int,
+    codec: VQVAECodec,
+    prior: Prior,
+    line: FixedLine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A long one lies on the disk and is worked on in blocks."""
+    song = tmp_path / "song.wav"
+    soundfile.write(song, tone(82, 3.0, rate) + tone(440, 3.0, rate), rate, subtype="FLOAT")
+    options = ArrangeOptions(remove_bass=True, delivery=Delivery(name="a", peaks="limit"))
+    short = generate_bass(song, tmp_path / "short", codec, prior, QUICK, options)
+    monkeypatch.setattr("shared.sound.sliced.MOST_IN_MEMORY", 5000)
+    monkeypatch.setattr("shared.sound.sliced.BLOCK", 9000)
+    monkeypatch.setattr(codec, "chunk_frames", 16)
+    long = generate_bass(song, tmp_path / "long", codec, prior, QUICK, options)
+    for kind in ("bass", "backing", "mix"):
+        in_memory, in_blocks = (read(made.files[kind]) for made in (short, long))
+        np.testing.assert_allclose(in_blocks, in_memory, rtol=0, atol=1e-5)
+    assert short.files["midi"].read_bytes() == long.files["midi"].read_bytes()
+    assert short.figures["rms_db"] == long.figures["rms_db"]
+    assert short.figures["loudness_lufs"] == long.figures["loudness_lufs"]
+    assert sorted(path.name for path in (tmp_path / "long").iterdir()) == sorted(
+        path.name for path in long.files.values()
+    )
+
+
 @pytest.mark.parametrize("edit", ["nothing", "prompt", "style"])
 def test_the_bass_lies_a_little_below_the_song(
     edit: str, song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path

@@ -72,5 +72,5 @@ def test_the_gain_does_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> 
     parts = [tone(110, 2.0, 1.0), tone(440, 1.2, 1.0)]
     at_once = gain_of(parts)
     monkeypatch.setattr("shared.sound.limiter._BLOCK", 7000)
-    monkeypatch.setattr("shared.sound.sliced.StoredSamples.__init__.__defaults__", (None, 5000))
+    monkeypatch.setattr("shared.sound.sliced.MOST_IN_MEMORY", 5000)
     np.testing.assert_allclose(gain_of(parts), at_once, atol=1e-6)

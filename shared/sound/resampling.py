@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from shared.sound.samples import Samples, fit_length, resample
-from shared.sound.sliced import BLOCK, MOST_IN_MEMORY, SlicedSamples, stored, whole
+from shared.sound.sliced import BLOCK, SlicedSamples, is_short, stored, whole
 
 # The filters of `resample` reach over less than so many periods of the two rates.
 _REACH = 12
@@ -29,7 +29,7 @@ def resampled(
     """
     if original_rate == new_rate:
         return samples
-    if samples.shape[-1] <= MOST_IN_MEMORY:
+    if is_short(samples):
         return resample(whole(samples), original_rate, new_rate)
     blocks = _resampled_blocks(samples, original_rate, new_rate, BLOCK)
     return stored(blocks, samples.shape[0], folder)

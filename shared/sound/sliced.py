@@ -95,17 +95,19 @@ class StoredSamples:
     """
 
     def __init__(
-        self, channels: int, folder: Path | None = None, most_in_memory: int = MOST_IN_MEMORY
+        self, channels: int, folder: Path | None = None, most_in_memory: int | None = None
     ) -> None:
         """Begin without samples.
 
         Args:
             channels: the number of channels C.
             folder: where the file is made; None takes the folder of temporary files.
-            most_in_memory: how many samples of each channel stay in memory.
+            most_in_memory: how many samples of each channel stay in memory; MOST_IN_MEMORY by
+                default.
         """
         self._channels, self._length = channels, 0
-        self._folder, self._most_in_memory = folder, most_in_memory
+        self._folder = folder
+        self._most_in_memory = MOST_IN_MEMORY if most_in_memory is None else most_in_memory
         self._held: list[Samples] = []
         self._file: int | None = None
 
@@ -187,9 +189,14 @@ def stored(blocks: Iterable[Samples], channels: int, folder: Path | None = None)
     return kept
 
 
-def settled(samples: SlicedSamples, most_in_memory: int = MOST_IN_MEMORY) -> SlicedSamples:
+def is_short(samples: SlicedSamples) -> bool:
+    """Whether samples are few enough to be in memory as a whole."""
+    return samples.shape[-1] <= MOST_IN_MEMORY
+
+
+def settled(samples: SlicedSamples) -> SlicedSamples:
     """Read short samples into an array, so that they are computed once; return long ones as is."""
-    return whole(samples) if samples.shape[-1] <= most_in_memory else samples
+    return whole(samples) if is_short(samples) else samples
 
 
 def scaled(samples: SlicedSamples, gain: np.float32) -> SlicedSamples:
@@ -211,7 +218,8 @@ def whole(samples: SlicedSamples) -> Samples:
     return samples if isinstance(samples, np.ndarray) else samples[:, :]
 
 
-def blocks_of(samples: SlicedSamples, size: int = BLOCK) -> Iterator[Samples]:
-    """Read samples block after block `[C, n]`."""
+def blocks_of(samples: SlicedSamples, size: int | None = None) -> Iterator[Samples]:
+    """Read samples block after block `[C, n]`, of BLOCK samples by default."""
+    size = BLOCK if size is None else size
     for start in range(0, samples.shape[-1], size):
         yield samples[:, start : start + size]

@@ -7,7 +7,7 @@ user gives are kept, and where the user gives chords, each is opened by its bass
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -167,22 +167,26 @@ def compose(
     device = composer.heard_pitch.device
     place = torch.from_numpy(grid.place_in_bar(np.arange(grid.positions)))[None].to(device)
     seen = torch.from_numpy(features)[None].to(device)
-    hidden = torch.tensor([True, False], device=device)
-    songs = composer.reader(seen.expand(2, -1, -1), place.expand(2, -1), hidden)
-    heard = torch.cat((torch.zeros_like(seen), seen))
     tables = _Tables(rules, device)
 
-    def reader(versions: slice) -> _Reader:
-        return _Reader(composer, songs[versions], heard[versions], place, tables)
+    @cache
+    def reader(*hidden: bool) -> _Reader:
+        """Read the song in versions of which some are hidden."""
+        count = len(hidden)
+        versions = torch.tensor(hidden, device=device)
+        songs = composer.reader(seen.expand(count, -1, -1), place.expand(count, -1), versions)
+        heard = torch.where(versions[:, None, None], 0.0, seen)
+        return _Reader(composer, songs, heard, place, tables)
 
-    alone, with_song, both = (reader(slice(*each)) for each in ((0, 1), (1, 2), (0, 2)))
-    writer = _Writer(composer, with_song if settings.guidance == 1 else both, settings, seed)
+    # The guidance compares two versions of the song.
+    versions = (False,) if settings.guidance == 1 else (True, False)
+    writer = _Writer(composer, reader(*versions), settings, seed)
     with one_thread():
         written = writer.write(candidates)
     lines = []
     for steps, log_prob in written:
         notes = _notes(steps)
-        count_alone = partial(_log_prob_of, composer, alone, steps)
+        count_alone = partial(_log_prob_of, composer, reader, steps)
         lines.append(ComposedLine(notes, log_prob, agreement(notes, features), count_alone))
     return sorted(lines, key=lambda line: line.fit, reverse=True)
 
@@ -417,11 +421,12 @@ def _notes(line: _Step) -> GridNotes:
 
 
 @torch.inference_mode()
-def _log_prob_of(composer: Composer, reader: _Reader, line: _Step) -> float:
-    """Return the log-probability of a line in the version of the song that is read.
+def _log_prob_of(composer: Composer, read: Callable[[bool], _Reader], line: _Step) -> float:
+    """Return the log-probability of a line without what the listener hears.
 
     Many of its steps are computed at once, because all choices are known.
     """
+    reader = read(True)
     decoder = _decoder(composer, 1, reader.end)
     total = 0.0
     for first in range(0, len(line.gap), MEMORY):
