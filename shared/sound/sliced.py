@@ -15,8 +15,8 @@ import numpy as np
 from shared.sound.samples import Samples, to_stereo
 
 BLOCK = 1 << 20  # samples that are worked on at once: 24 s at 44.1 kHz
-# Longer sounds are kept on the disk: 190 s at 44.1 kHz, which are 64 MiB in stereo.
-MOST_IN_MEMORY = 1 << 23
+# Longer sounds are kept on the disk: 95 s at 44.1 kHz, which are 32 MiB in stereo.
+MOST_IN_MEMORY = 1 << 22
 
 
 class SlicedSamples(Protocol):
