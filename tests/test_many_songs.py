@@ -10,7 +10,7 @@ import pytest
 
 from shared.codes.manifest import MANIFEST, CodeFiles
 from shared.songs.drawing import ByLength
-from tests.torchrun import ROOT
+from tests.launching import ROOT
 
 MILLION = 1_000_000
 SCRIPT = """
