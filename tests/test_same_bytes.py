@@ -72,7 +72,15 @@ def test_two_threads_give_the_same_bytes_as_one(tmp_path: Path, reference: Path)
 @pytest.mark.slow
 def test_a_wheel_gives_the_same_bytes_as_the_sources(tmp_path: Path, reference: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    built = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT]
+    built: list[str | Path] = [
+        *pip,
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        tmp_path,
+        ROOT,
+    ]
     subprocess.run(built, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     installed = tmp_path / "installed"
