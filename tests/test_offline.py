@@ -51,7 +51,7 @@ codes edit codes/test/four.codes.safetensors --mute bass --codec vqvae --out a.c
 codes decode a.codes.safetensors --codec vqvae --out a.wav
 config show tiny
 config diff vqvae prior/listener
-evaluate-vqvae --data songs --codec vqvae --out report
+evaluate-vqvae --data songs --codec vqvae --codec vqvae --label a --label b --out report
 evaluate-prior --codes codes --codec vqvae --prior prior --split all --songs 2 --seconds 5
 compare report
 ablate --data songs --preset tiny --out ablation --set train.steps=1 --songs 1

@@ -378,7 +378,7 @@ def _float_blocks(
         for frame in frames:
             decoded += 1
             for block in to_float.resample(frame):
-                samples = np.asarray(block.to_ndarray(), np.float32)
+                samples = block.to_ndarray().astype(np.float32, copy=False)
                 yield samples.reshape(-1, block.layout.nb_channels).T
     if undecodable > decoded:
         raise ValueError("hardly anything in the file is sound")
