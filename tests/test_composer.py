@@ -289,3 +289,14 @@ def test_leaving_out_lines_that_have_ended_changes_nothing(
     for lines, guidance in zip(ending, (1.0, 2.0), strict=True):
         assert len({len(line.notes) for line in lines}) > 2  # they end at different steps
         same_lines(lines, written(8, guidance=guidance))
+
+
+def test_a_song_is_read_in_parts_as_it_is_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stage2_prior.composer.network.READ_AT_ONCE", 4 * STEPS)
+    reader = composer().reader
+    features = torch.from_numpy(np.stack([heard(GRID.positions), heard(GRID.positions, 1)]))
+    place = torch.from_numpy(GRID.place_in_bar(np.arange(GRID.positions))).expand(2, -1)
+    hidden = torch.tensor([False, True])
+    with torch.inference_mode():
+        expected = reader(features, place, hidden)
+        torch.testing.assert_close(reader.read_long(features, place, hidden), expected)

@@ -174,7 +174,8 @@ def compose(
         """Read the song in versions of which some are hidden."""
         count = len(hidden)
         versions = torch.tensor(hidden, device=device)
-        songs = composer.reader(seen.expand(count, -1, -1), place.expand(count, -1), versions)
+        both = seen.expand(count, -1, -1), place.expand(count, -1)
+        songs = composer.reader.read_long(*both, versions)
         heard = torch.where(versions[:, None, None], 0.0, seen)
         return _Reader(composer, songs, heard, place, tables)
 
