@@ -67,9 +67,8 @@ def _run(source: str, names: dict[str, Any], number: int) -> list[dict[str, Any]
         plt.close(figure)
         data = {"image/png": base64.b64encode(buffer.getvalue()).decode()}
         outputs.append({"output_type": "display_data", "data": data, "metadata": {}})
-    as_html = getattr(value, "_repr_html_", None)
-    if as_html is not None:
-        data = {"text/html": as_html(), "text/plain": type(value).__name__}
+    if value is not None and hasattr(value, "_repr_html_"):
+        data = {"text/html": value._repr_html_(), "text/plain": type(value).__name__}
         outputs.append(
             {
                 "output_type": "execute_result",

@@ -182,7 +182,7 @@ def ablate(
     paths = {name: out / name for name in ("report.json", "report.md")}
     with files_together(paths) as files:
         write_json(files["report.json"], ablation.as_dict())
-        files["report.md"].write_text(ablation.as_markdown(), encoding="utf-8")
+        files["report.md"].write_text(ablation.as_markdown(), encoding="utf-8", errors="replace")
     return ablation
 
 

@@ -12,29 +12,23 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from shared.atomic import files_together
+from shared.atomic import files_together, full_disk_said
 from shared.codes.codec import Codec, Codes
-from shared.codes.song_codes import require_fingerprint
 from shared.errors import require
 from shared.estimate import Step
 from shared.json_files import write_json
 from shared.music.bar_tracking import BarHints
-from shared.music.chord_recogniser import recognise_chords
 from shared.music.key_estimation import key_of_chords
 from shared.music.midi import MidiScore, Timing, write_midi
 from shared.music.notes import Note
-from shared.music.onset_envelope import onset_envelope
+from shared.outputs import sole_writer
 from shared.plots import save_generation_picture
 from shared.reporting import Result
-from shared.sound.decibels import factor
 from shared.sound.encoding import Encoding
-from shared.sound.samples import Samples
+from shared.sound.sliced import scratch_folder
 from shared.version import versions
 from stage2_prior.accompaniment import PreparedSong, prepare_song
-from stage2_prior.balance import balance_envelope, level_beside_song, song_end
-from stage2_prior.bass_sound import BassSound, PlainSound, SoundFontSound, decoded_bass
+from stage2_prior.bass_sound import BassSound, PlainSound, SoundFontSound
 from stage2_prior.chord_line import describe_placement, names_file
 from stage2_prior.composer.sampling import E1, G3, require_range
 from stage2_prior.delivery import Delivery
@@ -42,20 +36,20 @@ from stage2_prior.edits import Edits, GivenBass, given_bass
 from stage2_prior.generation_report import (
     line_figures,
     sha256,
-    song_figures,
     sound_figures,
 )
 from stage2_prior.harmony import Harmony, HarmonySource
+from stage2_prior.heard_song import SongEvidence
 from stage2_prior.line_codes import codes_of_line
+from stage2_prior.line_sound import LineSound, StayingBass, listening, render_line
 from stage2_prior.mixing import Mix, SongFile
 from stage2_prior.model import Prior
+from stage2_prior.music_figures import music_figures
 from stage2_prior.peaks import tame_peaks
-from stage2_prior.performance import Listening
 from stage2_prior.performer.tone import TONES, UNKNOWN_TONE
 from stage2_prior.sampling import (
     GeneratedBass,
     SamplingSettings,
-    SongEvidence,
     Wishes,
     generate,
     generate_all,
@@ -149,21 +143,6 @@ class Arrangement:
 
 
 @dataclass(frozen=True, eq=False)
-class _NewBass:
-    """The new bass at the codec's sample rate and the song's own level.
-
-    Attributes:
-        sound: its sound `[2, M]`.
-        balance: what its sound was multiplied by: the median over time.
-        level: its level in dB relative to the song, where both sound; None where one is silent.
-    """
-
-    sound: Samples
-    balance: float
-    level: float | None
-
-
-@dataclass(frozen=True, eq=False)
 class _Session:
     """What all takes of a song have in common.
 
@@ -177,6 +156,7 @@ class _Session:
         settings: how lines are written.
         options: what is done with the song.
         sound: renders the lines.
+        folder: where long sounds are kept.
     """
 
     read: SongFile
@@ -188,6 +168,7 @@ class _Session:
     settings: SamplingSettings
     options: ArrangeOptions
     sound: BassSound
+    folder: Path
 
 
 def generate_bass(
@@ -228,8 +209,9 @@ def generate_takes(
     stays in a part of the song; the new bass then has the level at which it continues that one.
     What is done where the files would clip, peaks.py says; NAME.json says what was done.
 
-    Chords are recognised in the whole song, because its own bass tells their roots, and multiplied
-    with what the listener hears, if a recogniser is installed (shared/music/chord_recogniser.py).
+    What the listener hears is multiplied with what is heard in the song's own bass (own_bass.py).
+    If a recogniser is installed, it names chords in the whole song, which are multiplied with both
+    (shared/music/chord_recogniser.py).
 
     Where the song's own bass is kept, its own sound is used and not its decoded codes, and the mix
     is the song, sample for sample.
@@ -252,7 +234,7 @@ def generate_takes(
     """
     options = options or ArrangeOptions()
     sound = sound or PlainSound(codec)
-    require_fingerprint(prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
+    prior.require_codec(codec)
     watch, inputs = _Stopwatch(on_step), _inputs(options, sound)
     numbers: list[int | None] = [None]
     if options.keep_all:
@@ -263,19 +245,30 @@ def generate_takes(
         )
         numbers = [*range(1, settings.candidates + 1)]
     paths = [options.delivery.checked_paths(song, out, inputs, number) for number in numbers]
-    with watch(READ):
-        read = SongFile.read(song, codec)
+    folder = scratch_folder(out)
+    with watch(READ), full_disk_said(folder):
+        read = SongFile.read(song, codec, folder)
     watch.song_seconds = read.stereo.shape[-1] / read.sample_rate
     with ExitStack() as stack:
+        stack.enter_context(sole_writer(out, options.delivery.name_of(song)))
+        for number in numbers:  # another process may have written them meanwhile
+            options.delivery.checked_paths(song, out, inputs, number)
         temporary = [stack.enter_context(files_together(each)) for each in paths]
         with watch(FIND_BASS):
-            prepared = prepare_song(read.mixture, codec, options.remove_bass)
+            prepared = prepare_song(read.mixture, codec, options.remove_bass, folder)
         with watch(ENCODE):
             codes = codec.encode(prepared.heard)
             given = given_bass(options.edits, prepared, codec)
         with watch(HEAR):
-            evidence = _evidence(read, prepared, codec, options)
-        session = _Session(read, prepared, codes, given, codec, prior, settings, options, sound)
+            evidence = SongEvidence.of_sound(
+                read.mixture,
+                prepared,
+                codec.sample_rate,
+                harmony=options.harmony.source is HarmonySource.AUTO,
+            )
+        session = _Session(
+            read, prepared, codes, given, codec, prior, settings, options, sound, folder
+        )
         lines = _lines(session, evidence)
         made = []
         for final, files in zip(paths, temporary, strict=True):
@@ -292,9 +285,9 @@ def _lines(session: _Session, evidence: SongEvidence) -> Iterator[GeneratedBass]
     """Write the lines, the best first."""
     options, codec = session.options, session.codec
     samples = session.prepared.accompaniment.shape[-1]
-    listening = Listening(lambda codes: decoded_bass(codes, samples, 1.0, codec), codec.sample_rate)
     wishes = _wishes(options, session.given)
-    arguments = (session.prior, session.codes, session.settings, wishes, evidence, listening)
+    heard = listening(codec, samples, folder=session.folder)
+    arguments = (session.prior, session.codes, session.settings, wishes, evidence, heard)
     if options.keep_all:
         yield from generate_all(*arguments)
     else:
@@ -312,12 +305,12 @@ def _deliver(
     read, prepared, codec, options = session.read, session.prepared, session.codec, session.options
     delivery, rate = options.delivery, read.sample_rate
     encoding = Encoding.for_song(delivery.container, delivery.bits, read.wide)
-    key = key_of_chords(line.chords) if line.chords else None
+    key = key_of_chords(line.chords)
     with watch(RENDER):
         bass = _render(line, session)
-        mix = Mix.of(read, prepared, bass.sound, codec)
+        mix = Mix.of(read, prepared, bass.sound, codec, session.folder)
     with watch(WRITE_FILES):
-        tamed = tame_peaks(mix.sounds, rate, delivery.peaks)
+        tamed = tame_peaks(mix.sounds, rate, delivery.peaks, session.folder)
         for kind, part in tamed.parts.items():
             encoding.write(files[kind], part, rate)
         name = final["json"].stem
@@ -335,7 +328,7 @@ def _deliver(
             "peaks": asdict(tamed.report),
             "balance": bass.balance,
             "level_beside_song_db": bass.level,
-            **song_figures(line.grid, line.chords, key),
+            **music_figures(line.grid, line.chords, key),
             **line_figures(line),
             "seed": session.settings.seed,
             "settings": asdict(session.settings),
@@ -396,17 +389,6 @@ def _channels(song: SongFile) -> str:
     return "mono" if song.channels == 1 else "stereo"
 
 
-def _evidence(
-    song: SongFile, prepared: PreparedSong, codec: Codec, options: ArrangeOptions
-) -> SongEvidence:
-    """Look at the sound of a song for what its codes do not say."""
-    chords = None
-    if options.harmony.source is HarmonySource.AUTO:
-        chords = recognise_chords(song.mixture, codec.sample_rate)
-    rest, rate = prepared.accompaniment, codec.sample_rate
-    return SongEvidence(chords=chords, onsets=onset_envelope(rest, rate), end=song_end(rest, rate))
-
-
 def _wishes(options: ArrangeOptions, given: GivenBass) -> Wishes:
     return Wishes(
         hints=options.hints,
@@ -419,26 +401,26 @@ def _wishes(options: ArrangeOptions, given: GivenBass) -> Wishes:
     )
 
 
-def _render(line: GeneratedBass, session: _Session) -> _NewBass:
-    """Turn a line into sound, and bring it to its level beside the song.
+def _render(line: GeneratedBass, session: _Session) -> LineSound:
+    """Turn a line into sound.
 
-    Where the song's own bass stays, its sound is faded in and out within one frame. It sets the
-    level then.
+    Where the song's own bass stays, its sound is faded in and out within one frame.
     """
     song, given, codec = session.prepared, session.given, session.codec
-    rest, rate = song.accompaniment, codec.sample_rate
-    length = rest.shape[-1]
-    bass = session.sound.render(line.codes, line.notes, length) / np.float32(song.gain)
-    change = np.full(length, factor(session.options.bass_level), np.float32)
+    staying = None
     if song.bass is not None and given.kept.any():
-        frames = np.arange(len(given.kept))
-        own = np.interp(np.arange(length) / codec.hop, frames, given.kept).astype(np.float32)
-        bass = own * song.bass + (1 - own) * change * bass
-    else:
-        change *= balance_envelope(bass, line.notes, rest, rate, session.prior.balance)
-        bass = change * bass
-    level = level_beside_song(bass, line.notes, rest, rate)
-    return _NewBass(bass, float(np.median(change)), level)
+        staying = StayingBass(song.bass, given.kept, codec.hop)
+    return render_line(
+        line,
+        song.accompaniment,
+        codec.sample_rate,
+        song.gain,
+        session.sound,
+        session.prior.balance,
+        session.options.bass_level,
+        staying,
+        session.folder,
+    )
 
 
 class _Stopwatch:

@@ -18,11 +18,13 @@ from stage2_prior.bass_sound import BassSound, decoded_bass
 from stage2_prior.clips import Clip, MixedClip
 from stage2_prior.composer.features import listen
 from stage2_prior.harmony import Harmony
+from stage2_prior.heard_song import SongEvidence, find_bars
+from stage2_prior.line_sound import listening
 from stage2_prior.model import Prior
 from stage2_prior.performance import Listening, Score, play_line
 from stage2_prior.performer.sampling import FREE
 from stage2_prior.performer.score import loudness_of
-from stage2_prior.sampling import GeneratedBass, SamplingSettings, Wishes, find_bars, generate
+from stage2_prior.sampling import GeneratedBass, SamplingSettings, Wishes, generate
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,15 +82,17 @@ class ClipSampler:
         Args:
             clip: the clip.
             fixed: note tokens and codes `[1 + H, frames]` that are given; FREE where not.
-            mixed: the mixture to take the accompaniment from, instead of the true one.
+            mixed: the mixture to take the accompaniment and the song's own bass from, instead of
+                the true accompaniment.
             harmony: where the chords come from that weigh the notes; they are heard by default.
             **changes: settings that differ from `settings`.
         """
         settings = replace(self.settings, **{"seed": self.settings.seed + clip.number, **changes})
         given = clip if mixed is None else mixed
         wishes = Wishes(fixed=fixed, harmony=harmony or Harmony())
-        listening = self._listening(clip)
-        line = generate(self.prior, given.accompaniment, settings, wishes, listening=listening)
+        known = SongEvidence(own_bass=None if mixed is None else mixed.own_bass)
+        heard = self._listening(clip)
+        line = generate(self.prior, given.accompaniment, settings, wishes, known, heard)
         return ClipLine(line, clip.song.gain if mixed is None else mixed.gain)
 
     def perform(self, clip: Clip, notes: Sequence[Note]) -> HeardLine:
@@ -127,10 +131,7 @@ class ClipSampler:
         return known or find_bars(listen(self.prior.listener, song.view("accompaniment")))
 
     def _listening(self, clip: Clip) -> Listening:
-        return Listening(
-            lambda codes: decoded_bass(codes, clip.num_samples, 1.0, self.codec),
-            self.codec.sample_rate,
-        )
+        return listening(self.codec, clip.num_samples)
 
     def nothing_fixed(self, clip: Clip) -> npt.NDArray[np.int64]:
         """Return tokens for `fixed` in which everything is to be sampled."""

@@ -144,11 +144,11 @@ def evaluate_prior(
     """
     require(songs >= 2, "at least two songs are needed, to compare one with another")
     require(seconds > PROMPT_SECONDS, f"clips must be longer than {PROMPT_SECONDS:g} s")
-    formats = {f"the prior '{each.name}'": each.prior.format for each in priors}
+    for each in priors:
+        each.prior.require_codec(codec, f"the prior '{each.name}'")
     if naive is not None:
-        formats["the plain encoder-decoder"] = naive.format
-    for name, format in formats.items():
-        require_fingerprint(format.fingerprint, codec.fingerprint, f"the codes of {name}")
+        name = "the codes of the plain encoder-decoder"
+        require_fingerprint(naive.format.fingerprint, codec.fingerprint, name)
     sound = sound or PlainSound(codec)
     clips = load_clips(codes, codec, split, songs, seconds)
     mixed = () if data is None else mixed_clips(clips, data, codec)
@@ -175,7 +175,7 @@ def evaluate_prior(
             by_song=song_figures(judged, work.rows, part, names_of_songs),
         )
         write_json(files["json"], asdict(report))
-        files["md"].write_text(report_markdown(report), encoding="utf-8")
+        files["md"].write_text(report_markdown(report), encoding="utf-8", errors="replace")
         draw_report(report, files["png"])
         if audio:
             audio.write_figures(files, judged)
@@ -384,7 +384,9 @@ def _sections(
         generation_section(judged, equal),
     ]
     if work.mixed:
-        sections.append(bass_removal_section(judged, [clip.bass_found for clip in work.mixed]))
+        sections.append(
+            bass_removal_section(judged, [clip.own_bass is not None for clip in work.mixed])
+        )
     sections.append(guidance_section(guided))
     return tuple(sections)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.bootstrap import Estimate
+from shared.plots import drawable
 from shared.song_figures import SongFigures
 from stage2_prior.frechet import EMBEDDING
 from stage2_prior.likelihood import WINDOWS_A_SONG
@@ -211,7 +212,7 @@ def draw_report(report: PriorReport, path: Path) -> None:
                 edgecolor="white",
                 linewidth=0,
                 hatch="//" if row.from_mixture else None,
-                label=row.name,
+                label=drawable(row.name),
             )
         axis.set_xticks(range(len(columns)), list(map(_spoken, columns)))
         axis.set_ylim(0, 1.02)
@@ -221,7 +222,9 @@ def draw_report(report: PriorReport, path: Path) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(1, 3))
     draw_saved_bits(left)
     draw_comparison(right)
-    figure.legend(loc="outside lower center", ncols=3, fontsize=9)
+    # Names may hold what matplotlib would read as a formula.
+    for label in figure.legend(loc="outside lower center", ncols=3, fontsize=9).get_texts():
+        label.set_parse_math(False)
     figure.savefig(path, format="png", dpi=130)
 
 

@@ -34,6 +34,7 @@ from stage2_prior.listener.task import ListenerTask
 from stage2_prior.model import Prior, prior_metadata
 from stage2_prior.performer.sequences import PerformedSong
 from stage2_prior.performer.task import PerformerTask
+from stage2_prior.x_transformers_guard import tell_compiler
 
 T = TypeVar("T", HeardSong, ComposedSong, PerformedSong)
 
@@ -75,6 +76,8 @@ def train_prior(
         _start_from(prior, load_checkpoint(init_from, "prior"))
     for part in (part for part in PARTS if part in config.parts):
         task, settings = _task(part, prior, corpus, config, device)
+        if settings.compile:
+            tell_compiler()
         best = fit(task, settings, out / part, resume, device)
         load_weights(getattr(prior, part), load_checkpoint(best, part))
         prior.cpu().eval()

@@ -27,6 +27,7 @@ from shared.music.onset_envelope import onset_envelope
 from shared.sound.files import read_audio
 from shared.sound.levels import TARGET_RMS
 from shared.sound.samples import Samples, fit_length, resample, rms, to_stereo
+from shared.sound.sliced import whole
 from shared.sources import BASS
 from shared.times import TimeRange
 from stage1_vqvae.codec import VQVAECodec
@@ -41,14 +42,15 @@ from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.delivery import Delivery
 from stage2_prior.edits import Edits
 from stage2_prior.harmony import Harmony, HarmonySource
+from stage2_prior.heard_song import SongEvidence
 from stage2_prior.model import Prior
+from stage2_prior.own_bass import OwnBass
 from stage2_prior.performer.sampling import FREE
 from stage2_prior.performer.tone import TONES
 from stage2_prior.repeat import Recipe
 from stage2_prior.sampling import (
     GeneratedBass,
     SamplingSettings,
-    SongEvidence,
     Wishes,
     generate,
 )
@@ -122,7 +124,7 @@ def recogniser(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Samples, int]]:
         heard.append((audio, sample_rate))
         return CHORDS[:1]
 
-    monkeypatch.setattr("stage2_prior.arrange.recognise_chords", recognise)
+    monkeypatch.setattr("stage2_prior.heard_song.recognise_chords", recognise)
     return heard
 
 
@@ -394,6 +396,29 @@ def test_chords_are_recognised_in_the_whole_song_and_onsets_without_its_bass(
     assert len(recogniser) == 1
 
 
+def test_a_bass_that_is_found_is_heard(
+    song: Path,
+    codec: VQVAECodec,
+    prior: Prior,
+    line: FixedLine,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    compose(song, tmp_path, codec, prior)
+    assert line.evidence is not None
+    assert line.evidence.own_bass is None  # what was taken out is too soft to be a bass
+    monkeypatch.setattr(codec, "audible_bass", 0.0)
+    generate_bass(song, tmp_path, codec, prior, QUICK, ArrangeOptions(None, delivery=FORCE))
+    own = line.evidence.own_bass
+    assert own is not None
+    bass = prepared(song, codec).bass
+    assert bass is not None
+    np.testing.assert_allclose(own.pitch, OwnBass.of(bass, RATE).pitch)
+    off = ArrangeOptions(None, harmony=Harmony(HarmonySource.OFF), delivery=FORCE)
+    generate_bass(song, tmp_path, codec, prior, QUICK, off)
+    assert line.evidence.own_bass is None
+
+
 @pytest.mark.parametrize(
     ("timing", "tracks"), [("grid", 1), ("played", 1), ("both", 2)], ids=lambda value: str(value)
 )
@@ -416,6 +441,35 @@ def test_the_midi_file_has_the_bars_and_chords_of_the_song(
     onsets = [note.onset for note in read_midi(made.files["midi"])][:8]
     exact = np.abs(np.array(onsets) - 0.35 * np.arange(8)) < 1e-3
     assert exact.all() == (timing == "played")
+
+
+@pytest.mark.parametrize("rate", [RATE, 48_000])
+def test_a_long_song_gives_what_a_short_one_does(
+    rate: int,
+    codec: VQVAECodec,
+    prior: Prior,
+    line: FixedLine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A long one lies on the disk and is worked on in blocks."""
+    song = tmp_path / "song.wav"
+    soundfile.write(song, tone(82, 3.0, rate) + tone(440, 3.0, rate), rate, subtype="FLOAT")
+    options = ArrangeOptions(remove_bass=True, delivery=Delivery(name="a", peaks="limit"))
+    short = generate_bass(song, tmp_path / "short", codec, prior, QUICK, options)
+    monkeypatch.setattr("shared.sound.sliced.MOST_IN_MEMORY", 5000)
+    monkeypatch.setattr("shared.sound.sliced.BLOCK", 9000)
+    monkeypatch.setattr(codec, "chunk_frames", 16)
+    long = generate_bass(song, tmp_path / "long", codec, prior, QUICK, options)
+    for kind in ("bass", "backing", "mix"):
+        in_memory, in_blocks = (read(made.files[kind]) for made in (short, long))
+        np.testing.assert_allclose(in_blocks, in_memory, rtol=0, atol=1e-5)
+    assert short.files["midi"].read_bytes() == long.files["midi"].read_bytes()
+    assert short.figures["rms_db"] == long.figures["rms_db"]
+    assert short.figures["loudness_lufs"] == long.figures["loudness_lufs"]
+    assert sorted(path.name for path in (tmp_path / "long").iterdir()) == sorted(
+        path.name for path in long.files.values()
+    )
 
 
 @pytest.mark.parametrize("edit", ["nothing", "prompt", "style"])
@@ -491,7 +545,7 @@ def test_the_mix_has_the_new_bass_in_place_of_the_songs(
     balance = balance_envelope(sound, notes, song.accompaniment, RATE, prior.balance)
     bass = at_home(balance * sound)
     stereo = read_audio(path).samples
-    rest = stereo - at_home(song.bass)
+    rest = stereo - at_home(whole(song.bass))
     figures = made.figures
     sounds = {"bass": bass, "backing": rest, "mix": rest + bass}
     peak = max(np.abs(samples).max() for samples in sounds.values())
@@ -500,7 +554,7 @@ def test_the_mix_has_the_new_bass_in_place_of_the_songs(
         written = read(made.files[kind]).T
         np.testing.assert_allclose(written, scale_of(made) * samples, atol=1e-5)
 
-    expected = codec.encode(song.accompaniment * np.float32(song.gain))
+    expected = codec.encode(whole(song.accompaniment) * np.float32(song.gain))
     np.testing.assert_array_equal(line.accompaniment, expected)
     assert (line.fixed == FREE).all()
     ((drawn_song, drawn_bass, drawn_rate, drawn_notes, title, grid, chords),) = pictures.calls
@@ -925,7 +979,7 @@ def test_the_json_file_is_gone_before_any_other_is_replaced(
 def test_the_json_file_is_enough_to_write_the_same_bytes_again(
     song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
 ) -> None:
-    edits = Edits(redo=(TimeRange(1, 2),))
+    edits = Edits(redo=(TimeRange(1.0, 2.0),))
     options = ArrangeOptions(True, edits, lowest=30, bass_level=-2.0, delivery=Delivery("flac"))
     first = generate_bass(song, tmp_path / "a", codec, prior, replace(QUICK, seed=5), options)
     recipe = Recipe.read(first.files["json"])

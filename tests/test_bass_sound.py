@@ -1,7 +1,7 @@
 """The sound of bass codes: which codes are decoded, at which level, and with which attacks."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,11 @@ class FixedDecoder:
         self.notes = notes
         return np.full((2, num_samples), 0.25, np.float32)
 
+    def decode_blocks(
+        self, codes: Codes, notes: Notes | None, num_samples: int
+    ) -> Iterator[Samples]:
+        yield self.decode(codes, notes, num_samples)
+
     def description(self) -> dict[str, Any]:
         return {"bass_decoder": "fixed"}
 
@@ -82,8 +87,10 @@ def test_a_bass_decoder_is_the_default_where_there_is_one() -> None:
     for wanted in (None, "codes"):
         sound = choose_sound(wanted, codec, lambda: decoder)
         assert sound.description() == {"name": "codes", "bass_decoder": "fixed"}
-        notes = np.array([3, -1])
-        assert (sound.render(np.zeros((1, 2), np.uint16), notes, 1000) == 0.25).all()
+        notes = np.array([NoteVocabulary.onset(40), -1])
+        rendered = sound.render(np.zeros((1, 2), np.uint16), notes, 1000)
+        assert (rendered[:, round(0.005 * RATE) :] == 0.25).all()
+        assert (rendered[:, 0] < 0.25).all()  # the attack of the first note
         assert decoder.notes is notes
     assert choose_sound("paper", codec, unexpected).description() == {"name": "paper"}
     assert choose_sound(None, codec, no_decoder).description() == {"name": "paper"}

@@ -584,7 +584,8 @@ def test_the_defaults_are_those_of_the_python_api() -> None:
 
 def test_every_tone_can_be_asked_for() -> None:
     text = re.sub(r"\s", "", help_of(("generate-bass",)))
-    assert f"--tone<{'|'.join(TONES)}>" in text
+    tones = re.escape("|".join(TONES))
+    assert re.search(rf"--tone[<\[]{tones}[>\]]", text)  # Typer's versions differ in brackets
 
 
 @pytest.mark.parametrize(

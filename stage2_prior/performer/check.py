@@ -1,6 +1,6 @@
 """Check whether a sound plays the notes that it should play.
 
-YIN (de Cheveigné and Kawahara, 2002) estimates the pitch of every frame of the sound. A note is
+YIN estimates the pitch of every frame of the sound (shared/music/yin_pitch.py). A note is
 played if, in at least half of the frames in which it sounds, the pitch lies within 50 cents of it.
 Octaves are not told apart, because the overtones of a bass are often louder than its fundamental.
 In 20 rendered songs with their true notes this accepts 97.5 % of the notes. Of notes that are a
@@ -15,12 +15,10 @@ import numpy.typing as npt
 
 from shared.errors import require
 from shared.music.notes import NoteVocabulary, tokens_to_notes
-from shared.sound.samples import Samples
+from shared.music.yin_pitch import yin_pitch
+from shared.sound.sliced import SlicedSamples
 from stage2_prior.performer.phrases import Phrase
 
-WORKING_RATE = 11_025  # Hz, about; the fundamental of a bass lies far below half of it
-WINDOW, HOP = 1024, 256  # samples at the working rate: 93 ms, almost three periods of B0
-QUIET_DB = 40.0  # a frame so far below the loud frames counts as silence
 ATTACK_SECONDS = 0.03  # the noise at the beginning of a note that is not judged
 NEAR = 0.5  # semitones
 ENOUGH = 0.5  # share of the frames of a note that must have its pitch
@@ -70,7 +68,7 @@ class PlayedNotes:
 
 
 def listen_to_notes(
-    audio: Samples, notes: npt.NDArray[np.integer], sample_rate: int, frame_rate: float
+    audio: SlicedSamples, notes: npt.NDArray[np.integer], sample_rate: int, frame_rate: float
 ) -> PlayedNotes:
     """Compare a sound with the notes that it should play.
 
@@ -88,7 +86,7 @@ def listen_to_notes(
         f"the notes of the line must be tokens from 0 to {NoteVocabulary.size - 1}",
     )
     wanted = tokens_to_notes(notes, frame_rate)
-    times, pitch = _track(audio, sample_rate)
+    times, pitch = yin_pitch(audio, sample_rate)
     agreement = np.zeros(len(wanted))
     for index, note in enumerate(wanted):
         attack = min(ATTACK_SECONDS, note.duration / 4)
@@ -106,28 +104,3 @@ def failed_phrases(
 ) -> list[Phrase]:
     """Return the phrases in which wrong notes take more than a share `most_wrong` of the time."""
     return [phrase for phrase in phrases if played.within(phrase).right_share < 1 - most_wrong]
-
-
-def _track(audio: Samples, sample_rate: int) -> tuple[Floats, Floats]:
-    """Return the times in s and the pitches of the frames of a sound; nan where it is quiet."""
-    import librosa
-    from scipy.signal import resample_poly
-
-    factor = max(1, round(sample_rate / WORKING_RATE))
-    mono = resample_poly(audio.mean(0, dtype=np.float64), 1, factor)
-    rate = sample_rate / factor
-    times = np.arange(1 + len(mono) // HOP) * HOP / rate
-    level = librosa.feature.rms(y=mono, frame_length=WINDOW, hop_length=HOP)[0]
-    if not level.any():
-        return times, np.full(len(times), np.nan)
-    frequency = librosa.yin(
-        mono,
-        fmin=float(librosa.midi_to_hz(NoteVocabulary.LOW - 1)),
-        fmax=float(librosa.midi_to_hz(NoteVocabulary.HIGH + 1)),
-        sr=rate,
-        frame_length=WINDOW,
-        hop_length=HOP,
-    )
-    loud = np.percentile(level[level > 0], 95)
-    pitch = np.where(level > loud * 10 ** (-QUIET_DB / 20), librosa.hz_to_midi(frequency), np.nan)
-    return times, pitch
