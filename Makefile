@@ -4,11 +4,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
+PEERS ?= .peers
 BIN := $(VENV)/bin
 # Compiling every file of every package takes longer than compiling those that are imported.
 INSTALL := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 
-.PHONY: demo test fast lint clean
+.PHONY: demo test fast lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python benchmarks/demo.py --out demo
@@ -24,8 +25,12 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check --exclude '*.md'
 	$(BIN)/mypy
 
+# The peers have an environment of their own, and those that cannot be installed are left out.
+bench: $(PEERS)/.installed
+	$(PEERS)/bin/python -m benchmarks.bench --out bench.json
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(PEERS) demo bench.json
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -34,4 +39,12 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(INSTALL) -e '.[dev,studio]'
+	touch $@
+
+$(PEERS)/.installed: pyproject.toml $(CONSTRAINTS) benchmarks/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(INSTALL:$(BIN)%=$(PEERS)/bin%) -e '.[dev]'
+	grep -v '^#' benchmarks/peers.txt | while read -r peer; do \
+		$(INSTALL:$(BIN)%=$(PEERS)/bin%) "$$peer" || echo "$$peer is missing"; \
+	done
 	touch $@

@@ -49,9 +49,7 @@ Program = Callable[[], object]
 def main() -> None:
     """Measure, and print the tables."""
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    config = load_config(PriorConfig, PRESETS, "compact").model
-    prior = Prior(config, FORMAT, "benchmark").eval().requires_grad_(False)
+    prior = random_prior()
 
     print(f"| a song of {SONG_SECONDS:g} s | s | times faster than real time |")
     print("|---|---|---|")
@@ -60,8 +58,15 @@ def main() -> None:
 
     print(f"\n| {STEPS} steps, batch {BATCH} | ms a step |")
     print("|---|---|")
-    for name, seconds in shortest_times(decoders(config.performer)).items():
+    for name, seconds in shortest_times(decoders(prior.config.performer)).items():
         print(f"| {name} | {1000 * seconds / STEPS:.2f} |")
+
+
+def random_prior() -> Prior:
+    """Make the prior of the `compact` preset with random weights."""
+    torch.manual_seed(0)
+    config = load_config(PriorConfig, PRESETS, "compact").model
+    return Prior(config, FORMAT, "benchmark").eval().requires_grad_(False)
 
 
 def shortest_times(programs: dict[str, Program]) -> dict[str, float]:
@@ -108,11 +113,6 @@ def parts(prior: Prior) -> dict[str, Program]:
 def decoders(config: PerformerConfig) -> dict[str, Program]:
     """Return programs that run `STEPS` steps of a decoder of the performer's sizes."""
     decoder = make_transformer(Decoder, config, config.depth)
-    peer = TransformerWrapper(
-        num_tokens=FORMAT.cardinality, max_seq_len=STEPS + 1, attn_layers=decoder
-    )
-    wrapper = AutoregressiveWrapper(peer).eval()
-    start = torch.zeros(BATCH, 1, dtype=torch.long)
     x = torch.zeros(BATCH, 1, config.dim)
 
     def ours() -> None:
@@ -121,10 +121,23 @@ def decoders(config: PerformerConfig) -> dict[str, Program]:
             cached.advance(x)
 
     return {
-        "x-transformers generate": lambda: wrapper.generate(start, STEPS, cache_kv=False),
-        "x-transformers generate, cached": lambda: wrapper.generate(start, STEPS, cache_kv=True),
+        "x-transformers generate": x_transformers_program(config, BATCH, STEPS, cached=False),
+        "x-transformers generate, cached": x_transformers_program(config, BATCH, STEPS),
         "our decoder alone": ours,
     }
+
+
+def x_transformers_program(
+    config: PerformerConfig, batch: int, steps: int, cached: bool = True
+) -> Program:
+    """Return a program that runs x-transformers' own `generate` in a model of these sizes."""
+    decoder = make_transformer(Decoder, config, config.depth)
+    peer = TransformerWrapper(
+        num_tokens=FORMAT.cardinality, max_seq_len=steps + 1, attn_layers=decoder
+    )
+    wrapper = AutoregressiveWrapper(peer).eval()
+    start = torch.zeros(batch, 1, dtype=torch.long)
+    return lambda: wrapper.generate(start, steps, cache_kv=cached)
 
 
 if __name__ == "__main__":

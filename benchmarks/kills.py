@@ -52,7 +52,8 @@ from stage2_prior.studio.sessions import Store
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 _EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
 _OLD = 120.0  # s
-_TIMED = ("seconds", "checksum", "started", "ended", "time", "when")  # what no two runs share
+# What no two runs share, and, in made_from, when the songs were written.
+_TIMED = ("seconds", "checksum", "made_from")
 _LOCKS = (".lock",)
 
 
@@ -160,12 +161,14 @@ def kill_all(every: Sequence[Job], kills: int, seed: int, folder: Path) -> list[
         died = _run(job, out, kind, **at)
         counts[job.name, kind.name if died else "ended before"] += 1
         where = f"{job.name}, kill {number}, {kind.name} at {at}"
-        problems += [f"{where}: {what}" for what in _check_parts(out, reference)]
+        found = [*_check_parts(out, reference)]
         _make_old(out)
         code = _run(job, out)
         if code:
-            problems.append(f"{where}: the same command ended with exit code {code}")
-        problems += [f"{where}: {what}" for what in _compare(out, reference)]
+            found.append(f"the same command ended with exit code {code}")
+        found += compare(out, reference)
+        problems += [f"{where}: {what}" for what in found]
+        print(f"{number + 1} of {kills}: {where}: {len(found)} problems", flush=True)
         shutil.rmtree(out, ignore_errors=True)
     kinds = [*(kind.name for kind in SIGNALS), "ended before"]
     print(f"| command | {' | '.join(kinds)} |\n|---|{'---:|' * len(kinds)}")
@@ -319,7 +322,7 @@ def _make_old(out: Path) -> None:
             os.utime(path, (old, old))
 
 
-def _compare(out: Path, reference: Path) -> Iterator[str]:
+def compare(out: Path, reference: Path) -> Iterator[str]:
     """Find what differs between two folders."""
     found, expected = _files(out), _files(reference)
     for name in sorted(found.keys() - expected.keys()):

@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10, help="training steps to time; 0 skips")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        stem_file, wav_root = _write_tracks(Path(folder))
+        stem_file, wav_root = write_tracks(Path(folder))
         for kind, root, is_wav in (("stem.mp4", stem_file, False), ("wav", wav_root, True)):
             compare(kind, root, is_wav, options.seconds)
         if options.steps:
@@ -49,13 +49,21 @@ def main() -> None:
 
 def compare(kind: str, root: Path, is_wav: bool, seconds: float) -> None:
     """Print segments per second of one track, cached and by musdb, and their ratio."""
+    ours, theirs = rates(root, is_wav, seconds)
+    console.print(f"{kind}: cache {ours:,.0f} segments/s of {seconds:g} s")
+    if theirs is None:
+        console.print(f"{kind}: musdb not timed, it needs ffmpeg and ffprobe on PATH")
+    else:
+        console.print(f"{kind}: musdb {theirs:.2f} segments/s; the cache is {ours / theirs:,.0f}x")
+
+
+def rates(root: Path, is_wav: bool, seconds: float) -> tuple[float, float | None]:
+    """Return segments per second of one track, cached and by musdb; None where that cannot run."""
     (song,) = build_cache(root).split("test")
     length = round(seconds * song.sample_rate)
     ours = _rate(READS_CACHE, lambda: song.read_all(_start(song, length), length))
-    console.print(f"{kind}: cache {ours:,.0f} segments/s of {seconds:g} s")
     if not (shutil.which("ffmpeg") and shutil.which("ffprobe")):
-        console.print(f"{kind}: musdb not timed, it needs ffmpeg and ffprobe on PATH")
-        return
+        return ours, None
     import musdb
 
     (track,) = musdb.DB(root=str(root), is_wav=is_wav, subsets="test")
@@ -66,8 +74,7 @@ def compare(kind: str, root: Path, is_wav: bool, seconds: float) -> None:
         for source in SOURCES:
             assert len(track.sources[source].audio) == length
 
-    theirs = _rate(READS_MUSDB, read_musdb)
-    console.print(f"{kind}: musdb {theirs:.2f} segments/s; the cache is {ours / theirs:,.0f}x")
+    return ours, _rate(READS_MUSDB, read_musdb)
 
 
 def share_of_waiting(root: Path, steps: int) -> None:
@@ -103,7 +110,7 @@ def share_of_waiting(root: Path, steps: int) -> None:
     )
 
 
-def _write_tracks(folder: Path) -> tuple[Path, Path]:
+def write_tracks(folder: Path) -> tuple[Path, Path]:
     """Write data folders with one test track each: the excerpt's stem.mp4, and a song as wav."""
     package = find_spec("stempeg")  # located only, because importing it needs ffmpeg
     assert package is not None

@@ -47,7 +47,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         NoSpaceError: the disk is full.
     """
     if path in _final_paths:
-        yield path
+        with full_disk_said(path.parent):
+            yield path
         return
     handle, temporary = _make_temporary(path)
     try:

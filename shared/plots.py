@@ -1,7 +1,7 @@
 """Draw pictures without a display. Times are in seconds, and levels in dB below the loudest."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,18 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from scipy.fft import rfft
 
 from shared.atomic import atomic_path
 from shared.music.bar_grid import BarGrid
 from shared.music.chord import Chord
 from shared.music.notes import Note
 from shared.piano_roll import draw_bars, draw_chords, draw_notes
+from shared.sound.sliced import SlicedSamples
 
 MAX_COLUMNS = 1600  # of a spectrogram; a picture has no more pixels for them
 ROWS = 240  # of a spectrogram
+COLUMNS_AT_ONCE = 16  # of a spectrogram are computed together
 RANGE_DB = 70  # levels below the loudest that are shown
 SPECTROGRAM_INCHES, ROLL_INCHES = 2.3, 1.7
 ROW_SECONDS, MAX_ROWS = 30.0, 8  # of a piano roll
@@ -48,8 +51,8 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def save_generation_picture(
     path: Path,
-    song: npt.NDArray[np.float32],
-    bass: npt.NDArray[np.float32],
+    song: SlicedSamples,
+    bass: SlicedSamples,
     sample_rate: int,
     notes: Sequence[Note],
     title: str = "",
@@ -128,7 +131,7 @@ def _row_edges(seconds: float, grid: BarGrid | None) -> list[tuple[float, float]
 
 def draw_spectrogram(
     axis: Axes,
-    audio: npt.NDArray[np.float32],
+    audio: SlicedSamples,
     sample_rate: int,
     low: float,
     high: float,
@@ -139,22 +142,18 @@ def draw_spectrogram(
     The frequency axis is logarithmic. Longer windows (`n_fft` samples) resolve pitches better and
     times worse.
     """
-    mono = audio.mean(0)
-    mono = np.pad(mono, (n_fft // 2, n_fft // 2 + max(0, n_fft - len(mono))))
     hop = max(n_fft // 16, -(-audio.shape[1] // MAX_COLUMNS))
-    frames = np.lib.stride_tricks.sliding_window_view(mono, n_fft)[::hop]
     window = np.hanning(n_fft).astype(np.float32)
-    wanted = np.geomspace(low, high, ROWS)
-    bins = wanted * n_fft / sample_rate
-    power = np.stack(
-        [
-            np.interp(bins, np.arange(n_fft // 2 + 1), np.abs(np.fft.rfft(frame * window)) ** 2)
-            for frame in frames
-        ],
-        axis=1,
-    )
+    bins = np.geomspace(low, high, ROWS) * n_fft / sample_rate
+    below = bins.astype(np.int64).clip(max=n_fft // 2 - 1)
+    share = (bins - below)[:, None]
+    columns = []
+    for frames in _frames(audio, n_fft, hop):
+        spectrum = np.square(np.abs(rfft(frames * window, axis=1))).T
+        columns.append((1 - share) * spectrum[below] + share * spectrum[below + 1])
+    power = np.concatenate(columns, axis=1)
     levels = 10 * np.log10(np.maximum(power, 1e-20) / max(power.max(), 1e-12))
-    seconds = len(frames) * hop / sample_rate
+    seconds = power.shape[1] * hop / sample_rate
     axis.imshow(
         levels,
         aspect="auto",
@@ -168,3 +167,20 @@ def draw_spectrogram(
     names = [f"{tick // 1000}k" if tick >= 1000 else str(tick) for tick in ticks]
     axis.set_yticks(np.log2(ticks).tolist(), names)
     axis.set_ylabel("Hz")
+
+
+def _frames(audio: SlicedSamples, n_fft: int, hop: int) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield frames of the mean of all channels, block after block `[n, n_fft]`.
+
+    They are centred at the multiples of `hop`. There are zeros around the sound.
+    """
+    length = audio.shape[1]
+    count = 1 + max(length, n_fft) // hop
+    for first in range(0, count, COLUMNS_AT_ONCE):
+        stop = min(first + COLUMNS_AT_ONCE, count)
+        start = first * hop - n_fft // 2
+        end = (stop - 1) * hop - n_fft // 2 + n_fft
+        mono = audio[:, max(0, start) : max(0, end)].mean(0)
+        before = max(0, -start)
+        padded = np.pad(mono, (before, max(0, end - start - before - len(mono))))
+        yield np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]

@@ -14,7 +14,7 @@ are therefore of magnitudes, pitches and attacks:
   true bass is loud.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from shared.codes.bass_decoder import BassDecoder, Notes
 from shared.codes.codec import Codec, Codes
-from shared.codes.decoding import decode_bass
+from shared.codes.decoding import decode_bass, decode_bass_blocks
 from shared.music.bass_metrics import FRAME_RATE, ONSET_TOLERANCE, match_onsets
 from shared.music.notes import Tokens, notes_to_tokens
 from shared.music.pitch import PitchTrack, track_pitch
@@ -54,6 +54,12 @@ class CodecBassDecoder:
     def decode(self, codes: Codes, notes: Notes | None, num_samples: int) -> Samples:
         """Decode codes `[H, T]` to audio `[2, num_samples]`."""
         return decode_bass(self._codec, codes, num_samples)
+
+    def decode_blocks(
+        self, codes: Codes, notes: Notes | None, num_samples: int
+    ) -> Iterator[Samples]:
+        """Decode codes `[H, T]`, block after block `[2, n]`."""
+        return decode_bass_blocks(self._codec, codes, num_samples)
 
     def description(self) -> dict[str, Any]:
         """Return nothing, because the codec's checkpoint determines the sound."""

@@ -7,7 +7,6 @@ these are cut off again. Chunked coding therefore equals whole coding.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,7 +15,8 @@ from torch import Tensor
 from shared.config import Fraction
 from shared.device import resolve_device
 from shared.errors import UserError
-from shared.sound.masking import mask_song
+from shared.sound.masking import mask_blocks_of
+from shared.sound.sliced import SlicedSamples
 from shared.sources import SOURCES
 from shared.training.checkpoint import load_checkpoint, load_weights
 from stage1_vqvae.config import VQVAEConfig
@@ -25,17 +25,6 @@ from stage1_vqvae.model import VQVAE, decoder_sizes
 from stage1_vqvae.spectral import num_frames
 
 SHIPPED = Path(__file__).parent / "weights" / "compact.safetensors"
-
-
-class SlicedAudio(Protocol):
-    """Audio `[2, N]` that is read in slices of time: an array, or something on disk."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The number of channels and of samples."""
-
-    def __getitem__(self, key: tuple[slice, slice], /) -> np.ndarray:
-        """Read all channels in a slice of time."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +80,7 @@ class VQVAECodec:
         return num_frames(num_samples, self.hop)
 
     @torch.inference_mode()
-    def encode(self, audio: SlicedAudio) -> np.ndarray:
+    def encode(self, audio: SlicedSamples) -> np.ndarray:
         """Encode audio float32 `[2, N]` into codes uint16 `[sources, codebooks, frames]`."""
         frames = self.num_frames(audio.shape[-1])
         pieces = []
@@ -150,7 +139,7 @@ class VQVAECodec:
 
     def separate(
         self,
-        mixture: np.ndarray,
+        mixture: SlicedSamples,
         sources: Sequence[str] | None = None,
         codes: np.ndarray | None = None,
     ) -> np.ndarray:
@@ -169,11 +158,26 @@ class VQVAECodec:
             UserError: an unknown source.
         """
         names = self._names(sources)
+        estimates = np.empty((len(names), 2, mixture.shape[-1]), np.float32)
+        first = 0
+        for block in self.separate_blocks(mixture, names, codes):
+            estimates[..., first : first + block.shape[-1]] = block
+            first += block.shape[-1]
+        return estimates
+
+    def separate_blocks(
+        self,
+        mixture: SlicedSamples,
+        sources: Sequence[str] | None = None,
+        codes: np.ndarray | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Separate as `separate` does, block after block `[S, 2, n]`, so that memory stays flat."""
+        names = self._names(sources)
         chosen = [self.sources.index(name) for name in names]
         if self.model.mask_head is not None:
             return self._mask(self.model.mask_head, mixture, chosen)
         codes = self.encode(mixture) if codes is None else codes
-        return mask_song(mixture, self._decode_each(codes, mixture.shape[-1]), chosen)
+        return mask_blocks_of(mixture, self._decode_each(codes, mixture.shape[-1]), chosen)
 
     def _decode_each(self, codes: np.ndarray, num_samples: int) -> Iterator[np.ndarray]:
         """Decode every source by itself, block after block `[sources, 2, n]`."""
@@ -181,13 +185,17 @@ class VQVAECodec:
         return map(np.stack, zip(*each, strict=True))
 
     @torch.inference_mode()
-    def _mask(self, head: MaskHead, mixture: np.ndarray, chosen: Sequence[int]) -> np.ndarray:
-        frames, hop = self.num_frames(mixture.shape[-1]), self.hop
-        # Frame t is centred at sample t * hop, and its window reaches two hops to either side.
-        summed = np.zeros((len(chosen), 2, (frames + 3) * hop), np.float32)
-        weight = np.zeros((frames + 3) * hop, np.float32)
+    def _mask(
+        self, head: MaskHead, mixture: SlicedSamples, chosen: Sequence[int]
+    ) -> Iterator[np.ndarray]:
+        length, hop = mixture.shape[-1], self.hop
+        frames = self.num_frames(length)
         squared_window = head.window("cpu").square().numpy()
         reach = max(1, self.model.encoder.reach)  # a window of the masks reaches one frame further
+        # Frame t is centred at sample t * hop, and its window reaches two hops to either side. What
+        # later frames still add to is carried from chunk to chunk.
+        carried = np.zeros((len(chosen), 2, 3 * hop), np.float32)
+        carried_weight = np.zeros(3 * hop, np.float32)
         for start in range(0, frames, self.chunk_frames):
             stop = min(frames, start + self.chunk_frames)
             low, high = max(0, start - reach), min(frames, stop + reach)
@@ -195,12 +203,17 @@ class VQVAECodec:
             masks = head(self.model.encoder.hidden(padded))[:, chosen]
             kept = slice(start - low, stop - low)
             windows = head.apply_masks(masks[..., kept, :], head.spectrum(padded)[..., kept, :])
+            summed = np.pad(carried, ((0, 0), (0, 0), (0, (stop - start) * hop)))
+            weight = np.pad(carried_weight, (0, (stop - start) * hop))
             for index, frame in enumerate(windows[0].cpu().numpy().transpose(2, 0, 1, 3)):
-                first = (start + index) * hop
-                summed[..., first : first + 4 * hop] += frame
-                weight[first : first + 4 * hop] += squared_window
-        inside = slice(2 * hop, 2 * hop + mixture.shape[-1])
-        return summed[..., inside] / weight[inside]
+                summed[..., index * hop : (index + 4) * hop] += frame
+                weight[index * hop : (index + 4) * hop] += squared_window
+            # Sample 0 of `summed` is sample (start - 2) * hop of the song.
+            done = (stop - start) * hop if stop < frames else summed.shape[-1]
+            first = (start - 2) * hop
+            inside = slice(max(0, -first), min(done, length - first))
+            yield summed[..., inside] / weight[inside]
+            carried, carried_weight = summed[..., done:], weight[done:]
 
     @property
     def _device(self) -> torch.device:
@@ -239,7 +252,7 @@ def load_codec(path: Path | None = None, device: str = "cpu") -> VQVAECodec:
     )
 
 
-def _slice(audio: SlicedAudio, start: int, stop: int) -> Tensor:
+def _slice(audio: SlicedSamples, start: int, stop: int) -> Tensor:
     """Return the samples [start, stop) of audio `[2, N]`, with zeros outside the audio."""
     inside = audio[:, max(0, start) : max(0, stop)]
     right = (stop - start) - max(0, -start) - inside.shape[-1]

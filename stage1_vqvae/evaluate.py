@@ -36,6 +36,7 @@ from shared.sound.levels import accompaniment_gain
 from shared.sound.masking import BLOCK, EstimateBlock, mask_blocks
 from shared.sound.samples import Samples
 from shared.sound.separation import CodedMixture
+from shared.sound.sliced import whole
 from shared.sources import BASS, SOURCES
 from stage1_vqvae.bass_decoder.decode import load_bass_decoder
 from stage1_vqvae.bass_report import (
@@ -452,7 +453,7 @@ def soft_and_hard(codec: VQVAECodec, stems: Samples) -> tuple[Samples, Samples]:
         return hard, hard
     model, device = codec.model, next(codec.model.parameters()).device
     gain = np.float32(coded.gain)
-    audio = torch.from_numpy(coded.channels.usual * gain)[None].to(device)
+    audio = torch.from_numpy(whole(coded.channels.usual) * gain)[None].to(device)
     vectors = model.quantizer(model.logits(pad_to_frames(audio, codec.hop)), state)
     spectra = model.decoder(
         vectors.expand(len(SOURCES), -1, -1, -1), torch.eye(len(SOURCES), device=device)

@@ -5,20 +5,28 @@ its sources, and the stems are resampled to the song's rate. Whatever the stems 
 as the residual, so that stems and residual always sum to the song.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from shared.atomic import files_together
+from shared.atomic import files_together, full_disk_said
 from shared.codes.codec import Codec, require_frame
 from shared.errors import UserError
 from shared.outputs import require_free, sole_writer
 from shared.songs.tracks import mix_name
-from shared.sound.files import read_audio, write_wav
-from shared.sound.samples import Samples, resample, resample_to, to_stereo
-from shared.sound.separation import CodedMixture, separate_mixture
+from shared.sound.files import read_sliced, write_wav
+from shared.sound.resampling import at_rate, resampled
+from shared.sound.separation import CodedMixture, separate_mixture_blocks
+from shared.sound.sliced import (
+    Derived,
+    SlicedSamples,
+    StoredSamples,
+    scratch_folder,
+    stereo_of,
+    stored,
+)
 from shared.sources import SOURCES
 
 
@@ -32,9 +40,9 @@ class Stems:
         residual: the song minus the stems.
     """
 
-    stems: dict[str, Samples]
-    mix: Samples
-    residual: Samples
+    stems: dict[str, SlicedSamples]
+    mix: SlicedSamples
+    residual: SlicedSamples
 
 
 @dataclass(frozen=True)
@@ -84,9 +92,12 @@ def separate(
     files = {source: out / f"{name}.{source}.wav" for source in chosen}
     mix, residual = out / f"{name}.{together}.wav", out / f"{name}.residual.wav"
     require_free([*files.values(), mix, residual], [song], force)
-    audio = read_audio(song)
+    folder = scratch_folder(out)
+    audio = read_sliced(song, folder)
     require_frame(song, audio.samples.shape[-1] / audio.sample_rate, codec)
-    result = separate_samples(to_stereo(audio.samples), audio.sample_rate, codec, chosen, mask)
+    stereo = stereo_of(audio.samples)
+    with full_disk_said(folder):
+        result = separate_samples(stereo, audio.sample_rate, codec, chosen, mask, folder)
     parts = {path: result.stems[source] for source, path in files.items()}
     if len(chosen) > 1:
         parts[mix] = result.mix
@@ -100,35 +111,48 @@ def separate(
 
 
 def separate_samples(
-    song: Samples,
+    song: SlicedSamples,
     sample_rate: int,
     codec: Codec,
     sources: Sequence[str] = SOURCES,
     mask: bool = True,
+    folder: Path | None = None,
 ) -> Stems:
     """Separate a song `[2, N]` of any sample rate into the named stems.
 
     Without a mask, the stems and their mix are decoded, each from its own selection of sources.
-    Because the decoder is not linear, that mix differs from the sum of the stems.
+    Because the decoder is not linear, that mix differs from the sum of the stems. Memory stays flat
+    however long the song is: long stems are kept in a file in `folder` (`StoredSamples`).
 
     Raises:
         UserError: a source is unknown, or none is named.
+        OSError: the disk is full.
     """
     chosen = _chosen(sources, codec)
-    mixture = resample(song, sample_rate, codec.sample_rate)
+    mixture = resampled(song, sample_rate, codec.sample_rate, folder)
 
-    def as_song(samples: Samples) -> Samples:
+    def as_song(samples: SlicedSamples) -> SlicedSamples:
         """Bring samples to the song's sample rate and length."""
-        return resample_to(samples, codec.sample_rate, sample_rate, song.shape[-1])
+        return at_rate(samples, codec.sample_rate, sample_rate, song.shape[-1], folder)
 
     if mask:
-        estimates = separate_mixture(mixture, codec, chosen)
-        stems = dict(zip(chosen, map(as_song, estimates), strict=True))
-        together = np.sum(list(stems.values()), axis=0)
-        return Stems(stems, together, song - together)
-    coded = CodedMixture.encode(mixture, codec)
-    stems = {source: as_song(coded.decode([source])) for source in chosen}
-    return Stems(stems, as_song(coded.decode(chosen)), song - np.sum(list(stems.values()), axis=0))
+        estimates = [StoredSamples(2, folder) for _ in chosen]
+        for blocks in separate_mixture_blocks(mixture, codec, chosen):
+            for kept, block in zip(estimates, blocks, strict=True):
+                kept.append(block)
+        stems = {name: as_song(kept) for name, kept in zip(chosen, estimates, strict=True)}
+        together: SlicedSamples = _sum(stems)
+    else:
+        coded = CodedMixture.encode(mixture, codec)
+        decoded = {name: stored(coded.decode_blocks([name]), 2, folder) for name in chosen}
+        stems = {name: as_song(samples) for name, samples in decoded.items()}
+        together = as_song(stored(coded.decode_blocks(chosen), 2, folder))
+    rest = Derived(lambda whole, sum: whole - sum, song, _sum(stems))
+    return Stems(stems, together, rest)
+
+
+def _sum(stems: Mapping[str, SlicedSamples]) -> Derived:
+    return Derived(lambda *parts: np.sum(parts, axis=0), *stems.values())
 
 
 def _chosen(sources: Sequence[str], codec: Codec) -> list[str]:

@@ -12,9 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from shared.atomic import files_together
+from shared.atomic import files_together, full_disk_said
 from shared.codes.codec import Codec, Codes
 from shared.errors import require
 from shared.estimate import Step
@@ -27,6 +25,7 @@ from shared.outputs import sole_writer
 from shared.plots import save_generation_picture
 from shared.reporting import Result
 from shared.sound.encoding import Encoding
+from shared.sound.sliced import scratch_folder
 from shared.version import versions
 from stage2_prior.accompaniment import PreparedSong, prepare_song
 from stage2_prior.bass_sound import BassSound, PlainSound, SoundFontSound
@@ -157,6 +156,7 @@ class _Session:
         settings: how lines are written.
         options: what is done with the song.
         sound: renders the lines.
+        folder: where long sounds are kept.
     """
 
     read: SongFile
@@ -168,6 +168,7 @@ class _Session:
     settings: SamplingSettings
     options: ArrangeOptions
     sound: BassSound
+    folder: Path
 
 
 def generate_bass(
@@ -244,8 +245,9 @@ def generate_takes(
         )
         numbers = [*range(1, settings.candidates + 1)]
     paths = [options.delivery.checked_paths(song, out, inputs, number) for number in numbers]
-    with watch(READ):
-        read = SongFile.read(song, codec)
+    folder = scratch_folder(out)
+    with watch(READ), full_disk_said(folder):
+        read = SongFile.read(song, codec, folder)
     watch.song_seconds = read.stereo.shape[-1] / read.sample_rate
     with ExitStack() as stack:
         stack.enter_context(sole_writer(out, options.delivery.name_of(song)))
@@ -253,7 +255,7 @@ def generate_takes(
             options.delivery.checked_paths(song, out, inputs, number)
         temporary = [stack.enter_context(files_together(each)) for each in paths]
         with watch(FIND_BASS):
-            prepared = prepare_song(read.mixture, codec, options.remove_bass)
+            prepared = prepare_song(read.mixture, codec, options.remove_bass, folder)
         with watch(ENCODE):
             codes = codec.encode(prepared.heard)
             given = given_bass(options.edits, prepared, codec)
@@ -264,7 +266,9 @@ def generate_takes(
                 codec.sample_rate,
                 harmony=options.harmony.source is HarmonySource.AUTO,
             )
-        session = _Session(read, prepared, codes, given, codec, prior, settings, options, sound)
+        session = _Session(
+            read, prepared, codes, given, codec, prior, settings, options, sound, folder
+        )
         lines = _lines(session, evidence)
         made = []
         for final, files in zip(paths, temporary, strict=True):
@@ -281,7 +285,8 @@ def _lines(session: _Session, evidence: SongEvidence) -> Iterator[GeneratedBass]
     """Write the lines, the best first."""
     options, codec = session.options, session.codec
     samples = session.prepared.accompaniment.shape[-1]
-    wishes, heard = _wishes(options, session.given), listening(codec, samples)
+    wishes = _wishes(options, session.given)
+    heard = listening(codec, samples, folder=session.folder)
     arguments = (session.prior, session.codes, session.settings, wishes, evidence, heard)
     if options.keep_all:
         yield from generate_all(*arguments)
@@ -303,9 +308,9 @@ def _deliver(
     key = key_of_chords(line.chords)
     with watch(RENDER):
         bass = _render(line, session)
-        mix = Mix.of(read, prepared, bass.sound, codec)
+        mix = Mix.of(read, prepared, bass.sound, codec, session.folder)
     with watch(WRITE_FILES):
-        tamed = tame_peaks(mix.sounds, rate, delivery.peaks)
+        tamed = tame_peaks(mix.sounds, rate, delivery.peaks, session.folder)
         for kind, part in tamed.parts.items():
             encoding.write(files[kind], part, rate)
         name = final["json"].stem
@@ -404,9 +409,7 @@ def _render(line: GeneratedBass, session: _Session) -> LineSound:
     song, given, codec = session.prepared, session.given, session.codec
     staying = None
     if song.bass is not None and given.kept.any():
-        samples, frames = np.arange(song.bass.shape[-1]), np.arange(len(given.kept))
-        share = np.interp(samples / codec.hop, frames, given.kept).astype(np.float32)
-        staying = StayingBass(song.bass, share)
+        staying = StayingBass(song.bass, given.kept, codec.hop)
     return render_line(
         line,
         song.accompaniment,
@@ -416,6 +419,7 @@ def _render(line: GeneratedBass, session: _Session) -> LineSound:
         session.prior.balance,
         session.options.bass_level,
         staying,
+        session.folder,
     )
 
 

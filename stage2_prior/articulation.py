@@ -6,6 +6,8 @@ all. The note tokens know where a note starts. The line is therefore made softer
 attack, and returns to its level when the note starts.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,14 +33,28 @@ def articulate(
     Returns:
         The line `[C, N]`.
     """
-    length = samples.shape[-1]
+    return next(articulate_blocks(iter([samples]), notes, sample_rate, hop))
+
+
+def articulate_blocks(
+    blocks: Iterator[npt.NDArray[np.float32]],
+    notes: npt.NDArray[np.integer],
+    sample_rate: int,
+    hop: int,
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Articulate a line as `articulate` does, block after block `[C, n]`."""
     first, last = (round(seconds * sample_rate) for seconds in (DIP_SECONDS[0], DIP_SECONDS[-1]))
     around = np.arange(first, last + 1)
     dip = np.interp(around / sample_rate, DIP_SECONDS, DIP_GAIN).astype(np.float32)
-    gain = np.ones(length, np.float32)
     attacks = (np.asarray(notes) >= 0) & NoteVocabulary.onsets(notes)
-    for attack in np.flatnonzero(attacks) * hop:
-        places = attack + around
-        inside = (places >= 0) & (places < length)
-        gain[places[inside]] = np.minimum(gain[places[inside]], dip[inside])
-    return samples * gain
+    places = np.flatnonzero(attacks) * hop
+    start = 0
+    for block in blocks:
+        length = block.shape[-1]
+        gain = np.ones(length, np.float32)
+        for attack in places[(places + last >= start) & (places + first < start + length)]:
+            at = attack + around - start
+            inside = (at >= 0) & (at < length)
+            gain[at[inside]] = np.minimum(gain[at[inside]], dip[inside])
+        yield block * gain
+        start += length

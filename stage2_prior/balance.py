@@ -18,6 +18,7 @@ ends, and breaks between louder parts:
 Where the song has ended, the line is faded out. For a silent song, the line is silent.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,7 @@ from shared.music.notes import NoteVocabulary
 from shared.sound.level_curve import LevelCurve
 from shared.sound.levels import TARGET_RMS
 from shared.sound.samples import Samples
+from shared.sound.sliced import BLOCK, SlicedSamples
 
 LARGEST_DB = 60.0
 # The levels of fades, relative to the typical one, and what a line is changed by for them.
@@ -63,9 +65,25 @@ class BalanceRange:
 
 
 def balance_envelope(
-    line: Samples, notes: Notes, accompaniment: Samples, sample_rate: int, balance: BalanceRange
+    line: SlicedSamples,
+    notes: Notes,
+    accompaniment: SlicedSamples,
+    sample_rate: int,
+    balance: BalanceRange,
 ) -> npt.NDArray[np.float32]:
-    """Return what to multiply each sample of a line by `[N]`.
+    """Return what to multiply each sample of a line by `[N]`; see `balance_curve`."""
+    curve = balance_curve(line, notes, accompaniment, sample_rate, balance)
+    return curve(0, line.shape[-1])
+
+
+def balance_curve(
+    line: SlicedSamples,
+    notes: Notes,
+    accompaniment: SlicedSamples,
+    sample_rate: int,
+    balance: BalanceRange,
+) -> Callable[[int, int], npt.NDArray[np.float32]]:
+    """Find what to multiply each sample of a line by.
 
     Args:
         line: the sound of the line `[2, N]`.
@@ -73,19 +91,27 @@ def balance_envelope(
         accompaniment: the song without its bass `[2, N]`.
         sample_rate: samples per second of both.
         balance: the range of levels.
+
+    Returns:
+        A function that returns the factors of the samples from the first number to before the
+        second one.
     """
-    length = line.shape[-1]
     song = LevelCurve.of(accompaniment, sample_rate)
     if song.silent:
-        return np.zeros(length, np.float32)
+        return lambda start, stop: np.zeros(stop - start, np.float32)
     level = _level_beside(line, notes, song)
     change = (
         0.0 if level is None else np.clip(level, balance.softest_db, balance.loudest_db) - level
     )
-    times = np.arange(length) / sample_rate
-    decibels = np.interp(times, song.times, change + following(song.envelope - song.typical))
-    faded = np.clip(1 - (times - song.end) / FADE_OUT, 0, 1)
-    return (faded * 10 ** (decibels / 20)).astype(np.float32)
+    changes = change + following(song.envelope - song.typical)
+
+    def factors(start: int, stop: int) -> npt.NDArray[np.float32]:
+        times = np.arange(start, stop) / sample_rate
+        decibels = np.interp(times, song.times, changes)
+        faded = np.clip(1 - (times - song.end) / FADE_OUT, 0, 1)
+        return (faded * 10 ** (decibels / 20)).astype(np.float32)
+
+    return factors
 
 
 def balance_gain(line: Samples, notes: Notes, song_gain: float, balance: BalanceRange) -> float:
@@ -112,7 +138,7 @@ def balance_gain(line: Samples, notes: Notes, song_gain: float, balance: Balance
 
 
 def level_beside_song(
-    line: Samples, notes: Notes, accompaniment: Samples, sample_rate: int
+    line: SlicedSamples, notes: Notes, accompaniment: SlicedSamples, sample_rate: int
 ) -> float | None:
     """Return the level of a line in dB relative to its song, measured where both sound.
 
@@ -129,7 +155,7 @@ def level_beside_song(
     return None if song.silent else _level_beside(line, notes, song)
 
 
-def song_end(accompaniment: Samples, sample_rate: int) -> float:
+def song_end(accompaniment: SlicedSamples, sample_rate: int) -> float:
     """Return when a song `[2, N]` ends, in seconds.
 
     That is after its last sound if more than a second of silence is left, and otherwise with the
@@ -154,11 +180,19 @@ def following(envelope: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     )
 
 
-def _level_beside(line: Samples, notes: Notes, song: LevelCurve) -> float | None:
+def _level_beside(line: SlicedSamples, notes: Notes, song: LevelCurve) -> float | None:
     """Return the level of a line relative to a song that is not silent; None for a silent line."""
-    place = np.arange(line.shape[-1]) / max(1, line.shape[-1])
-    played = (np.asarray(notes) != NoteVocabulary.REST)[(place * len(notes)).astype(np.int64)]
-    both = played & song.sounding[(place * len(song.blocks)).astype(np.int64)]
-    chosen = both if both.any() else played
-    power = float(np.square(line[:, chosen], dtype=np.float64).mean()) if chosen.any() else 0.0
+    is_played = np.asarray(notes) != NoteVocabulary.REST
+    length = line.shape[-1]
+    powers, counts = np.zeros(2), np.zeros(2)  # while the line plays; while both sound
+    for start in range(0, length, BLOCK):
+        block = line[:, start : start + BLOCK]
+        place = np.arange(start, start + block.shape[-1]) / max(1, length)
+        played = is_played[(place * len(notes)).astype(np.int64)]
+        both = played & song.sounding[(place * len(song.blocks)).astype(np.int64)]
+        for index, chosen in enumerate((played, both)):
+            powers[index] += np.square(block[:, chosen], dtype=np.float64).sum()
+            counts[index] += len(block) * np.count_nonzero(chosen)
+    which = int(counts[1] > 0)
+    power = powers[which] / counts[which] if counts[which] else 0.0
     return 10 * float(np.log10(power)) - song.typical if power > 0 else None

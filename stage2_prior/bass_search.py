@@ -7,12 +7,16 @@ estimate. All three are levels relative to the song, so that neither its loudnes
 matters.
 """
 
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from shared.sound.samples import Samples, rms
+from shared.sound.decimated import DecimatedFrames
+from shared.sound.samples import rms
+from shared.sound.sliced import SlicedSamples
 
 # The pitched part is looked for where basses have their fundamental and their first overtones.
 LOWEST_HZ, HIGHEST_HZ = 30.0, 400.0
@@ -20,6 +24,8 @@ WORKING_RATE = 5500  # Hz, about
 WINDOW, HOP = 1024, 256  # samples at that rate: 186 and 46 ms
 # Medians over so many frames (0.3 s) keep what is held, and over so many bins what is struck.
 HELD_FRAMES, STRUCK_BINS = 7, 11
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -58,39 +64,66 @@ class BassSearch:
 
 
 def search_bass(
-    song: Samples, decoded: Samples, separated: Samples, sample_rate: int, threshold: float
+    song: SlicedSamples,
+    decoded: float,
+    separated: SlicedSamples,
+    sample_rate: int,
+    threshold: float,
 ) -> BassSearch:
-    """Measure the bass of a song that is not silent. All audio is `[2, N]` at one level."""
+    """Measure the bass of a song that is not silent. All audio is `[2, N]` at one level.
+
+    Args:
+        song: the song.
+        decoded: the RMS of the bass that is decoded from its codes.
+        separated: the bass that is separated from it.
+        sample_rate: of both, in Hz.
+        threshold: the share from which a song counts as having a bass.
+    """
     level = rms(song)
-    lows = _lows(separated, sample_rate)
+    in_song = np.sqrt(sum(float(np.square(part).sum()) for part in _lows(song, sample_rate)))
+    pitched = np.sqrt(sum(_pitched_power(_lows(separated, sample_rate))))
     return BassSearch(
-        decoded=rms(decoded) / level,
+        decoded=decoded / level,
         separated=rms(separated) / level,
-        pitched=_norm(_pitched(lows)) / max(_norm(_lows(song, sample_rate)), 1e-9),
+        pitched=float(pitched / max(in_song, 1e-9)),
         threshold=threshold,
     )
 
 
-def _lows(audio: Samples, sample_rate: int) -> npt.NDArray[np.float64]:
-    """Compute the magnitudes `[bins, frames]` from LOWEST_HZ to HIGHEST_HZ of both channels."""
-    from scipy.signal import resample_poly
-
-    from shared.sound.librosa_guard import librosa
+def _lows(audio: SlicedSamples, sample_rate: int) -> Iterator[Floats]:
+    """Compute the magnitudes `[frames, bins]` from LOWEST_HZ to HIGHEST_HZ of both channels."""
+    from scipy.fft import rfft
 
     factor = max(1, sample_rate // WORKING_RATE)
-    mono = resample_poly(audio.mean(0, dtype=np.float64), 1, factor)
-    mono = np.pad(mono, (0, max(0, WINDOW - len(mono))))
-    magnitudes = np.abs(librosa.stft(mono, n_fft=WINDOW, hop_length=HOP))
     hertz = np.fft.rfftfreq(WINDOW, factor / sample_rate)
-    return magnitudes[(hertz > LOWEST_HZ) & (hertz < HIGHEST_HZ)]
+    chosen = (hertz > LOWEST_HZ) & (hertz < HIGHEST_HZ)
+    window = np.hanning(WINDOW + 1)[:-1]
+    for frames in DecimatedFrames(audio, factor, WINDOW, HOP, shortest=WINDOW).blocks():
+        yield np.abs(rfft(frames * window, axis=1)[:, chosen])
 
 
-def _pitched(magnitudes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Keep what is held over time, by median filtering (Fitzgerald, 2010)."""
-    from shared.sound.librosa_guard import librosa
+def _pitched_power(blocks: Iterable[Floats]) -> Iterator[float]:
+    """Add up the power of what is held over time, by median filtering (Fitzgerald, 2010).
 
-    return librosa.decompose.hpss(magnitudes, kernel_size=(HELD_FRAMES, STRUCK_BINS))[0]
+    Yields the sum of each block of magnitudes `[frames, bins]`.
+    """
+    from scipy.ndimage import median_filter
 
-
-def _norm(magnitudes: npt.NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.square(magnitudes).sum()))
+    # A frame is only judged when as many frames as the filter reads are known around it.
+    reach = HELD_FRAMES // 2
+    known, judged = np.zeros((0, 0)), 0  # the frame of `known` from which on none is judged
+    for block in itertools.chain(blocks, [None]):
+        if block is not None:
+            known = np.concatenate((known.reshape(-1, block.shape[1]), block))
+        stop = len(known) if block is None else len(known) - reach
+        if stop <= judged:
+            continue
+        held = median_filter(known, (HELD_FRAMES, 1), mode="reflect")[judged:stop]
+        struck = median_filter(known, (1, STRUCK_BINS), mode="reflect")[judged:stop]
+        # A soft mask; where there is nothing, it does not matter.
+        larger = np.maximum(np.maximum(held, struck), np.finfo(np.float64).tiny)
+        held, struck = np.square(held / larger), np.square(struck / larger)
+        share = held / np.maximum(held + struck, np.finfo(np.float64).tiny)
+        yield float(np.square(known[judged:stop] * share).sum())
+        kept = max(0, stop - reach)
+        known, judged = known[kept:], stop - kept

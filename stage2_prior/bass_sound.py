@@ -6,7 +6,7 @@ overtones (`FullSound`), and a SoundFont that plays the notes (`SoundFontSound`)
 
 import hashlib
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from shared.codes.bass_decoder import BassDecoder, Notes
 from shared.codes.codec import Codec, Codes
-from shared.codes.decoding import decode_bass
+from shared.codes.decoding import decode_bass, decode_bass_blocks
 from shared.errors import UserError, require
 from shared.music.notes import Note, tokens_to_notes
 from shared.sound.samples import Samples, fit_length, resample, rms
-from stage2_prior.articulation import articulate
+from stage2_prior.articulation import articulate_blocks
 
 FINGERED_BASS = 33  # the General MIDI program that plays where none is named
 LOUDNESS_SECONDS = 0.2  # how much of a note's beginning tells how loud it is
@@ -44,6 +44,9 @@ class BassSound(Protocol):
         The audio has the codec's sample rate and the level at which songs are encoded.
         """
 
+    def render_blocks(self, codes: Codes, notes: Notes, num_samples: int) -> Iterator[Samples]:
+        """Render as `render` does, block after block `[2, n]`."""
+
 
 @dataclass(frozen=True)
 class PlainSound:
@@ -57,8 +60,12 @@ class PlainSound:
 
     def render(self, codes: Codes, notes: Notes, num_samples: int) -> Samples:
         """Render as `BassSound` says."""
-        decoded = decoded_bass(codes, num_samples, 1.0, self.codec)
-        return articulate(decoded, notes, self.codec.sample_rate, self.codec.hop)
+        return np.concatenate([*self.render_blocks(codes, notes, num_samples)], axis=1)
+
+    def render_blocks(self, codes: Codes, notes: Notes, num_samples: int) -> Iterator[Samples]:
+        """Render block after block, so that memory stays flat."""
+        blocks = decode_bass_blocks(self.codec, codes, num_samples)
+        return articulate_blocks(blocks, notes, self.codec.sample_rate, self.codec.hop)
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,12 @@ class FullSound:
 
     def render(self, codes: Codes, notes: Notes, num_samples: int) -> Samples:
         """Render as `BassSound` says. Frames with negative tokens have unknown notes."""
-        decoded = self.decoder.decode(codes, notes, num_samples)
-        return articulate(decoded, notes, self.codec.sample_rate, self.codec.hop)
+        return np.concatenate([*self.render_blocks(codes, notes, num_samples)], axis=1)
+
+    def render_blocks(self, codes: Codes, notes: Notes, num_samples: int) -> Iterator[Samples]:
+        """Render block after block, so that memory stays flat."""
+        blocks = self.decoder.decode_blocks(codes, notes, num_samples)
+        return articulate_blocks(blocks, notes, self.codec.sample_rate, self.codec.hop)
 
 
 class SoundFontSound:
@@ -139,6 +150,10 @@ class SoundFontSound:
         level = rms(played[:, sounding])
         scale = rms(decoded[:, sounding[:num_samples]]) / level if level > 0 else 0.0
         return fit_length(played, num_samples) * np.float32(scale)
+
+    def render_blocks(self, codes: Codes, notes: Notes, num_samples: int) -> Iterator[Samples]:
+        """Render in one block, because the synthesiser plays a song as a whole."""
+        yield self.render(codes, notes, num_samples)
 
     def _play(self, notes: tuple[Note, ...], seconds: float) -> Samples:
         """Play notes to `[2, N]` at the synthesiser's sample rate."""

@@ -1,9 +1,10 @@
 """Run a causal decoder step by step, faster than x-transformers and with equal results.
 
 Keys and values of all steps are allocated in advance, so that no step copies those of earlier
-steps. The gain of each layer norm is folded into the matrix that follows it, and the scale of the
-attention into the matrix of the queries. Only a plain pre-norm decoder with rotary positions can
-be run.
+steps. With a window, a step sees only so many steps before it, and neither memory nor the time of a
+step grows with the length of the song. The gain of each layer norm is folded into the matrix that
+follows it, and the scale of the attention into the matrix of the queries. Only a plain pre-norm
+decoder with rotary positions can be run.
 """
 
 from dataclasses import dataclass
@@ -33,17 +34,19 @@ class CachedDecoder:
 
     Attributes:
         steps: the largest number of steps.
+        window: how many steps a step sees, itself included.
         position: the number of steps that have been run.
     """
 
     @torch.inference_mode()
-    def __init__(self, decoder: Decoder, batch: int, steps: int) -> None:
+    def __init__(self, decoder: Decoder, batch: int, steps: int, window: int | None = None) -> None:
         """Copy the weights of a decoder, so that later changes to it have no effect.
 
         Args:
             decoder: the decoder, which must not have dropout at work.
             batch: the number B of sequences that are decoded together.
             steps: the largest number of steps.
+            window: how many steps a step sees, itself included; None for all.
 
         Raises:
             TypeError: the decoder is not a plain pre-norm Transformer with rotary positions.
@@ -59,9 +62,13 @@ class CachedDecoder:
         self.frequencies = decoder.rotary_pos_emb.inv_freq
         device = self.final_gain.device
         self.steps, self.position = steps, 0
+        self.window = steps if window is None else min(window, steps)
         self.rotations = self._rotations(torch.arange(steps, device=device))
-        shape = (len(self.layers), 2, batch, self.heads, steps, self.head_dim)
-        self.cache = torch.zeros(shape, device=device)
+        # Twice the window, so that what it has left is moved away only once in a while.
+        room = min(steps, 2 * self.window)
+        shape = (len(self.layers), 2, batch, self.heads, room, self.head_dim)
+        self.cache = torch.empty(shape, device=device)
+        self._forgotten = 0  # the number of steps that the cache does not hold any more
 
     @torch.inference_mode()
     def advance(self, x: Tensor, positions: Tensor | None = None) -> Tensor:
@@ -79,13 +86,33 @@ class CachedDecoder:
         Raises:
             ValueError: these are more steps than the decoder has room for.
         """
+        if self.position + x.shape[1] > self.steps:
+            raise ValueError(
+                f"step {self.position + x.shape[1]} is beyond the {self.steps} steps of this "
+                "decoder"
+            )
+        if positions is None:
+            rotations = self.rotations[self.position : self.position + x.shape[1]]
+        else:
+            rotations = self._rotations(positions)
+        # More steps than the window has would need more room than the cache has.
+        parts = zip(x.split(self.window, dim=1), rotations.split(self.window, dim=-2), strict=True)
+        outputs = [self._advance(part, turns) for part, turns in parts]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with some sequences of the batch only: those whose numbers are in `rows`."""
+        self.cache = self.cache[:, :, rows]
+
+    def _advance(self, x: Tensor, rotations: Tensor) -> Tensor:
+        """Run at most as many steps as the window has."""
         batch, n, dim = x.shape
-        start, stop = self.position, self.position + n
-        if stop > self.steps:
-            raise ValueError(f"step {stop} is beyond the {self.steps} steps of this decoder")
-        rotations = self.rotations[start:stop] if positions is None else self._rotations(positions)
+        self._make_room(n)
+        start = self.position - self._forgotten
+        stop = start + n
+        first = max(0, start + 1 - self.window)  # what the first of the steps sees
         rotations = rotations[..., None, None, :]
-        visible = _visible(start, n, x.device)
+        visible = _visible(start - first, n, self.window, x.device)
         x = x.flatten(0, 1)
         for layer, cache in zip(self.layers, self.cache, strict=True):
             projected = F.layer_norm(x, (dim,)) @ layer.query_key_value
@@ -94,7 +121,7 @@ class CachedDecoder:
             query, key = torch.view_as_real(pairs * rotations).flatten(-2).permute(2, 0, 3, 1, 4)
             cache[0, :, :, start:stop] = key
             cache[1, :, :, start:stop] = by_head[:, :, 2].transpose(1, 2)
-            keys, values = cache[:, :, :, :stop]
+            keys, values = cache[:, :, :, first:stop]
             if n > 1:
                 attended = F.scaled_dot_product_attention(
                     query, keys, values, attn_mask=visible, is_causal=visible is None, scale=1.0
@@ -105,8 +132,17 @@ class CachedDecoder:
             x = torch.addmm(x, attended, layer.attention_out)
             inner = torch.addmm(layer.inner_bias, F.layer_norm(x, (dim,)), layer.inner)
             x = x + F.linear(F.gelu(inner), layer.outer, layer.outer_bias)
-        self.position = stop
+        self.position += n
         return F.layer_norm(x, (dim,), self.final_gain).view(batch, n, dim)
+
+    def _make_room(self, n: int) -> None:
+        """Forget the steps that none of the next n steps sees, if the cache is full otherwise."""
+        held = self.position - self._forgotten
+        if held + n <= self.cache.shape[-2]:
+            return
+        kept = min(held, self.window - 1)
+        self.cache[..., :kept, :] = self.cache[..., held - kept : held, :].clone()
+        self._forgotten += held - kept
 
     def _rotations(self, positions: Tensor) -> Tensor:
         """Return the complex numbers `[..., head_dim / 2]` that positions `[...]` multiply by."""
@@ -114,15 +150,16 @@ class CachedDecoder:
         return torch.polar(torch.ones_like(angles), angles)
 
 
-def _visible(start: int, n: int, device: torch.device) -> Tensor | None:
-    """Return which of all steps each new step may see `[n, start + n]`.
+def _visible(before: int, n: int, window: int, device: torch.device) -> Tensor | None:
+    """Return which of `before` old and n new steps each new step may see `[n, before + n]`.
 
     It is None where nothing is to be said: a single step sees all, and at the start the steps see
     each other causally, for which there is a faster kernel.
     """
-    if n == 1 or start == 0:
+    if n == 1 or before == 0:
         return None
-    return torch.ones(n, start + n, dtype=torch.bool, device=device).tril(start)
+    causal = torch.ones(n, before + n, dtype=torch.bool, device=device).tril(before)
+    return causal.triu(before + 1 - window)
 
 
 def _gain(norm: Any) -> Tensor:

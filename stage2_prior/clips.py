@@ -129,7 +129,7 @@ def load_clips(
             damaged or of another codec.
     """
     files = read_manifest(codes).files
-    songs = [SongCodes.load(path) for path in files if split in (ALL, path.parent.name)]
+    songs = [*map(SongCodes.load, files if split == ALL else files.of_split(split))]
     num_samples = round(seconds * codec.sample_rate)
     frames = codec.num_frames(num_samples)
     songs = [song for song in songs if song.num_frames >= frames]

@@ -15,6 +15,7 @@ from shared.music.notes import notes_to_tokens
 from shared.sound.files import read_audio
 from shared.sound.levels import TARGET_RMS
 from shared.sound.samples import Samples, resample, rms, to_stereo
+from shared.sound.sliced import whole
 from shared.sources import BASS
 from shared.times import TimeRange, frames_within
 from stage2_prior.accompaniment import PreparedSong
@@ -101,7 +102,7 @@ def given_bass(edits: Edits, song: PreparedSong, codec: Codec) -> GivenBass:
             raise UserError(
                 "the song has no bass of its own to keep: leave out the ranges to keep or redo"
             )
-        own = bass_tokens(song.heard_bass, codec)
+        own = bass_tokens(whole(song.heard_bass), codec)
         tokens[:, kept] = own[:, kept]
     lead = tokens[:, :0]
     if edits.style is not None:

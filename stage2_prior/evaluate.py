@@ -316,7 +316,7 @@ def _naive_line(naive: NaivePrior, sampler: ClipSampler, clip: Clip) -> HeardLin
 def _markov_line(codes: Path, clips: Sequence[Clip]) -> MarkovLine | None:
     """Learn from the training songs in the folder, but not from those that are evaluated."""
     evaluated = {(clip.song.split, clip.song.track) for clip in clips}
-    files = [path for path in read_manifest(codes).files if path.parent.name == "train"]
+    files = read_manifest(codes).files.of_split("train")
     step = max(1, len(files) // MARKOV_SONGS)
     songs = (SongCodes.load(path) for path in files[::step])
     return MarkovLine.learn(song for song in songs if (song.split, song.track) not in evaluated)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from shared.sound.integrated_loudness import integrated_loudness
-from shared.sound.samples import Samples, rms
+from shared.sound.samples import rms
+from shared.sound.sliced import SlicedSamples
 from stage2_prior.accompaniment import SILENCE, PreparedSong
 from stage2_prior.mixing import Mix, SongFile
 from stage2_prior.sampling import GeneratedBass
@@ -25,12 +26,13 @@ def sound_figures(song: SongFile, prepared: PreparedSong, mix: Mix) -> dict[str,
         mix: the song with the new bass.
     """
     length, rate = song.stereo.shape[-1], song.sample_rate
-    sounds = {"song": mix.song, **mix.sounds}
+    loudness = {name: integrated_loudness(each, rate) for name, each in mix.sounds.items()}
+    of_song = loudness["backing"] if mix.own is None else integrated_loudness(mix.song, rate)
     return {
         "song": song.path,
         "song_sha256": sha256(song.path),
         "sample_rate": rate,
-        "channels": len(mix.song),
+        "channels": mix.song.shape[0],
         "samples": length,
         "seconds": length / rate,
         "silent": rms(song.stereo) < SILENCE,
@@ -43,9 +45,7 @@ def sound_figures(song: SongFile, prepared: PreparedSong, mix: Mix) -> dict[str,
             "bass": _decibels(mix.bass),
             "removed_bass": None if prepared.bass is None else _decibels(prepared.bass),
         },
-        "loudness_lufs": {
-            name: integrated_loudness(samples, rate) for name, samples in sounds.items()
-        },
+        "loudness_lufs": {"song": of_song, **loudness},
     }
 
 
@@ -71,7 +71,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _decibels(samples: Samples) -> float | None:
+def _decibels(samples: SlicedSamples) -> float | None:
     """Return the RMS in dBFS; None for silence."""
     level = rms(samples)
     return round(20 * float(np.log10(level)), 2) if level > 0 else None

@@ -15,7 +15,7 @@ from shared.music.chord_naming import name_chords, quality_probabilities
 from shared.music.chord_posterior import expert_posterior, multiply_experts
 from shared.music.chord_recogniser import recognise_chords
 from shared.music.onset_envelope import OnsetEnvelope, onset_envelope
-from shared.sound.samples import Samples
+from shared.sound.sliced import SlicedSamples
 from stage2_prior.accompaniment import PreparedSong
 from stage2_prior.balance import song_end
 from stage2_prior.composer.features import ROOT, TONES, Hearing, guided_hearing
@@ -46,7 +46,7 @@ class SongEvidence:
 
     @classmethod
     def of_sound(
-        cls, song: Samples, prepared: PreparedSong, sample_rate: int, *, harmony: bool = True
+        cls, song: SlicedSamples, prepared: PreparedSong, sample_rate: int, *, harmony: bool = True
     ) -> SongEvidence:
         """Look at the sound of a song for what its codes do not say.
 

@@ -6,7 +6,8 @@ from shared.codes.codec import Codec, Codes
 from shared.codes.song_codes import SongCodes
 from shared.json_files import jsonable
 from shared.music.song_facts import SongChord, SongFacts
-from shared.sound.samples import Samples, rms
+from shared.sound.samples import rms
+from shared.sound.sliced import SlicedSamples
 from shared.sources import BASS
 from stage2_prior.sampling import GeneratedBass
 
@@ -18,7 +19,7 @@ def codes_of_line(
     heard: Codes,
     line: GeneratedBass,
     key: str | None,
-    bass: Samples,
+    bass: SlicedSamples,
     gain: float,
     codec: Codec,
 ) -> SongCodes:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from shared.codes.codec import Codec, require_frame
-from shared.sound.files import read_audio
-from shared.sound.samples import Samples, resample, resample_to, to_stereo
+from shared.sound.files import read_sliced
+from shared.sound.resampling import at_rate, resampled
+from shared.sound.samples import Samples
+from shared.sound.sliced import (
+    Derived,
+    SlicedSamples,
+    settled,
+    stereo_of,
+)
 from stage2_prior.accompaniment import PreparedSong
 
 
@@ -25,34 +35,49 @@ class SongFile:
     """
 
     path: Path
-    stereo: Samples
+    stereo: SlicedSamples
     sample_rate: int
-    mixture: Samples
+    mixture: SlicedSamples
     channels: int = 2
     wide: bool = False
 
     @classmethod
-    def read(cls, path: Path, codec: Codec) -> SongFile:
+    def read(cls, path: Path, codec: Codec, folder: Path | None = None) -> SongFile:
         """Read a song, and bring it to the codec's sample rate.
+
+        Args:
+            path: the file.
+            codec: the codec.
+            folder: where a long song is kept (`StoredSamples`).
 
         Raises:
             UserError: the file cannot be read, or lasts less than a frame.
+            OSError: the disk is full.
         """
-        audio = read_audio(path)
-        stereo = to_stereo(audio.samples)
+        audio = read_sliced(path, folder)
+        stereo = settled(stereo_of(audio.samples))
         require_frame(path, stereo.shape[-1] / audio.sample_rate, codec)
-        mixture = resample(stereo, audio.sample_rate, codec.sample_rate)
-        channels = len(audio.samples)
+        mixture = resampled(stereo, audio.sample_rate, codec.sample_rate, folder)
+        channels = audio.samples.shape[0]
         return cls(path, stereo, audio.sample_rate, mixture, channels, audio.wide)
 
-    def brought_home(self, samples: Samples, codec: Codec) -> Samples:
-        """Bring sound `[2, M]` at the codec's sample rate to the rate and length of the song."""
-        rate, length = self.sample_rate, self.stereo.shape[-1]
-        return resample_to(samples, codec.sample_rate, rate, length)
+    def brought_home(
+        self, samples: SlicedSamples, codec: Codec, folder: Path | None = None
+    ) -> SlicedSamples:
+        """Bring sound `[2, M]` at the codec's sample rate to the rate and length of the song.
 
-    def with_its_channels(self, stereo: Samples) -> Samples:
+        `folder` is where a long sound is kept (`StoredSamples`).
+        """
+        rates = (codec.sample_rate, self.sample_rate)
+        return at_rate(samples, *rates, self.stereo.shape[-1], folder)
+
+    def with_its_channels(self, stereo: SlicedSamples) -> SlicedSamples:
         """Return sound `[2, N]` as `[1, N]` for a mono song, and as it is for any other."""
-        return stereo.mean(axis=0, keepdims=True) if self.channels == 1 else stereo
+        return settled(Derived(_mono, stereo, channels=1)) if self.channels == 1 else stereo
+
+
+def _mono(stereo: Samples) -> Samples:
+    return stereo.mean(axis=0, keepdims=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,38 +93,54 @@ class Mix:
             0 wherever the song's own bass stays, so that the song is not touched there.
     """
 
-    song: Samples
-    own: Samples | None
-    change: Samples
+    song: SlicedSamples
+    own: SlicedSamples | None
+    change: SlicedSamples
 
     @property
-    def rest(self) -> Samples:
+    def rest(self) -> SlicedSamples:
         """The song `[C, N]`, without its own bass where that was taken out."""
-        return self.song if self.own is None else self.song - self.own
+        return self.song if self.own is None else self._computed(np.subtract, self.song, self.own)
 
     @property
-    def bass(self) -> Samples:
+    def bass(self) -> SlicedSamples:
         """The new bass `[C, N]`."""
-        return self.change if self.own is None else self.own + self.change
+        return self.change if self.own is None else self._computed(np.add, self.own, self.change)
 
     @property
-    def whole(self) -> Samples:
+    def whole(self) -> SlicedSamples:
         """The song with the new bass `[C, N]`."""
-        return self.song + self.change
+        return self._computed(np.add, self.song, self.change)
 
     @property
-    def sounds(self) -> dict[str, Samples]:
+    def sounds(self) -> dict[str, SlicedSamples]:
         """The sounds of the files: bass, backing and mix."""
         return {"bass": self.bass, "backing": self.rest, "mix": self.whole}
 
+    def _computed(
+        self, compute: Callable[[Samples, Samples], Samples], *samples: SlicedSamples
+    ) -> SlicedSamples:
+        return settled(Derived(compute, *samples, channels=self.song.shape[0]))
+
     @classmethod
-    def of(cls, song: SongFile, prepared: PreparedSong, bass: Samples, codec: Codec) -> Mix:
-        """Put a bass `[2, M]` at the codec's sample rate in place of the song's own."""
+    def of(
+        cls,
+        song: SongFile,
+        prepared: PreparedSong,
+        bass: SlicedSamples,
+        codec: Codec,
+        folder: Path | None = None,
+    ) -> Mix:
+        """Put a bass `[2, M]` at the codec's sample rate in place of the song's own.
 
-        def at_home(samples: Samples) -> Samples:
-            return song.with_its_channels(song.brought_home(samples, codec))
+        `folder` is where long sounds are kept (`StoredSamples`).
+        """
 
-        whole = song.with_its_channels(song.stereo)
+        def at_home(samples: SlicedSamples) -> SlicedSamples:
+            return song.with_its_channels(song.brought_home(samples, codec, folder))
+
+        mixed = song.with_its_channels(song.stereo)
         if prepared.bass is None:
-            return cls(whole, None, at_home(bass))
-        return cls(whole, at_home(prepared.bass), at_home(bass - prepared.bass))
+            return cls(mixed, None, at_home(bass))
+        change = settled(Derived(np.subtract, bass, prepared.bass))
+        return cls(mixed, at_home(prepared.bass), at_home(change))

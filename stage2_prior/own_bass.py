@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from shared.music.bass_pitch_classes import bass_pitch_classes
 from shared.music.chord_posterior import multiply_experts
 from shared.music.yin_pitch import Floats, yin_pitch
-from shared.sound.samples import Samples
+from shared.sound.sliced import SlicedSamples
 from stage2_prior.composer.features import PITCH, PITCH_CLASS, ROOT, Hearing
 
 # A note of the bass counts where it sounds. A root counts for longer, because chords are longer
@@ -33,7 +33,7 @@ class OwnBass:
     pitch: Floats
 
     @classmethod
-    def of(cls, bass: Samples, sample_rate: int) -> OwnBass:
+    def of(cls, bass: SlicedSamples, sample_rate: int) -> OwnBass:
         """Listen to a bass `[2, N]` that was taken out of a song."""
         return cls(*yin_pitch(bass, sample_rate))
 

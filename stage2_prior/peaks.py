@@ -3,8 +3,9 @@
 The bass, the backing and the mix get the same gain, so that they stay a sum: mix = backing + bass.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -13,6 +14,7 @@ from shared.errors import require
 from shared.sound.decibels import decibels
 from shared.sound.limiter import CEILING_DB, limiting_gain
 from shared.sound.samples import Samples
+from shared.sound.sliced import Derived, SlicedSamples, blocks_of, settled
 
 PeakHandling = Literal["rescale", "limit", "keep"]
 
@@ -61,17 +63,22 @@ class TamedParts:
         report: what was done.
     """
 
-    parts: dict[str, Samples]
+    parts: dict[str, SlicedSamples]
     report: PeakReport
 
 
 def tame_peaks(
-    parts: Mapping[str, Samples], sample_rate: int, handling: PeakHandling
+    parts: Mapping[str, SlicedSamples],
+    sample_rate: int,
+    handling: PeakHandling,
+    folder: Path | None = None,
 ) -> TamedParts:
     """Bring sounds `[C, N]` of one length within full scale, all by the same gain.
 
     Where nothing is beyond it, the samples stay exactly as they are. The limiter also works where
     only the true peak is too high, between the samples.
+
+    `folder` is where the gain of the limiter is kept for long sounds (`StoredSamples`).
 
     Raises:
         UserError: there is no such handling.
@@ -79,18 +86,37 @@ def tame_peaks(
     known = get_args(PeakHandling)
     require(handling in known, f"there is no '{handling}' of peaks: give {', '.join(known)}")
     if handling == "limit":
-        gain = limiting_gain(list(parts.values()), sample_rate)
-        if gain.min(initial=1.0) == 1:
+        limiting = limiting_gain([*parts.values()], sample_rate, folder=folder)
+        if limiting.smallest == 1:
             return TamedParts(dict(parts), PeakReport(handling))
-        limited = {name: samples * gain for name, samples in parts.items()}
-        deepest, share = -decibels(float(gain.min())), float(np.mean(gain < 1))
-        return TamedParts(limited, PeakReport(handling, deepest_db=deepest, limited_share=share))
+        limited = {
+            name: _computed(np.multiply, samples, limiting.gain) for name, samples in parts.items()
+        }
+        deepest = -decibels(limiting.smallest)
+        report = PeakReport(handling, deepest_db=deepest, limited_share=limiting.share)
+        return TamedParts(limited, report)
     if handling == "rescale":
-        peak = max(float(np.abs(samples).max(initial=0.0)) for samples in parts.values())
+        peak = max(
+            float(np.abs(block).max(initial=0.0))
+            for samples in parts.values()
+            for block in blocks_of(samples)
+        )
         if peak <= 1:
             return TamedParts(dict(parts), PeakReport(handling))
         scale = 1 / peak
-        scaled = {name: samples * np.float32(scale) for name, samples in parts.items()}
+        factor = np.float32(scale)
+        scaled = {
+            name: _computed(lambda block: block * factor, samples)
+            for name, samples in parts.items()
+        }
         return TamedParts(scaled, PeakReport(handling, scale))
-    beyond = sum(int((np.abs(samples) > 1).sum()) for samples in parts.values())
+    beyond = sum(
+        int((np.abs(block) > 1).sum()) for samples in parts.values() for block in blocks_of(samples)
+    )
     return TamedParts(dict(parts), PeakReport(handling, beyond=beyond))
+
+
+def _computed(
+    compute: Callable[..., Samples], samples: SlicedSamples, *others: SlicedSamples
+) -> SlicedSamples:
+    return settled(Derived(compute, samples, *others, channels=samples.shape[0]))

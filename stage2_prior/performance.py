@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from shared.sound.samples import Samples
+from shared.sound.sliced import SlicedSamples
 from stage2_prior.loudness import UNKNOWN_LOUDNESS
 from stage2_prior.performer.check import PlayedNotes, failed_phrases, listen_to_notes
 from stage2_prior.performer.network import Performer
@@ -28,7 +28,7 @@ class Listening:
         sample_rate: of that audio, in Hz.
     """
 
-    decode: Callable[[npt.NDArray[np.uint16]], Samples]
+    decode: Callable[[npt.NDArray[np.uint16]], SlicedSamples]
     sample_rate: int
 
 

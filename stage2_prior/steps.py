@@ -2,16 +2,16 @@
 
 from shared.estimate import Step
 
-LOAD_PROGRAM = Step("load the program", 5.0)
-LOAD_MODELS = Step("load the models", 1.0)
+LOAD_PROGRAM = Step("load the program", 3.0)
+LOAD_MODELS = Step("load the models", 0.3)
 
-READ = Step("read the song", 0.2, 0.005)
-FIND_BASS = Step("look for a bass", 0.3, 0.1)
-ENCODE = Step("encode the song", 0.1, 0.04)
-HEAR = Step("hear the song", 0.3, 0.06)
-WRITE_LINE = Step("write the line", 2.0, 0.5)
-RENDER = Step("render the line", 0.2, 0.05)
-WRITE_FILES = Step("write the files", 1.5, 0.03)
+READ = Step("read the song", 0.1, 0.002)
+FIND_BASS = Step("look for a bass", 0.2, 0.04)
+ENCODE = Step("encode the song", 0.1, 0.009)
+HEAR = Step("hear the song", 0.1, 0.005)
+WRITE_LINE = Step("write the line", 0.5, 0.06)
+RENDER = Step("render the line", 0.1, 0.025)
+WRITE_FILES = Step("write the files", 0.5, 0.014)
 
 ONCE = (LOAD_PROGRAM, LOAD_MODELS)
 EACH = (READ, FIND_BASS, ENCODE, HEAR, WRITE_LINE, RENDER, WRITE_FILES)

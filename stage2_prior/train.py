@@ -11,7 +11,7 @@ from shared.codes.codec import CodeFormat
 from shared.codes.manifest import Manifest
 from shared.codes.song_codes import SongCodes
 from shared.console import err_console, progress
-from shared.device import Device
+from shared.device import Device, resolve_device
 from shared.errors import require
 from shared.training.checkpoint import (
     WEIGHTS_NAME,
@@ -34,6 +34,7 @@ from stage2_prior.listener.task import ListenerTask
 from stage2_prior.model import Prior, prior_metadata
 from stage2_prior.performer.sequences import PerformedSong
 from stage2_prior.performer.task import PerformerTask
+from stage2_prior.x_transformers_guard import tell_compiler
 
 T = TypeVar("T", HeardSong, ComposedSong, PerformedSong)
 
@@ -74,7 +75,9 @@ def train_prior(
     if init_from is not None:
         _start_from(prior, load_checkpoint(init_from, "prior"))
     for part in (part for part in PARTS if part in config.parts):
-        task, settings = _task(part, prior, corpus, config)
+        task, settings = _task(part, prior, corpus, config, device)
+        if settings.compile:
+            tell_compiler()
         best = fit(task, settings, out / part, resume, device)
         load_weights(getattr(prior, part), load_checkpoint(best, part))
         prior.cpu().eval()
@@ -89,7 +92,7 @@ def new_prior(config: PriorConfig, format: CodeFormat) -> Prior:
 
 
 def _task(
-    part: Part, prior: Prior, corpus: Manifest, config: PriorConfig
+    part: Part, prior: Prior, corpus: Manifest, config: PriorConfig, device: Device
 ) -> tuple[Task, TrainSettings]:
     """Read what a part learns from, and set its training up."""
     if part == "listener":
@@ -97,7 +100,9 @@ def _task(
         heard = _split([*read_songs(corpus, lambda song: HeardSong.of(song, views))])
         return ListenerTask(*heard, prior.listener, config.listener), config.listener.train
     if part == "composer":
+        prior.listener.to(resolve_device(device))  # it hears all songs first
         composed = _split(_composed_songs(prior, corpus, config))
+        prior.listener.cpu()
         heard_by = fingerprint(prior.listener.state_dict())
         task = ComposerTask(*composed, prior.composer, config.composer, heard_by)
         return task, config.composer.train

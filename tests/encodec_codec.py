@@ -5,7 +5,7 @@ EnCodec codes each of them by itself. There are no vocals and no drums.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 
 from shared.codes.codec import Codes
 from shared.sound.samples import Samples, fit_length
+from shared.sound.sliced import SlicedSamples, whole
 from shared.sound.torchaudio_guard import torchaudio
 from shared.sources import SOURCES
 
@@ -55,8 +56,8 @@ class EncodecCodec:
     def num_frames(self, num_samples: int) -> int:
         return max(1, -(-num_samples // self.hop))
 
-    def encode(self, audio: Samples) -> Codes:
-        return np.stack([self._encode(band) for band in self.split(audio)])
+    def encode(self, audio: SlicedSamples) -> Codes:
+        return np.stack([self._encode(band) for band in self.split(whole(audio))])
 
     def decode(
         self, codes: Codes, num_samples: int, sources: Sequence[str] | None = None
@@ -65,9 +66,25 @@ class EncodecCodec:
         return np.sum([self._decode(codes[row], num_samples) for row in rows], axis=0)
 
     def separate(
-        self, mixture: Samples, sources: Sequence[str] | None = None, codes: Codes | None = None
+        self,
+        mixture: SlicedSamples,
+        sources: Sequence[str] | None = None,
+        codes: Codes | None = None,
     ) -> Samples:
-        return self.split(mixture)[[SOURCES.index(source) for source in sources or SOURCES]]
+        return self.split(whole(mixture))[[SOURCES.index(name) for name in sources or SOURCES]]
+
+    def decode_blocks(
+        self, codes: Codes, num_samples: int, sources: Sequence[str] | None = None
+    ) -> Iterator[Samples]:
+        yield self.decode(codes, num_samples, sources)
+
+    def separate_blocks(
+        self,
+        mixture: SlicedSamples,
+        sources: Sequence[str] | None = None,
+        codes: Codes | None = None,
+    ) -> Iterator[Samples]:
+        yield self.separate(mixture, sources, codes)
 
     def split(self, audio: Samples) -> Samples:
         """Split `[2, N]` into the sources `[S, 2, N]`."""

@@ -1,12 +1,13 @@
 """A codec that knows the sources of one song, and codes of songs for it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from shared.codes.codec import Codes
 from shared.codes.song_codes import SongCodes
 from shared.sound.samples import Samples, rms
+from shared.sound.sliced import SlicedSamples, whole
 from shared.sources import BASS, SOURCES
 
 RATE = 44100
@@ -34,8 +35,8 @@ class OracleCodec:
     def num_frames(self, num_samples: int) -> int:
         return 1 + num_samples // self.hop
 
-    def encode(self, audio: Samples) -> Codes:
-        self.encoded = audio
+    def encode(self, audio: SlicedSamples) -> Codes:
+        self.encoded = whole(audio)
         self.scale = rms(audio) / rms(self.stems.sum(0))
         return np.zeros((len(SOURCES), 1, self.num_frames(audio.shape[-1])), np.uint16)
 
@@ -46,11 +47,27 @@ class OracleCodec:
         return (self.scale * self.stems[rows].sum(0)).astype(np.float32)
 
     def separate(
-        self, mixture: Samples, sources: Sequence[str] | None = None, codes: Codes | None = None
+        self,
+        mixture: SlicedSamples,
+        sources: Sequence[str] | None = None,
+        codes: Codes | None = None,
     ) -> Samples:
         rows = [SOURCES.index(source) for source in sources or SOURCES]
         scale = np.float32(rms(mixture) / rms(self.stems.sum(0)))
         return scale * self.stems[rows]
+
+    def decode_blocks(
+        self, codes: Codes, num_samples: int, sources: Sequence[str] | None = None
+    ) -> Iterator[Samples]:
+        yield self.decode(codes, num_samples, sources)
+
+    def separate_blocks(
+        self,
+        mixture: SlicedSamples,
+        sources: Sequence[str] | None = None,
+        codes: Codes | None = None,
+    ) -> Iterator[Samples]:
+        yield self.separate(whole(mixture), sources, codes)
 
 
 def two_tones(bass: float = 0.2, other: float = 0.1) -> Samples:

@@ -27,6 +27,7 @@ from shared.music.onset_envelope import onset_envelope
 from shared.sound.files import read_audio
 from shared.sound.levels import TARGET_RMS
 from shared.sound.samples import Samples, fit_length, resample, rms, to_stereo
+from shared.sound.sliced import whole
 from shared.sources import BASS
 from shared.times import TimeRange
 from stage1_vqvae.codec import VQVAECodec
@@ -442,6 +443,35 @@ def test_the_midi_file_has_the_bars_and_chords_of_the_song(
     assert exact.all() == (timing == "played")
 
 
+@pytest.mark.parametrize("rate", [RATE, 48_000])
+def test_a_long_song_gives_what_a_short_one_does(
+    rate: int,
+    codec: VQVAECodec,
+    prior: Prior,
+    line: FixedLine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A long one lies on the disk and is worked on in blocks."""
+    song = tmp_path / "song.wav"
+    soundfile.write(song, tone(82, 3.0, rate) + tone(440, 3.0, rate), rate, subtype="FLOAT")
+    options = ArrangeOptions(remove_bass=True, delivery=Delivery(name="a", peaks="limit"))
+    short = generate_bass(song, tmp_path / "short", codec, prior, QUICK, options)
+    monkeypatch.setattr("shared.sound.sliced.MOST_IN_MEMORY", 5000)
+    monkeypatch.setattr("shared.sound.sliced.BLOCK", 9000)
+    monkeypatch.setattr(codec, "chunk_frames", 16)
+    long = generate_bass(song, tmp_path / "long", codec, prior, QUICK, options)
+    for kind in ("bass", "backing", "mix"):
+        in_memory, in_blocks = (read(made.files[kind]) for made in (short, long))
+        np.testing.assert_allclose(in_blocks, in_memory, rtol=0, atol=1e-5)
+    assert short.files["midi"].read_bytes() == long.files["midi"].read_bytes()
+    assert short.figures["rms_db"] == long.figures["rms_db"]
+    assert short.figures["loudness_lufs"] == long.figures["loudness_lufs"]
+    assert sorted(path.name for path in (tmp_path / "long").iterdir()) == sorted(
+        path.name for path in long.files.values()
+    )
+
+
 @pytest.mark.parametrize("edit", ["nothing", "prompt", "style"])
 def test_the_bass_lies_a_little_below_the_song(
     edit: str, song: Path, codec: VQVAECodec, prior: Prior, line: FixedLine, tmp_path: Path
@@ -515,7 +545,7 @@ def test_the_mix_has_the_new_bass_in_place_of_the_songs(
     balance = balance_envelope(sound, notes, song.accompaniment, RATE, prior.balance)
     bass = at_home(balance * sound)
     stereo = read_audio(path).samples
-    rest = stereo - at_home(song.bass)
+    rest = stereo - at_home(whole(song.bass))
     figures = made.figures
     sounds = {"bass": bass, "backing": rest, "mix": rest + bass}
     peak = max(np.abs(samples).max() for samples in sounds.values())
@@ -524,7 +554,7 @@ def test_the_mix_has_the_new_bass_in_place_of_the_songs(
         written = read(made.files[kind]).T
         np.testing.assert_allclose(written, scale_of(made) * samples, atol=1e-5)
 
-    expected = codec.encode(song.accompaniment * np.float32(song.gain))
+    expected = codec.encode(whole(song.accompaniment) * np.float32(song.gain))
     np.testing.assert_array_equal(line.accompaniment, expected)
     assert (line.fixed == FREE).all()
     ((drawn_song, drawn_bass, drawn_rate, drawn_notes, title, grid, chords),) = pictures.calls
@@ -949,7 +979,7 @@ def test_the_json_file_is_gone_before_any_other_is_replaced(
 def test_the_json_file_is_enough_to_write_the_same_bytes_again(
     song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
 ) -> None:
-    edits = Edits(redo=(TimeRange(1, 2),))
+    edits = Edits(redo=(TimeRange(1.0, 2.0),))
     options = ArrangeOptions(True, edits, lowest=30, bass_level=-2.0, delivery=Delivery("flac"))
     first = generate_bass(song, tmp_path / "a", codec, prior, replace(QUICK, seed=5), options)
     recipe = Recipe.read(first.files["json"])

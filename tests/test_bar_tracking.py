@@ -194,6 +194,27 @@ def clicks(times: np.ndarray, duration: float, rate: int) -> np.ndarray:
     return np.stack((audio, -audio))
 
 
+@pytest.mark.parametrize("size", [4096, 100])
+def test_the_onset_envelope_has_the_mel_bands_of_librosa(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import librosa
+
+    from shared.music import onset_envelope as module
+
+    monkeypatch.setattr(module, "FRAMES", size)
+    audio = clicks(np.arange(0, 4, 0.5), 4.0, 22_050)
+    audio += 0.01 * np.random.default_rng(0).standard_normal(audio.shape).astype(np.float32)
+    padded = np.pad(audio, ((0, 0), (110, 507)))
+    sizes: dict[str, Any] = {"n_fft": 507, "hop_length": 110, "n_mels": 40, "pad_mode": "constant"}
+    melspectrogram = librosa.feature.melspectrogram
+    bands = [melspectrogram(y=channel, sr=22_050, power=1.0, **sizes) for channel in padded]
+    magnitude = np.sqrt(np.square(bands).sum(0, dtype=np.float64))
+    flux = np.diff(np.log1p(magnitude / (0.1 * magnitude.max())), axis=1)
+    expected = np.maximum(flux, 0).sum(0)[: audio.shape[1] // 110 + 1]
+    np.testing.assert_allclose(onset_envelope(audio, 22_050).strength, expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("rate", [22_050, 44_100, 48_000])
 def test_the_onset_envelope_peaks_at_the_attacks(rate: int) -> None:
     attacks = np.array([0.0, 0.5, 1.013, 1.4])

@@ -1,5 +1,6 @@
 """The figures of decoders whose sound is known beside the true bass."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,11 @@ class FixedDecoder:
         assert codes.ndim == 2
         self.notes.append(notes)
         return self.sound[:, :num_samples]
+
+    def decode_blocks(
+        self, codes: Codes, notes: Notes | None, num_samples: int
+    ) -> Iterator[Samples]:
+        yield self.decode(codes, notes, num_samples)
 
     def description(self) -> dict[str, Any]:
         return {}

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from shared.sound.samples import Samples
+from shared.sound.samples import Samples, rms
 from stage2_prior.bass_search import BassSearch, search_bass
 
 RATE = 44100
@@ -31,7 +31,7 @@ def kicks() -> Samples:
 
 
 def search(song: Samples, bass: Samples) -> BassSearch:
-    return search_bass(song, bass, bass, RATE, 0.2)
+    return search_bass(song, rms(bass), bass, RATE, 0.2)
 
 
 def test_a_line_alone_is_all_bass() -> None:
@@ -80,3 +80,23 @@ def test_it_says_what_was_found() -> None:
         "the song has a bass (share 0.30, from 0.21 on it counts)"
     )
     assert str(BassSearch(0.1, 0.5, 0.4, 0.21)) == ("the song has no bass (share 0.10, below 0.21)")
+
+
+def test_the_pitched_part_is_that_of_librosa_and_does_not_depend_on_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import librosa
+    from scipy.signal import resample_poly
+
+    from shared.sound import decimated
+
+    song = line() + kicks()
+    lows = resample_poly(song.mean(0, dtype=np.float64), 1, 8)
+    magnitudes = np.abs(librosa.stft(lows, n_fft=1024, hop_length=256))
+    hertz = np.fft.rfftfreq(1024, 8 / RATE)
+    chosen = magnitudes[(hertz > 30) & (hertz < 400)]
+    held = librosa.decompose.hpss(chosen, kernel_size=(7, 11))[0]
+    expected = np.linalg.norm(held) / np.linalg.norm(chosen)
+    for size in (2048, 10, 5, 2):
+        monkeypatch.setattr(decimated, "FRAMES", size)
+        assert search(song, song).pitched == pytest.approx(expected, rel=1e-9)

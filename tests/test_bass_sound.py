@@ -1,7 +1,7 @@
 """The sound of bass codes: which codes are decoded, at which level, and with which attacks."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,11 @@ class FixedDecoder:
     def decode(self, codes: Codes, notes: Notes | None, num_samples: int) -> Samples:
         self.notes = notes
         return np.full((2, num_samples), 0.25, np.float32)
+
+    def decode_blocks(
+        self, codes: Codes, notes: Notes | None, num_samples: int
+    ) -> Iterator[Samples]:
+        yield self.decode(codes, notes, num_samples)
 
     def description(self) -> dict[str, Any]:
         return {"bass_decoder": "fixed"}

@@ -101,3 +101,44 @@ def test_more_steps_than_there_is_room_for_are_refused(decoder: Decoder, x: Tens
 def test_another_kind_of_decoder_is_refused(options: dict[str, bool]) -> None:
     with pytest.raises(TypeError):
         CachedDecoder(make(**options), 1, 1)
+
+
+WINDOW = 20
+
+
+@pytest.mark.parametrize("sizes", PORTIONS[1:])
+def test_a_window_means_the_same_for_any_portions(
+    decoder: Decoder, x: Tensor, sizes: list[int]
+) -> None:
+    single = run(CachedDecoder(decoder, BATCH, STEPS, WINDOW), x, None, [1] * STEPS)
+    output = run(CachedDecoder(decoder, BATCH, STEPS, WINDOW), x, None, sizes)
+    assert (output - single).abs().max() < TOLERANCE
+    assert (output[:, :WINDOW] - decoder(x)[:, :WINDOW]).abs().max() < TOLERANCE
+    assert (output - decoder(x))[:, 2 * WINDOW :].abs().max() > 10 * TOLERANCE
+
+
+@pytest.mark.parametrize("sizes", [PORTIONS[0], PORTIONS[1]])
+def test_what_lies_before_all_windows_does_not_matter(
+    decoder: Decoder, x: Tensor, sizes: list[int]
+) -> None:
+    changed = x.clone()
+    reach = 2 * (WINDOW - 1)  # of both layers
+    changed[:, : STEPS - 1 - reach] *= -1
+    same, other = (
+        run(CachedDecoder(decoder, BATCH, STEPS, WINDOW), each, None, sizes)
+        for each in (x, changed)
+    )
+    assert (same[:, -1] - other[:, -1]).abs().max() < TOLERANCE
+    assert (same[:, -2] - other[:, -2]).abs().max() > TOLERANCE
+
+
+def test_memory_does_not_grow_with_the_number_of_steps(decoder: Decoder) -> None:
+    short, long = (CachedDecoder(decoder, BATCH, steps, WINDOW) for steps in (100, 100_000))
+    assert short.cache.numel() == long.cache.numel()
+
+
+def test_sequences_can_leave_the_batch(decoder: Decoder, x: Tensor) -> None:
+    cached = CachedDecoder(decoder, BATCH, STEPS)
+    cached.advance(x[:, :50])
+    cached.keep(torch.tensor([0, 2]))
+    assert (cached.advance(x[[0, 2], 50:]) - decoder(x)[[0, 2], 50:]).abs().max() < TOLERANCE

@@ -11,9 +11,10 @@ import torch
 from shared.codes.codec import Codec
 from shared.config import load_config
 from shared.errors import UserError
+from shared.sound.sliced import SlicedSamples
 from shared.sources import BASS, SOURCES
 from shared.training.checkpoint import save_checkpoint
-from stage1_vqvae.codec import SHIPPED, BassRemoval, SlicedAudio, VQVAECodec, load_codec
+from stage1_vqvae.codec import SHIPPED, BassRemoval, VQVAECodec, load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage1_vqvae.quantizer import Softness
@@ -81,7 +82,7 @@ class CountingCodec(VQVAECodec):
 
     encoded = 0
 
-    def encode(self, audio: SlicedAudio) -> np.ndarray:
+    def encode(self, audio: SlicedSamples) -> np.ndarray:
         self.encoded += 1
         return super().encode(audio)
 

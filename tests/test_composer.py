@@ -266,3 +266,37 @@ def test_leaning_decides_where_the_network_does_not() -> None:
     leaning = np.where(np.arange(12) == 5, 0, -50) + np.zeros((GRID.positions, 1))
     for made in written(2, Rules.of_range(GRID.positions).leaning_to(leaning)):
         assert set((made.notes.pitch % 12).tolist()) == {5}
+
+
+def same_lines(some: list[ComposedLine], others: list[ComposedLine]) -> None:
+    for one, other in zip(some, others, strict=True):
+        for name in ("onset", "length", "pitch", "loudness"):
+            assert getattr(one.notes, name).tolist() == getattr(other.notes, name).tolist()
+        assert one.log_prob == pytest.approx(other.log_prob, rel=1e-4)
+        assert one.log_prob_alone == pytest.approx(other.log_prob_alone, rel=1e-4)
+
+
+def test_without_guidance_leaving_out_what_it_compares_with_changes_nothing() -> None:
+    """A guidance that differs from 1 by nothing that counts makes the composer compare."""
+    same_lines(written(8), written(8, guidance=1 + 1e-9))
+
+
+def test_leaving_out_lines_that_have_ended_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ending = [written(8, guidance=guidance) for guidance in (1.0, 2.0)]
+    monkeypatch.setattr("stage2_prior.composer.sampling.MOST_LASTING", 0.0)
+    for lines, guidance in zip(ending, (1.0, 2.0), strict=True):
+        assert len({len(line.notes) for line in lines}) > 2  # they end at different steps
+        same_lines(lines, written(8, guidance=guidance))
+
+
+def test_a_song_is_read_in_parts_as_it_is_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stage2_prior.composer.network.READ_AT_ONCE", 4 * STEPS)
+    reader = composer().reader
+    features = torch.from_numpy(np.stack([heard(GRID.positions), heard(GRID.positions, 1)]))
+    place = torch.from_numpy(GRID.place_in_bar(np.arange(GRID.positions))).expand(2, -1)
+    hidden = torch.tensor([False, True])
+    with torch.inference_mode():
+        expected = reader(features, place, hidden)
+        torch.testing.assert_close(reader.read_long(features, place, hidden), expected)

@@ -13,6 +13,7 @@ from shared.music.midi import write_midi
 from shared.music.notes import Note, NoteVocabulary, notes_to_tokens
 from shared.sound.levels import TARGET_RMS
 from shared.sound.samples import rms
+from shared.sound.sliced import SlicedSamples, whole
 from shared.times import TimeRange
 from stage2_prior.accompaniment import PreparedSong
 from stage2_prior.edits import Edits, GivenBass, bass_tokens, given_bass
@@ -25,10 +26,10 @@ class CountingCodec(OracleCodec):
 
     cardinality = 1000
 
-    def encode(self, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    def encode(self, audio: SlicedSamples) -> npt.NDArray[np.uint16]:
         super().encode(audio)
         frames = self.num_frames(audio.shape[-1])
-        padded = np.pad(audio, ((0, 0), (0, frames * self.hop - audio.shape[-1])))
+        padded = np.pad(whole(audio), ((0, 0), (0, frames * self.hop - audio.shape[-1])))
         levels = [rms(frame) for frame in np.split(padded, frames, axis=1)]
         return np.tile(np.round(np.array(levels) * 1000), (4, 1, 1)).astype(np.uint16)
 

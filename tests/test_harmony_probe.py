@@ -9,8 +9,9 @@ import torch
 from shared.config import load_config
 from shared.music.notes import Note
 from shared.music.song_facts import SongChord, SongFacts
+from shared.sound.sliced import SlicedSamples
 from shared.sources import BASS, SOURCES
-from stage1_vqvae.codec import SlicedAudio, VQVAECodec
+from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.harmony_probe import (
     UNKNOWN,
@@ -147,7 +148,7 @@ class RootCodec(VQVAECodec):
 
     source = OTHER
 
-    def encode(self, audio: SlicedAudio) -> np.ndarray:
+    def encode(self, audio: SlicedSamples) -> np.ndarray:
         frames = self.num_frames(audio.shape[-1])
         shape = (len(SOURCES), self.num_codebooks, frames)
         codes = np.random.default_rng(0).integers(0, self.cardinality, shape).astype(np.uint16)

@@ -16,7 +16,7 @@ from stage1_vqvae.codec import load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.extract import extract_codes
 from stage1_vqvae.model import VQVAE
-from tests.torchrun import ROOT, run_with_torchrun
+from tests.launching import ROOT, run_with_torchrun
 
 STEP = {
     "SLURM_STEP_NUM_TASKS": "8",

@@ -1,6 +1,7 @@
 """Separation: stems of the song's own rate and exact length that sum to it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,14 @@ import torch
 from shared.config import load_config
 from shared.errors import UserError
 from shared.sound.separation import CodedMixture
+from shared.sound.sliced import whole
 from shared.sources import SOURCES
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage1_vqvae.separate import separate, separate_samples
+
+Parts = dict[str, np.ndarray]
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +62,18 @@ def test_stems_sum_to_the_song_at_its_own_rate_and_length(
     np.testing.assert_allclose(total, read(song), rtol=0, atol=1e-6)
 
 
+def separated(song: np.ndarray, rate: int, codec: VQVAECodec, *given: Any, **more: Any) -> Parts:
+    """The stems by name, their mix and the residual, as arrays."""
+    result = separate_samples(song, rate, codec, *given, **more)
+    parts = {**result.stems, "mix": result.mix, "residual": result.residual}
+    return {name: whole(samples) for name, samples in parts.items()}
+
+
 def test_a_mask_leaves_no_residual_of_all_sources(codec: VQVAECodec) -> None:
     song = noise(30_000)
-    stems = separate_samples(song, 44100, codec)
-    assert np.abs(stems.residual).max() < 1e-4
-    np.testing.assert_allclose(stems.mix, song, rtol=0, atol=1e-4)
+    stems = separated(song, 44100, codec)
+    assert np.abs(stems["residual"]).max() < 1e-4
+    np.testing.assert_allclose(stems["mix"], song, rtol=0, atol=1e-4)
 
 
 def test_some_sources_and_their_mix(codec: VQVAECodec, tmp_path: Path) -> None:
@@ -76,8 +87,8 @@ def test_some_sources_and_their_mix(codec: VQVAECodec, tmp_path: Path) -> None:
     ]
     bass, drums = read(result.stems["bass"]), read(result.stems["drums"])
     np.testing.assert_allclose(read(result.mix), bass + drums, rtol=0, atol=1e-6)
-    whole = separate_samples(read(song), 44100, codec)
-    np.testing.assert_allclose(bass, whole.stems["bass"], rtol=0, atol=1e-6)
+    expected = separated(read(song), 44100, codec)
+    np.testing.assert_allclose(bass, expected["bass"], rtol=0, atol=1e-6)
 
 
 def test_one_source_is_its_own_mix(codec: VQVAECodec, tmp_path: Path) -> None:
@@ -89,14 +100,14 @@ def test_one_source_is_its_own_mix(codec: VQVAECodec, tmp_path: Path) -> None:
 
 def test_without_a_mask_it_is_the_decoders_sound(codec: VQVAECodec) -> None:
     song = noise(10_000)
-    stems = separate_samples(song, 44100, codec, ["bass", "other"], mask=False)
+    stems = separated(song, 44100, codec, ["bass", "other"], mask=False)
     gain = np.float32(0.1 / np.sqrt(np.square(song, dtype=np.float64).mean()))
     codes = codec.encode(song * gain)
     for source in ("bass", "other"):
         expected = codec.decode(codes, 10_000, [source]) / gain
-        np.testing.assert_allclose(stems.stems[source], expected, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(stems[source], expected, rtol=0, atol=1e-6)
     together = codec.decode(codes, 10_000, ["bass", "other"]) / gain
-    np.testing.assert_allclose(stems.mix, together, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(stems["mix"], together, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("mask", [True, False])
@@ -104,13 +115,10 @@ def test_an_inverted_channel_is_inverted_in_the_stems(codec: VQVAECodec, mask: b
     song = np.tile(noise(10_000, 1), (2, 1)) * np.array([[1], [0.9]], np.float32)
     flip = np.array([[1], [-1]], np.float32)
     usual, inverted = (
-        separate_samples(samples, 44100, codec, ["bass", "other"], mask)
-        for samples in (song, flip * song)
+        separated(samples, 44100, codec, ["bass", "other"], mask) for samples in (song, flip * song)
     )
-    for name, stem in usual.stems.items():
-        np.testing.assert_allclose(inverted.stems[name], flip * stem, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(inverted.mix, flip * usual.mix, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(inverted.residual, flip * usual.residual, rtol=0, atol=1e-6)
+    for name, samples in usual.items():
+        np.testing.assert_allclose(inverted[name], flip * samples, rtol=0, atol=1e-6)
 
 
 def test_decoded_sources_have_the_level_of_the_mixture(codec: VQVAECodec) -> None:
@@ -125,8 +133,8 @@ def test_level_does_not_matter(codec: VQVAECodec) -> None:
     """A quiet song is brought to the codec's level, and its stems back to its own."""
     song = noise(10_000)
     soft: np.ndarray = song / np.float32(64)
-    loud, quiet = (separate_samples(samples, 44100, codec) for samples in (song, soft))
-    np.testing.assert_allclose(64 * quiet.stems["bass"], loud.stems["bass"], rtol=0, atol=1e-4)
+    loud, quiet = (separated(samples, 44100, codec) for samples in (song, soft))
+    np.testing.assert_allclose(64 * quiet["bass"], loud["bass"], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("channels", [1, 6])
@@ -138,8 +146,8 @@ def test_other_channel_counts_come_back_in_stereo(
 
 
 def test_a_silent_song_gives_silent_stems(codec: VQVAECodec) -> None:
-    stems = separate_samples(np.zeros((2, 5_000), np.float32), 44100, codec)
-    assert not any(stem.any() for stem in stems.stems.values())
+    stems = separated(np.zeros((2, 5_000), np.float32), 44100, codec)
+    assert not any(stem.any() for stem in stems.values())
 
 
 def test_the_mixture_of_a_stem_file(codec: VQVAECodec, stem_mp4: Path, tmp_path: Path) -> None:

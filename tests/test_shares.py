@@ -34,7 +34,7 @@ from stage2_prior.performer.sequences import PerformedSong
 from stage2_prior.performer.task import PerformerTask
 from stage2_prior.train import new_prior
 from tests.conftest import WriteSong
-from tests.torchrun import run_with_torchrun
+from tests.launching import run_as_srun, run_with_torchrun
 from tests.toy_bass import ToneCodec, write_songs
 from tests.toy_songs import FORMAT, make_song
 from tests.toy_task import state
@@ -155,12 +155,15 @@ for part in ("listener", "composer"):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [2, 4])
-def test_several_processes(processes: int, stem_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "run.py").write_text(SCRIPT)
-    several = tmp_path / "several"
-    done = run_with_torchrun(tmp_path / "run.py", stem_folder, several, processes=processes)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("start", ["Slurm's srun, two processes", "torchrun, four processes"])
+def test_several_processes(start: str, stem_folder: Path, tmp_path: Path) -> None:
+    script, several = tmp_path / "run.py", tmp_path / "several"
+    script.write_text(SCRIPT)
+    if "srun" in start:
+        assert run_as_srun(script, stem_folder, several, processes=2) == [0, 0]
+    else:
+        done = run_with_torchrun(script, stem_folder, several, processes=4)
+        assert done.returncode == 0, done.stderr
     one = {"vqvae": trained(vqvae_task(stem_folder, "loss.usage=0.02"), tmp_path / "vqvae")}
     one |= {part: trained(prior_task(part), tmp_path / part) for part in ("listener", "composer")}
     for name, weights in one.items():

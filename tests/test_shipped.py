@@ -1,5 +1,7 @@
 """The shipped weights load, belong together, and are small enough for a repository and a wheel."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from shared.band.recording.render import SAMPLE_RATE, Orchestra
 from shared.band.scores.score import Part
 from shared.codes.codec import CodeFormat
 from shared.music.notes import Note
+from shared.sound.files import write_wav
 from shared.sound.samples import rms
 from shared.sound.spectral_distance import band_distances
 from shared.sources import BASS
@@ -18,6 +21,7 @@ from stage2_prior import model as stage2
 from stage2_prior.sampling import SamplingSettings, generate
 
 MEGABYTE = 10**6
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_shipped_prior_is_of_the_shipped_codec() -> None:
@@ -48,6 +52,31 @@ def test_the_shipped_bass_decoder_is_of_the_shipped_codec() -> None:
     for band in (2, 3):  # 400 to 1,000 and 1,000 to 3,000 Hz
         assert better[band].distance < worse[band].distance - 3
         assert abs(better[band].level_error) < abs(worse[band].level_error) - 1
+
+
+@pytest.mark.slow
+def test_a_bass_is_written_without_loading_what_takes_longer_than_writing_it(
+    tmp_path: Path,
+) -> None:
+    """librosa compiles itself for 20 s when it is first used, and loads numba, sklearn and pandas.
+
+    torch's compiler takes half as long to load as torch does.
+    """
+    song = tmp_path / "song.wav"
+    noise = 0.1 * np.random.default_rng(0).standard_normal((2, 44_100), np.float32)
+    write_wav(song, noise, 44_100)
+    program = (
+        "import sys, cli\n"
+        f"sys.argv[1:] = ['generate-bass', '--song', {str(song)!r}, '--out', {str(tmp_path)!r}]\n"
+        "try: cli.main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print('loaded', *sys.modules)"
+    )
+    run = [sys.executable, "-c", program]
+    printed = subprocess.run(run, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    loaded = printed.rpartition("loaded")[2].split()
+    assert "torch" in loaded
+    assert not {"librosa", "numba", "sklearn", "pandas", "torch._dynamo"} & set(loaded)
 
 
 @pytest.mark.parametrize(

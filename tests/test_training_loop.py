@@ -18,7 +18,7 @@ from shared.training.checkpoint import load_checkpoint
 from shared.training.item_noise import ItemNoise
 from shared.training.loop import fit
 from shared.training.settings import TrainSettings
-from tests.torchrun import run_with_torchrun
+from tests.launching import run_with_torchrun
 from tests.toy_task import (
     AVERAGED,
     SETTINGS,

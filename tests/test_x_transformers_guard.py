@@ -1,6 +1,8 @@
 """Only versions of x-transformers that the models were tested with are used."""
 
 import importlib
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -10,7 +12,8 @@ from shared.errors import UserError
 from stage2_prior import x_transformers_guard
 from stage2_prior.x_transformers_guard import NEWEST, OLDEST, require_tested
 
-PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+ROOT = Path(__file__).parents[1]
+PYPROJECT = ROOT / "pyproject.toml"
 
 
 @pytest.mark.parametrize("version", [OLDEST, "2.9.2", "2.31.2", NEWEST])
@@ -41,3 +44,14 @@ def test_pyproject_names_the_same_range() -> None:
     (requirement,) = (each for each in project["dependencies"] if each.startswith("x-transf"))
     oldest = OLDEST.removesuffix(".0")
     assert requirement == f"x-transformers>={oldest},<={NEWEST}"
+
+
+def test_the_compiler_is_loaded_only_when_it_is_needed() -> None:
+    program = (
+        "import sys, torch; from stage2_prior.x_transformers_guard import tell_compiler; "
+        "before = 'torch._dynamo' in sys.modules; tell_compiler(); "
+        "print(before, 'torch._dynamo' in sys.modules)"
+    )
+    run = [sys.executable, "-c", program]
+    printed = subprocess.run(run, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert printed.split() == ["False", "True"]

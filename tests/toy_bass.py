@@ -1,6 +1,6 @@
 """Songs whose bass is one plucked-like tone, their codes, and the codec that made them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from shared.codes.codec import CodeFormat, Codes
 from shared.music.notes import NoteVocabulary
 from shared.songs.cache import StemCache, build_cache
 from shared.sound.samples import Samples
+from shared.sound.sliced import SlicedSamples, whole
 from shared.sources import SOURCES
 from stage1_vqvae.bass_decoder.config import NetworkConfig
 from stage1_vqvae.bass_decoder.network import BassDecoderNetwork
@@ -32,7 +33,7 @@ class ToneCodec:
     def num_frames(self, num_samples: int) -> int:
         return -(-num_samples // HOP) + 1
 
-    def encode(self, audio: Samples) -> Codes:
+    def encode(self, audio: SlicedSamples) -> Codes:
         raise NotImplementedError
 
     def decode(
@@ -43,9 +44,27 @@ class ToneCodec:
         return np.tile(0.01 * tone(55.0, num_samples), (2, 1))
 
     def separate(
-        self, mixture: Samples, sources: Sequence[str] | None = None, codes: Codes | None = None
+        self,
+        mixture: SlicedSamples,
+        sources: Sequence[str] | None = None,
+        codes: Codes | None = None,
     ) -> Samples:
         raise NotImplementedError
+
+    def decode_blocks(
+        self, codes: Codes, num_samples: int, sources: Sequence[str] | None = None
+    ) -> Iterator[Samples]:
+        """Decode in one block."""
+        yield self.decode(codes, num_samples, sources)
+
+    def separate_blocks(
+        self,
+        mixture: SlicedSamples,
+        sources: Sequence[str] | None = None,
+        codes: Codes | None = None,
+    ) -> Iterator[Samples]:
+        """Separate in one block."""
+        yield self.separate(whole(mixture), sources, codes)
 
 
 FORMAT = CodeFormat.of(ToneCodec())

@@ -1,11 +1,12 @@
 """A codec for tests of codes, which has the shapes of a real one and simple values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from shared.codes.codec import Codes
 from shared.sound.samples import Samples
+from shared.sound.sliced import SlicedSamples, whole
 from shared.sources import SOURCES
 
 SILENT_CODE = 7
@@ -23,9 +24,9 @@ class ToyCodec:
         """Count the frames as the shipped codec does: the last one is at or after the end."""
         return -(-num_samples // self.hop) + 1
 
-    def encode(self, audio: Samples) -> Codes:
+    def encode(self, audio: SlicedSamples) -> Codes:
         """Encode silence, which is all that the tests encode."""
-        assert not audio.any()
+        assert not whole(audio).any()
         shape = (len(self.sources), self.num_codebooks, self.num_frames(audio.shape[1]))
         return np.full(shape, SILENT_CODE, np.uint16)
 
@@ -38,7 +39,25 @@ class ToyCodec:
         return np.tile(np.repeat(frames, self.hop)[:num_samples], (2, 1)).astype(np.float32)
 
     def separate(
-        self, mixture: Samples, sources: Sequence[str] | None = None, codes: Codes | None = None
+        self,
+        mixture: SlicedSamples,
+        sources: Sequence[str] | None = None,
+        codes: Codes | None = None,
     ) -> Samples:
         """Give every source the same share."""
-        return np.stack([mixture / len(self.sources)] * len(sources or self.sources))
+        return np.stack([whole(mixture) / len(self.sources)] * len(sources or self.sources))
+
+    def decode_blocks(
+        self, codes: Codes, num_samples: int, sources: Sequence[str] | None = None
+    ) -> Iterator[Samples]:
+        """Decode in one block."""
+        yield self.decode(codes, num_samples, sources)
+
+    def separate_blocks(
+        self,
+        mixture: SlicedSamples,
+        sources: Sequence[str] | None = None,
+        codes: Codes | None = None,
+    ) -> Iterator[Samples]:
+        """Separate in one block."""
+        yield self.separate(whole(mixture), sources, codes)

@@ -1,5 +1,6 @@
 """A decoder of the codes of a bass alone, as reports and stage 2 see it."""
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +23,11 @@ class BassDecoder(Protocol):
             notes: note tokens `[T]`, negative where they are not known; None where none are.
             num_samples: the length of the audio.
         """
+
+    def decode_blocks(
+        self, codes: Codes, notes: Notes | None, num_samples: int
+    ) -> Iterator[Samples]:
+        """Decode as `decode` does, block after block `[2, n]`, so that memory stays flat."""
 
     def description(self) -> dict[str, Any]:
         """Return what one must know, beside the codec's checkpoint, to decode the same again."""

@@ -3,7 +3,7 @@
 Stage 2 sees a codec only as this protocol, never as a class of stage 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from shared.config import Range
 from shared.errors import UserError
 from shared.sound.samples import Samples
+from shared.sound.sliced import SlicedSamples
 
 Codes = npt.NDArray[np.uint16]
 
@@ -60,7 +61,7 @@ class Codec(Protocol):
     def num_frames(self, num_samples: int) -> int:
         """Return how many frames `encode` makes of so many samples."""
 
-    def encode(self, audio: Samples) -> Codes:
+    def encode(self, audio: SlicedSamples) -> Codes:
         """Turn audio `[2, N]` into codes `[S, H, num_frames(N)]` with one row for each source."""
 
     def decode(
@@ -71,9 +72,14 @@ class Codec(Protocol):
         The vectors of the sources that are not named are replaced by zeros.
         """
 
+    def decode_blocks(
+        self, codes: Codes, num_samples: int, sources: Sequence[str] | None = None
+    ) -> Iterator[Samples]:
+        """Decode as `decode` does, block after block `[2, n]`, so that memory stays flat."""
+
     def separate(
         self,
-        mixture: Samples,
+        mixture: SlicedSamples,
         sources: Sequence[str] | None = None,
         codes: Codes | None = None,
     ) -> Samples:
@@ -89,6 +95,14 @@ class Codec(Protocol):
             codes: what `encode` makes of the mixture, if that is already known. A codec that makes
                 its masks of codes need not encode again.
         """
+
+    def separate_blocks(
+        self,
+        mixture: SlicedSamples,
+        sources: Sequence[str] | None = None,
+        codes: Codes | None = None,
+    ) -> Iterator[Samples]:
+        """Separate as `separate` does, block after block `[S, 2, n]`, so that memory stays flat."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """Decode the codes of a bass alone, and a codes file to a WAV file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from shared.codes.codec import Codec
+from shared.codes.codec import Codec, Codes
 from shared.codes.song_codes import SongCodes, require_codec
 from shared.outputs import require_free
 from shared.sound.files import write_wav
@@ -40,6 +40,17 @@ def decode_file(
 
 def decode_bass(codec: Codec, codes: npt.NDArray[np.integer], num_samples: int) -> Samples:
     """Decode bass codes `[H, T]` by themselves to `[2, num_samples]`, at the codes' level."""
+    return codec.decode(_with_bass(codec, codes), num_samples, [codec.sources[BASS]])
+
+
+def decode_bass_blocks(
+    codec: Codec, codes: npt.NDArray[np.integer], num_samples: int
+) -> Iterator[Samples]:
+    """Decode as `decode_bass` does, block after block `[2, n]`."""
+    return codec.decode_blocks(_with_bass(codec, codes), num_samples, [codec.sources[BASS]])
+
+
+def _with_bass(codec: Codec, codes: npt.NDArray[np.integer]) -> Codes:
     every = np.zeros((len(codec.sources), *codes.shape), np.uint16)
     every[BASS] = codes
-    return codec.decode(every, num_samples, [codec.sources[BASS]])
+    return every

@@ -154,21 +154,32 @@ def _best_path(evidence: Floats, rate: float, tempi: _Tempi) -> Integers:
     block, longest = int(lags.min()), int(lags.max())
     length, count = len(evidence), len(periods)
     inner = slice(tempi.reach, tempi.reach + count)
-    # Of the best path to a beat that ends this period. The margins are periods that nobody has.
-    score = np.full((length, count + 2 * tempi.reach), -np.inf)
-    onward = np.zeros((longest + length, count))  # the same for a beat that begins it; 0 before 0
+    # The score of the best path to a beat that begins a period, from `longest` moments before the
+    # block on; 0 before moment 0. Of all moments, only the changes of the period are kept.
+    onward = np.zeros((longest + block, count))
+    changes = np.empty((length, count), np.int8)
+    first_end = max(0, length - longest)  # before it, no path ends
+    ends = np.empty((length - first_end, count))
     for start in range(0, length, block):
-        rows = np.arange(start, min(length, start + block))
+        rows = np.arange(min(block, length - start))
         arrived = onward[longest + rows[:, None] - lags, np.arange(count)]
-        score[rows, inner] = evidence[rows, None] - costs + arrived
-        choices = sliding_window_view(score[start : start + block], count, axis=1)
-        onward[longest + rows] = (choices + change[:, None]).max(1)
+        # Of the best path to a beat that ends this period. The margins are periods that nobody has.
+        score = np.full((len(rows), count + 2 * tempi.reach), -np.inf)
+        score[:, inner] = evidence[start + rows, None] - costs + arrived
+        choices = sliding_window_view(score, count, axis=1) + change[:, None]
+        best = choices.argmax(1)
+        changes[start + rows] = best - tempi.reach
+        onward[longest + rows] = np.take_along_axis(choices, best[:, None], 1)[:, 0]
+        onward[: -len(rows)] = onward[len(rows) :].copy()
+        is_end = start + rows >= first_end
+        ends[start + rows[is_end] - first_end] = score[is_end, inner]
 
-    last = np.arange(length)[:, None] + lags >= length
-    ends = np.where(last, score[:, inner], -np.inf)
-    frame, period = (int(index) for index in np.unravel_index(ends.argmax(), ends.shape))
+    last = np.arange(first_end, length)[:, None] + lags >= length
+    index = np.where(last, ends, -np.inf).argmax()
+    frame, period = (int(each) for each in np.unravel_index(index, ends.shape))
+    frame += first_end
     beats = [frame]
     while (frame := frame - int(lags[period])) >= 0:
-        period += int((score[frame, period : period + len(steps)] + change).argmax()) - tempi.reach
+        period += int(changes[frame, period])
         beats.append(frame)
     return np.array(beats[::-1], np.int64)

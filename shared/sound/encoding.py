@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from shared.errors import require
 from shared.sound.files import write_flac, write_wav
-from shared.sound.samples import Samples
+from shared.sound.sliced import SlicedSamples
 
 Container = Literal["wav", "flac"]
 Bits = Literal["16", "24", "32f"]
@@ -61,7 +61,7 @@ class Encoding:
         bits = "32-bit float" if self.is_float else f"{self.bits}-bit"
         return f"{bits} {self.container.upper()}"
 
-    def write(self, path: Path, samples: Samples, sample_rate: int) -> None:
+    def write(self, path: Path, samples: SlicedSamples, sample_rate: int) -> None:
         """Write float samples `[channels, samples]`, rounded to the nearest value.
 
         Raises:

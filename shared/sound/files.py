@@ -10,16 +10,16 @@ Where the format states none, all that can be decoded is read.
 """
 
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
-from shared.atomic import atomic_path, final_path
+from shared.atomic import atomic_path, final_path, full_disk_said
 from shared.console import err_console
 from shared.errors import UserError
 from shared.sound.headers import (
@@ -30,6 +30,7 @@ from shared.sound.headers import (
     states_too_little,
 )
 from shared.sound.samples import Samples, to_int16, to_int24
+from shared.sound.sliced import SlicedSamples, StoredSamples, blocks_of, whole
 from shared.sound.stem_streams import STEM_STREAMS, find_stem
 
 MAX_CHANNELS = 8
@@ -73,6 +74,19 @@ class Audio:
     wide: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class SlicedAudio:
+    """Sound that was read and that may lie on the disk; otherwise as `Audio`."""
+
+    samples: SlicedSamples
+    sample_rate: int
+    wide: bool = False
+
+    def read(self) -> Audio:
+        """Read all of it into memory."""
+        return Audio(whole(self.samples), self.sample_rate, self.wide)
+
+
 @dataclass(frozen=True)
 class _Decoded:
     """What was decoded.
@@ -84,7 +98,7 @@ class _Decoded:
         wide: whether the file holds more of a sample than 24 bits do.
     """
 
-    samples: Samples
+    samples: StoredSamples
     sample_rate: int
     stated: float
     wide: bool
@@ -103,24 +117,48 @@ def read_audio(path: Path | str) -> Audio:
     Raises:
         UserError: the file is missing, empty, truncated or cannot be decoded; it has no samples,
             more than 8 channels, a sample rate outside 1 to 768 kHz, or samples that are NaN or
-            infinite.
+            infinite; or it is so long that it does not fit into the memory.
+    """
+    audio = read_sliced(path)
+    try:
+        return audio.read()
+    except MemoryError:
+        minutes = audio.samples.shape[1] / audio.sample_rate / 60
+        raise UserError(
+            f"{path} is {minutes:.0f} minutes long, for which there is not enough memory; cut it "
+            "into shorter files"
+        ) from None
+
+
+def read_sliced(path: Path | str, folder: Path | None = None) -> SlicedAudio:
+    """Read an audio file as `read_audio` does, but keep a long one on the disk.
+
+    Args:
+        path: the file.
+        folder: where a long one is kept (`StoredSamples`).
+
+    Raises:
+        UserError: see `read_audio`, but a file of any length fits.
+        NoSpaceError: the disk is full.
     """
     path = _readable(path)
-    try:
-        unusual = may_be_mp3(path) or states_too_little(path)
-        decoded = None if unusual else _read_soundfile(path)
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: a name that ends with .raw
-        decoded = None
-    if decoded is None:
-        decoded = _read_av(path)
-    return _checked(decoded, path, str(path))
+    with full_disk_said(folder or Path(tempfile.gettempdir())):
+        try:
+            unusual = may_be_mp3(path) or states_too_little(path)
+            decoded = None if unusual else _read_soundfile(path, folder)
+        except (soundfile.LibsndfileError, TypeError):  # TypeError: a name that ends with .raw
+            decoded = None
+        if decoded is None:
+            decoded = _read_av(path, None, folder)
+        return _checked(decoded, path, str(path))
 
 
 def read_stem(path: Path | str, source: str) -> Audio:
     """Read one source of a stem file (stem_streams.py), such as a MUSDB18 `.stem.mp4`.
 
-    `source` is one of `STEM_STREAMS`. Through `to_int16` the samples equal musdb's, which decodes
-    to 16 bits with ffmpeg, to 1 LSB.
+    `source` is one of `STEM_STREAMS`. Where all four sources are the names of streams, these names
+    count, and else the order of STEM_STREAMS. Through `to_int16` the samples equal musdb's, which
+    decodes to 16 bits with ffmpeg, to 1 LSB.
 
     Raises:
         UserError: in the cases of `read_audio`, and for a file with fewer than five audio streams,
@@ -128,11 +166,11 @@ def read_stem(path: Path | str, source: str) -> Audio:
     """
     path = _readable(path)
     decoded = _read_av(path, source)
-    return _checked(decoded, path, f"{source} in {path}")
+    return _checked(decoded, path, f"{source} in {path}").read()
 
 
 def write_wav(
-    path: Path | str, samples: Samples, sample_rate: int, subtype: str = "PCM_16"
+    path: Path | str, samples: SlicedSamples, sample_rate: int, subtype: str = "PCM_16"
 ) -> None:
     """Write float `[channels, samples]` as a WAV file, which appears whole or not at all.
 
@@ -147,7 +185,7 @@ def write_wav(
 
 
 def write_flac(
-    path: Path | str, samples: Samples, sample_rate: int, subtype: str = "PCM_24"
+    path: Path | str, samples: SlicedSamples, sample_rate: int, subtype: str = "PCM_24"
 ) -> None:
     """Write float `[channels, samples]` as a FLAC file. `subtype` is PCM_16 or PCM_24.
 
@@ -159,20 +197,24 @@ def write_flac(
     _write(Path(path), samples, sample_rate, subtype, "FLAC")
 
 
-def _write(path: Path, samples: Samples, sample_rate: int, subtype: str, container: str) -> None:
-    rounded: npt.NDArray[np.generic] = samples
-    if subtype in ("PCM_16", "PCM_24"):  # libsndfile rounds down, these to the nearest value.
-        rounded = to_int16(samples) if subtype == "PCM_16" else to_int24(samples)
+def _write(
+    path: Path, samples: SlicedSamples, sample_rate: int, subtype: str, container: str
+) -> None:
+    # libsndfile rounds down, these to the nearest value.
+    roundings: dict[str, Callable[[Samples], np.ndarray]]
+    roundings = {"PCM_16": to_int16, "PCM_24": to_int24}
+    rounding, channels = roundings.get(subtype, np.asarray), samples.shape[0]
     try:
         with (
             atomic_path(path) as temporary,
             soundfile.SoundFile(
-                temporary, "w", sample_rate, len(samples), subtype, format=container
+                temporary, "w", sample_rate, channels, subtype, format=container
             ) as file,
         ):
             # soundfile has no function for this command.
             soundfile._snd.sf_command(file._file, _ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
-            file.write(rounded.T)
+            for block in blocks_of(samples):
+                file.write(rounding(block).T)
     except (OSError, soundfile.LibsndfileError) as error:
         raise UserError(
             f"cannot write {final_path(path)} ({cause_of(error)}); choose another place"
@@ -211,7 +253,7 @@ def _require_usual(path: Path, channels: int, sample_rate: int) -> None:
         )
 
 
-def _checked(decoded: _Decoded, path: Path, where: str) -> Audio:
+def _checked(decoded: _Decoded, path: Path, where: str) -> SlicedAudio:
     """Refuse samples that are missing or not finite. `where` names the file, or a stream of it."""
     found = decoded.seconds
     stated = max(decoded.stated, found / max(share_of_stated_size(path), 1e-9))
@@ -225,35 +267,32 @@ def _checked(decoded: _Decoded, path: Path, where: str) -> Audio:
         )
     if decoded.samples.shape[1] == 0:
         raise UserError(f"{where} holds no samples; export it again")
-    if not np.isfinite(decoded.samples).all():
+    if not all(np.isfinite(block).all() for block in blocks_of(decoded.samples)):
         raise UserError(f"{where} holds NaN or infinite samples; export it again")
-    return Audio(decoded.samples, decoded.sample_rate, decoded.wide)
+    return SlicedAudio(decoded.samples, decoded.sample_rate, decoded.wide)
 
 
-def _read_soundfile(path: Path) -> _Decoded | None:
+def _read_soundfile(path: Path, folder: Path | None) -> _Decoded | None:
     """Decode with libsndfile; None where it finds no samples.
 
     It takes a WAV whose header states a size of 0 for empty.
     """
     with soundfile.SoundFile(os.fsencode(path)) as file:  # bytes: a name need not be Unicode
         _require_usual(path, file.channels, file.samplerate)
-        blocks = []
+        samples = StoredSamples(file.channels, folder)
         while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-            blocks.append(block.T)
-        if not blocks:
+            samples.append(block.T)
+        if samples.shape[1] == 0:
             return None
-        samples = np.empty((file.channels, sum(block.shape[1] for block in blocks)), np.float32)
-        np.concatenate(blocks, axis=1, out=samples)
         stated = file.frames / file.samplerate
         return _Decoded(samples, file.samplerate, stated, file.subtype in _WIDE)
 
 
-def _read_av(path: Path, source: str | None = None) -> _Decoded:
+def _read_av(path: Path, source: str | None = None, folder: Path | None = None) -> _Decoded:
     """Decode the audio stream of a source, or of the song.
 
     FFmpeg itself drops the priming samples that an edit list names.
     """
-    blocks: list[Samples] = []
     options = dict(_ACCESS)
     if states_too_little(path):
         options["ignore_length"] = "1"
@@ -265,16 +304,18 @@ def _read_av(path: Path, source: str | None = None) -> _Decoded:
             _require_usual(path, channels, rate)
             stated = _stated_seconds(path, container, chosen)
             wide = chosen.codec_context.name.startswith(_WIDE_CODECS)
+            samples = StoredSamples(channels, folder)
             try:
-                blocks.extend(_float_blocks(path, container, chosen))
+                for block in _float_blocks(path, container, chosen):
+                    samples.append(block)
             except av.FFmpegError:
-                if not blocks or not stated:  # else the length says that the file is truncated
+                # Otherwise the length says that the file is truncated.
+                if samples.shape[1] == 0 or not stated:
                     raise
     except (av.FFmpegError, ValueError) as error:
         raise UserError(
             f"{path} is not an audio file, or is truncated or damaged; export it again"
         ) from error
-    samples = np.concatenate(blocks, axis=1) if blocks else np.zeros((channels, 0), np.float32)
     return _Decoded(samples, rate, stated, wide)
 
 
@@ -337,7 +378,7 @@ def _float_blocks(
         for frame in frames:
             decoded += 1
             for block in to_float.resample(frame):
-                samples = np.asarray(block.to_ndarray(), np.float32)
+                samples = block.to_ndarray().astype(np.float32, copy=False)
                 yield samples.reshape(-1, block.layout.nb_channels).T
     if undecodable > decoded:
         raise ValueError("hardly anything in the file is sound")

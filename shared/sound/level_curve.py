@@ -15,11 +15,13 @@ import numpy.typing as npt
 
 from shared.sound.channels import Channels
 from shared.sound.samples import Samples
+from shared.sound.sliced import SlicedSamples, blocks_of
 
 BLOCK = 0.05  # s
 WINDOW_BLOCKS = 13
 GAP_BLOCKS, BURST_BLOCKS = 81, 51
 SILENCE_DB = -100.0
+BLOCKS_AT_ONCE = 512  # are measured together
 # A song sounds where it is less than so many dB below its loudest part.
 SOUNDING_DB = 30.0
 # What is so many dB below the typical level is not heard any more.
@@ -46,7 +48,7 @@ class LevelCurve:
     envelope: Floats
 
     @classmethod
-    def of(cls, song: Samples, sample_rate: int) -> LevelCurve:
+    def of(cls, song: SlicedSamples, sample_rate: int) -> LevelCurve:
         """Measure a song `[2, N]`.
 
         The power of both channels counts, so that it does not matter whether they are in phase. A
@@ -54,13 +56,14 @@ class LevelCurve:
         """
         from scipy.ndimage import uniform_filter1d
 
-        power = np.square(Channels.of(song).usual, dtype=np.float64).mean(0)
-        starts = np.arange(0, len(power), max(1, round(BLOCK * sample_rate)))
-        blocks = np.add.reduceat(power, starts) / np.diff(starts, append=len(power))
+        usual = Channels.of(song).usual
+        size = max(1, round(BLOCK * sample_rate))
+        parts = [_powers(part, size) for part in blocks_of(usual, BLOCKS_AT_ONCE * size)]
+        blocks = np.concatenate(parts or [np.zeros(0)])
         share = uniform_filter1d(np.ones(len(blocks)), WINDOW_BLOCKS, mode="constant")
         averaged = uniform_filter1d(blocks, WINDOW_BLOCKS, mode="constant") / share
         levels = _decibels(averaged)
-        return cls(len(power) / sample_rate, _decibels(blocks), levels, _envelope(levels))
+        return cls(usual.shape[1] / sample_rate, _decibels(blocks), levels, _envelope(levels))
 
     @property
     def times(self) -> Floats:
@@ -92,6 +95,13 @@ class LevelCurve:
         heard = np.flatnonzero(self.blocks > max(self.typical - ENDED_DB, SILENCE_DB))
         last = BLOCK * (int(heard[-1]) + 1) if len(heard) else 0.0
         return last if self.seconds - last > SHORTEST_TAIL else self.seconds
+
+
+def _powers(samples: Samples, size: int) -> Floats:
+    """Return the mean power of each block of so many samples; the last one may be shorter."""
+    power = np.square(samples, dtype=np.float64).mean(0)
+    starts = np.arange(0, len(power), size)
+    return np.add.reduceat(power, starts) / np.diff(starts, append=len(power))
 
 
 def _decibels(power: Floats) -> Floats:

@@ -5,13 +5,14 @@ prior then meets every song at the same level, and decoded audio divided by the 
 own level again.
 """
 
-from shared.sound.samples import Samples, rms
+from shared.sound.samples import rms
+from shared.sound.sliced import SlicedSamples
 
 TARGET_RMS = 0.1
 _SILENCE = 1e-5  # RMS, -100 dBFS
 
 
-def accompaniment_gain(accompaniment: Samples) -> float:
+def accompaniment_gain(accompaniment: SlicedSamples) -> float:
     """Compute the gain of a song from its accompaniment `[2, N]`; 1 where that is silent."""
     level = rms(accompaniment)
     return TARGET_RMS / level if level > _SILENCE else 1.0

@@ -5,15 +5,17 @@ is limited together. The second holds a constant, out of which the limiter's gai
 files then get the same gain, and where it is 1 they stay as they are, sample for sample.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import av.filter
 import numpy as np
 import numpy.typing as npt
 
-from shared.sound.samples import Samples
+from shared.sound.sliced import Derived, SlicedSamples, StoredSamples
 
 OVERSAMPLING = 4  # as BS.1770 measures true peaks
 CEILING_DB = -1.0  # dB relative to full scale, which leaves room for lossy encoders
@@ -25,48 +27,100 @@ _MARGIN = 64  # samples on either side that an oversampling filter reads
 _CHUNK = 4096  # samples in a frame of FFmpeg
 
 
-def true_peaks(samples: Samples) -> npt.NDArray[np.float64]:
+@dataclass(frozen=True, eq=False)
+class Limiting:
+    """What the limiter does.
+
+    Attributes:
+        gain: what to multiply each sample by `[1, N]`.
+        smallest: the smallest gain.
+        share: the share of the time in which it is below 1.
+    """
+
+    gain: SlicedSamples
+    smallest: float = 1.0
+    share: float = 0.0
+
+
+def true_peaks(samples: SlicedSamples) -> npt.NDArray[np.float64]:
     """Return the highest amplitude of channels `[C, N]` at and after each sample `[N]`.
 
     Between the samples, the sound is interpolated at four times the rate.
     """
+    return np.concatenate([np.zeros(0), *_true_peaks(samples)])
+
+
+def _true_peaks(samples: SlicedSamples) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield the true peaks block after block."""
     from scipy.signal import resample_poly  # takes a second to import, and few songs are limited
 
     length = samples.shape[1]
-    peaks = np.zeros(length)
     for start in range(0, length, _BLOCK):
         low, high = max(0, start - _MARGIN), min(length, start + _BLOCK + _MARGIN)
-        finer = np.abs(resample_poly(samples[:, low:high], OVERSAMPLING, 1, axis=1)).max(0)
-        stop = min(length, start + _BLOCK)
-        peaks[start:stop] = finer.reshape(-1, OVERSAMPLING).max(1)[start - low : stop - low]
-    return np.maximum(peaks, np.abs(samples).max(0, initial=0.0))
+        around = samples[:, low:high]
+        inside = slice(start - low, min(length, start + _BLOCK) - low)
+        finer = np.abs(resample_poly(around, OVERSAMPLING, 1, axis=1)).max(0)
+        peaks = finer.reshape(-1, OVERSAMPLING).max(1)[inside]
+        yield np.maximum(peaks, np.abs(around[:, inside]).max(0, initial=0.0)).astype(np.float64)
 
 
 def limiting_gain(
-    parts: Sequence[Samples], sample_rate: int, ceiling_db: float = CEILING_DB
-) -> npt.NDArray[np.float32]:
-    """Return what to multiply each sample by `[N]` so that no part has peaks above the ceiling.
+    parts: Sequence[SlicedSamples],
+    sample_rate: int,
+    ceiling_db: float = CEILING_DB,
+    folder: Path | None = None,
+) -> Limiting:
+    """Find by what to multiply each sample so that no part has peaks above the ceiling.
 
     Args:
         parts: sounds `[C, N]` of one length, which are limited together.
         sample_rate: of all of them.
         ceiling_db: the highest true peak that may stay, in dB relative to full scale.
+        folder: where the gain of long sounds is kept (`StoredSamples`).
     """
     ceiling = 10 ** (ceiling_db / 20)
-    peaks = np.max([true_peaks(part) for part in parts], axis=0)
-    if peaks.max(initial=0.0) <= ceiling:
-        return np.ones(len(peaks), np.float32)
-    # A peak after a sample is also one before the next.
-    peaks[1:] = np.maximum(peaks[1:], peaks[:-1])
-    gain = np.minimum(_run_limiter(peaks, sample_rate, ceiling), 1.0)
-    gain[gain > 1 - 1e-6] = 1.0
-    return np.minimum(gain, ceiling / np.maximum(peaks, ceiling)).astype(np.float32)
+    peaks, gain = StoredSamples(1, folder), StoredSamples(1, folder)
+    highest = 0.0
+    for together in zip(*map(_true_peaks, parts), strict=True):
+        block = np.max(together, axis=0)
+        highest = max(highest, float(block.max(initial=0.0)))
+        peaks.append(_not_below(block)[None])
+    if highest <= ceiling:
+        return Limiting(Derived(np.ones_like, peaks, channels=1))
+    smallest, limited = 1.0, 0
+    for raw in _run_limiter(_with_those_before(peaks), sample_rate, ceiling):
+        start = gain.shape[1]
+        around = peaks[0:1, max(0, start - 1) : start + len(raw)][0].astype(np.float64)
+        before = around[:-1] if start else np.append(0, around[:-1])
+        here = np.maximum(around[-len(raw) :], before[-len(raw) :])
+        limit = np.minimum(raw, 1.0)
+        limit[limit > 1 - 1e-6] = 1.0
+        limit = np.minimum(limit, ceiling / np.maximum(here, ceiling)).astype(np.float32)
+        smallest, limited = min(smallest, float(limit.min())), limited + int((limit < 1).sum())
+        gain.append(limit[None])
+    return Limiting(gain, smallest, limited / max(1, gain.shape[1]))
+
+
+def _not_below(peaks: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Round up to float32, so that no peak is taken for a smaller one."""
+    rounded = peaks.astype(np.float32)
+    return np.where(rounded < peaks, np.nextafter(rounded, np.float32(np.inf)), rounded)
+
+
+def _with_those_before(peaks: SlicedSamples) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield peaks in chunks; a peak after a sample is also one before the next."""
+    last = 0.0
+    for start in range(0, peaks.shape[1], _CHUNK):
+        chunk = peaks[:, start : start + _CHUNK][0].astype(np.float64)
+        before = np.append(last, chunk[:-1])
+        last = float(chunk[-1])
+        yield np.maximum(chunk, before)
 
 
 def _run_limiter(
-    peaks: npt.NDArray[np.float64], sample_rate: int, ceiling: float
-) -> npt.NDArray[np.float64]:
-    """Return the gain of FFmpeg's limiter for a signal of peaks `[N]`."""
+    chunks: Iterable[npt.NDArray[np.float64]], sample_rate: int, ceiling: float
+) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield the gain of FFmpeg's limiter for a signal of peaks, in chunks of the same length."""
     graph = av.filter.Graph()
     time_base = Fraction(1, sample_rate)
     source = graph.add_abuffer(
@@ -80,23 +134,28 @@ def _run_limiter(
     source.link_to(limiter)
     limiter.link_to(sink)
     graph.configure()
-    blocks: list[npt.NDArray[np.float64]] = []
 
-    def pull() -> None:
+    def pull() -> Iterator[npt.NDArray[np.float64]]:
         while True:
             try:
                 frames = graph.pull().to_ndarray().astype(np.float64)
-                blocks.append(frames.reshape(-1, 2)[:, 1])
             except (av.BlockingIOError, av.EOFError):
                 return
+            yield frames.reshape(-1, 2)[:, 1] / _PILOT
 
-    for start in range(0, len(peaks), _CHUNK):
-        part = peaks[start : start + _CHUNK]
+    pushed = pulled = 0
+    for part in chunks:
         both = np.stack([part, np.full(len(part), _PILOT)], axis=1).reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(both, "dbl", "stereo")
-        frame.sample_rate, frame.pts, frame.time_base = sample_rate, start, time_base
+        frame.sample_rate, frame.pts, frame.time_base = sample_rate, pushed, time_base
         graph.push(frame)
-        pull()
+        pushed += len(part)
+        for block in pull():
+            pulled += len(block)
+            yield block
     graph.push(None)
-    pull()
-    return np.concatenate(blocks)[: len(peaks)] / _PILOT
+    for block in pull():
+        left = block[: pushed - pulled]
+        pulled += len(left)
+        if len(left):
+            yield left

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from scipy.fft import irfft, rfft
 from scipy.signal import get_window
 
+from shared.sound.sliced import SlicedSamples
+
 Audio = npt.NDArray[np.float32]
 
 N_FFT = 4096
@@ -40,10 +42,18 @@ class EstimateBlock:
 
 
 def mask_song(mixture: Audio, decoded: Iterable[Audio], kept: Sequence[int]) -> Audio:
-    """Mask a mixture `[C, N]` by its decoded sources.
+    """Mask a mixture `[C, N]` by its decoded sources, `[len(kept), C, N]`; see `mask_blocks_of`."""
+    none = np.zeros((len(kept), len(mixture), 0), np.float32)
+    return np.concatenate([none, *mask_blocks_of(mixture, decoded, kept)], axis=-1)
 
-    The result does not depend on the level of the decoded sources. Beside its arguments and its
-    result, this needs some 100 MB, however long the song is.
+
+def mask_blocks_of(
+    mixture: SlicedSamples, decoded: Iterable[Audio], kept: Sequence[int]
+) -> Iterator[Audio]:
+    """Mask a mixture `[C, N]` by its decoded sources, block after block `[len(kept), C, n]`.
+
+    The result does not depend on the level of the decoded sources. Beside its arguments, this needs
+    some 100 MB, however long the song is.
 
     Args:
         mixture: float32 samples.
@@ -51,22 +61,17 @@ def mask_song(mixture: Audio, decoded: Iterable[Audio], kept: Sequence[int]) -> 
             after block `[S, C, n]`.
         kept: the indices of the sources to return.
 
-    Returns:
-        The estimates of the kept sources, `[len(kept), C, N]`.
-
     Raises:
         ValueError: the blocks together do not have the length of the mixture.
     """
-    estimates = np.empty((len(kept), *mixture.shape), np.float32)
     sources = _Blocks(decoded)
 
     def read(start: int, stop: int) -> tuple[Audio, Audio]:
         return mixture[:, start:stop], sources.read(start, stop)
 
     for block in mask_blocks(read, mixture.shape[1]):
-        estimates[:, :, block.start : block.stop] = block.estimates[list(kept)]
+        yield block.estimates[list(kept)]
     sources.require_end(mixture.shape[1])
-    return estimates
 
 
 class _Blocks:

@@ -3,12 +3,19 @@
 Samples are float32 `[channels, samples]` with full scale 1.0.
 """
 
+from collections.abc import Iterable
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+if TYPE_CHECKING:
+    from shared.sound.sliced import SlicedSamples
+
 Samples = npt.NDArray[np.float32]
+
+_BLOCK = 1 << 20  # samples that are read at once
 
 _LARGEST_TERM = 1000  # Between 44.1 kHz and the usual rates of 8 to 192 kHz it is at most 640.
 
@@ -110,9 +117,24 @@ def to_int24(samples: Samples) -> npt.NDArray[np.int32]:
     return np.clip(scaled, -8388608, 8388607, out=scaled).astype(np.int32) << 8
 
 
-def rms(samples: npt.NDArray[np.floating]) -> float:
-    """Compute the root mean square of samples of any shape, full scale 1.0; 0 for no samples."""
-    return float(np.sqrt(np.square(samples, dtype=np.float64).mean())) if samples.size else 0.0
+def rms(samples: "npt.NDArray[np.floating] | SlicedSamples") -> float:
+    """Compute the root mean square of samples of any shape, full scale 1.0; 0 for no samples.
+
+    What is no array is read block after block.
+    """
+    if isinstance(samples, np.ndarray):
+        return float(np.sqrt(np.square(samples, dtype=np.float64).mean())) if samples.size else 0.0
+    starts = range(0, samples.shape[1], _BLOCK)
+    return rms_of_blocks(samples[:, start : start + _BLOCK] for start in starts)
+
+
+def rms_of_blocks(blocks: Iterable[Samples]) -> float:
+    """Compute the root mean square of samples that come block after block, as `rms` does."""
+    power, count = 0.0, 0
+    for block in blocks:
+        power += float(np.square(block, dtype=np.float64).sum())
+        count += block.size
+    return float(np.sqrt(power / count)) if count else 0.0
 
 
 def unclipped(samples: Samples) -> tuple[Samples, float]:

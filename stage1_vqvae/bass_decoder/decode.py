@@ -4,6 +4,7 @@ The codec's decoder writes the waveform of the lows well, but too little above t
 decoder supplies the sound above the crossover.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,12 +16,12 @@ from torch import Tensor
 
 from shared.codes.bass_decoder import Notes
 from shared.codes.codec import Codec, CodeFormat, Codes
-from shared.codes.decoding import decode_bass
+from shared.codes.decoding import decode_bass_blocks
 from shared.config import Range
 from shared.device import resolve_device
 from shared.errors import UserError, require
 from shared.music.notes import NoteVocabulary
-from shared.sound.crossover import join_bands, require_crossover
+from shared.sound.crossover import join_blocks, require_crossover
 from shared.sound.samples import Samples
 from shared.training.checkpoint import Checkpoint, load_checkpoint, load_weights
 from stage1_vqvae.bass_decoder.config import BassDecoderConfig
@@ -97,21 +98,32 @@ class BassDecoder:
         Raises:
             UserError: codes or notes of another shape, or out of range.
         """
-        high = self.render(codes, notes, num_samples)[None]
-        low = decode_bass(self.codec, codes, num_samples)
-        return join_bands(low, high, self.crossover.hz, self.codec.sample_rate)
+        return np.concatenate([*self.decode_blocks(codes, notes, num_samples)], axis=1)
 
-    @torch.inference_mode()
+    def decode_blocks(
+        self, codes: Codes, notes: Notes | None, num_samples: int
+    ) -> Iterator[Samples]:
+        """Decode as `decode` does, block after block `[2, n]`, so that memory stays flat."""
+        self._check(codes, notes, num_samples)
+        high = (block[None] for block in self._render_blocks(codes, notes, num_samples))
+        low = decode_bass_blocks(self.codec, codes, num_samples)
+        return join_blocks(low, high, self.crossover.hz, self.codec.sample_rate)
+
     def render(
         self, codes: Codes, notes: Notes | None, num_samples: int
     ) -> npt.NDArray[np.float32]:
         """Decode as `decode` does, but without the codec: float32 `[num_samples]`, one channel."""
         self._check(codes, notes, num_samples)
+        return np.concatenate([*self._render_blocks(codes, notes, num_samples)])
+
+    @torch.inference_mode()
+    def _render_blocks(
+        self, codes: Codes, notes: Notes | None, num_samples: int
+    ) -> Iterator[npt.NDArray[np.float32]]:
         inputs = torch.from_numpy(codes.astype(np.int64)).T[None].to(self._device)
         tokens = self._tokens(inputs, notes)
         pitches = held_pitches(torch.from_numpy(NoteVocabulary.pitches(tokens.cpu()))).to(tokens)
         frames, reach, up = inputs.shape[1], self.network.reach, self._upsampling
-        audio = np.empty(num_samples, np.float32)
         phase = 0.0
         for start in range(0, frames - 1, self.chunk_frames):
             stop = min(frames - 1, start + self.chunk_frames)
@@ -126,8 +138,7 @@ class BassDecoder:
             phase = float(phases[0, -1] % 1)
             piece = self._synthesise(controls, nodes, frequencies[:, nodes], phases, start * up)
             first, last = start * self.codec.hop, min(num_samples, stop * self.codec.hop)
-            audio[first:last] = piece[: last - first].cpu().numpy()
-        return audio
+            yield piece[: last - first].cpu().numpy()
 
     def find_notes(self, codes: Codes) -> npt.NDArray[np.uint8]:
         """Find the note tokens `[T]` in bass codes `[H, T]`."""

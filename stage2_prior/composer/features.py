@@ -32,6 +32,8 @@ PITCH_CLASS = (LOWEST + np.arange(PITCHES)) % 12  # of each pitch of the bass
 READ_SECONDS = 0.14  # harmony is averaged from a position until this much later
 ONSET_SECONDS = 0.035  # an onset belongs to a position that it is at most this far from
 
+AT_ONCE = 1 << 14  # positions that are read together
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -65,13 +67,23 @@ class Hearing:
 
         Positions outside the song have zeros.
         """
-        times = grid.time_of(np.arange(grid.positions))
+        return np.concatenate(
+            [
+                self._at(grid.time_of(np.arange(first, min(first + AT_ONCE, grid.positions))))
+                for first in range(0, grid.positions, AT_ONCE)
+            ]
+        )
+
+    def _at(self, times: npt.NDArray[np.float64]) -> Floats:
+        """Read the features at some times, in rising order `[K, FEATURES]`."""
         frames = len(self.features)
-        sums = np.concatenate((np.zeros((1, FEATURES)), self.features.cumsum(0, dtype=np.float64)))
         first = np.round(times * self.frame_rate).astype(int)
         last = first + max(1, round(READ_SECONDS * self.frame_rate))
         low, high = first.clip(0, frames), last.clip(0, frames)
-        read = (sums[high] - sums[low]) / np.maximum(high - low, 1)[:, None]
+        start = int(low[0])
+        part = self.features[start : high[-1]].cumsum(0, dtype=np.float64)
+        sums = np.concatenate((np.zeros((1, FEATURES)), part))
+        read = (sums[high - start] - sums[low - start]) / np.maximum(high - low, 1)[:, None]
         reach = round(ONSET_SECONDS * self.frame_rate)
         nearby = first[:, None] + np.arange(-reach, reach + 1)
         onsets = self.features[nearby.clip(0, frames - 1), ONSET]
@@ -102,15 +114,16 @@ def listen(
     device = next(listener.parameters()).device
     frames, length = codes.shape[-1], listener.window
     starts = sorted({*range(0, max(1, frames - length), length // 2), max(0, frames - length)})
-    heard = [listener(codes[None, ..., start : start + length].to(device)) for start in starts]
-    parts = [(probabilities(each), each.beats[0].sigmoid().cpu().numpy()) for each in heard]
     middles = np.array(starts) + min(length, frames) / 2
-    owner = np.abs(np.arange(frames)[:, None] - middles).argmin(1)
+    # Halfway between two middles, a frame belongs to the earlier one.
+    edges = np.floor((middles[1:] + middles[:-1]) / 2).astype(int) + 1
     features = np.empty((frames, FEATURES), np.float32)
     beats = np.empty((frames, 2), np.float32)
-    for index, start in enumerate(starts):
-        mine = np.flatnonzero(owner == index)
-        features[mine], beats[mine] = (part[mine - start] for part in parts[index])
+    for start, first, last in zip(starts, [0, *edges], [*edges, frames], strict=True):
+        heard = listener(codes[None, ..., start : start + length].to(device))
+        within = slice(first - start, last - start)
+        features[first:last] = probabilities(heard)[within]
+        beats[first:last] = heard.beats[0].sigmoid().cpu().numpy()[within]
     return Hearing(features, beats, listener.format.frame_rate)
 
 

@@ -24,6 +24,7 @@ from stage2_prior.loudness import LOUDNESSES
 from stage2_prior.transformer import make_transformer
 from stage2_prior.x_transformers_guard import Decoder, Encoder
 
+READ_AT_ONCE = 1024 * STEPS  # positions of a song that are read together
 HORIZON = 4 * STEPS  # how far ahead of the end of the last note the next one may begin
 NOTHING = HORIZON  # the choice that no note begins within the horizon
 BAR = 8 * STEPS  # places in a bar that are told apart; later ones count as the last
@@ -104,17 +105,39 @@ class SongReader(nn.Module):
         Returns:
             What is read at each position `[B, P, D]`.
         """
-        # The logarithm tells small probabilities apart; beyond 1 % they are noise.
-        seen = self.project((features + 0.01).log())
-        seen = torch.where(hidden[:, None, None], self.nothing.to(seen.dtype), seen)
-        x = seen + self.place(place.clamp_max(BAR - 1))
-        beats = self.beat(self.gather(x).unflatten(1, (-1, STEPS)).flatten(2))
+        x = self._position(features, place, hidden)
+        beats = self._beats(x)
         known = None
         if positions is not None:  # what pads a song must not be read
             number = torch.arange(beats.shape[1], device=positions.device)
             known = STEPS * number < positions[:, None]
         context = self.form(self.dropout(beats), mask=known)
         return x + context.repeat_interleave(STEPS, dim=1)
+
+    def read_long(self, features: Tensor, place: Tensor, hidden: Tensor) -> Tensor:
+        """Read songs as `forward` does, in parts of READ_AT_ONCE positions, with less memory."""
+        parts = [slice(at, at + READ_AT_ONCE) for at in range(0, place.shape[1], READ_AT_ONCE)]
+        beats = [
+            self._beats(self._position(features[:, part], place[:, part], hidden)) for part in parts
+        ]
+        context = self.form(torch.cat(beats, dim=1))
+        read = features.new_empty(*place.shape, context.shape[-1])
+        for part in parts:
+            x = self._position(features[:, part], place[:, part], hidden)
+            within = context[:, part.start // STEPS : part.stop // STEPS]
+            read[:, part] = x + within.repeat_interleave(STEPS, dim=1)
+        return read
+
+    def _position(self, features: Tensor, place: Tensor, hidden: Tensor) -> Tensor:
+        """Read each position for itself `[B, P, D]`."""
+        # The logarithm tells small probabilities apart; beyond 1 % they are noise.
+        seen = self.project((features + 0.01).log())
+        seen = torch.where(hidden[:, None, None], self.nothing.to(seen.dtype), seen)
+        return seen + self.place(place.clamp_max(BAR - 1))
+
+    def _beats(self, x: Tensor) -> Tensor:
+        """Join the positions of each beat `[B, P / STEPS, D]`."""
+        return self.beat(self.gather(x).unflatten(1, (-1, STEPS)).flatten(2))
 
 
 class Composer(nn.Module):

@@ -5,8 +5,10 @@ triplet and begins at a sixteenth or a triplet, every pitch is one that is allow
 user gives are kept, and where the user gives chords, each is opened by its bass.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,13 +36,19 @@ from stage2_prior.composer.network import (
     PastNotes,
     may_begin,
 )
-from stage2_prior.drawing import draw
+from stage2_prior.drawing import draw_with, gumbel_noise
 from stage2_prior.pitch_range import E1, G3, require_range
 from stage2_prior.sampling_defaults import SamplingDefaults
 
 LONGEST = int(LENGTHS[-1])
 # A step moves at least this far on average; the decoder has room for as many steps.
 STEPS_A_POSITION = 0.5
+# How many notes a step remembers. In training it sees 32 bars, which are fewer notes in all but the
+# densest lines.
+MEMORY = 512
+# Lines have different numbers of notes. Those that have ended are left out of the batch when only
+# this share of it, or less, goes on.
+MOST_LASTING = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,14 +125,19 @@ class ComposedLine:
     Attributes:
         notes: its notes.
         log_prob: log-probability of its free notes in nats, given the song.
-        log_prob_alone: the same without what the listener hears, but on the same bars.
         fit: how well it agrees with what the listener hears (agreement.py); higher is better.
+        count_alone: computes `log_prob_alone`, which is asked for of few candidates only.
     """
 
     notes: GridNotes
     log_prob: float
-    log_prob_alone: float
     fit: float
+    count_alone: Callable[[], float]
+
+    @property
+    def log_prob_alone(self) -> float:
+        """The log-probability without what the listener hears, but on the same bars."""
+        return self.count_alone()
 
 
 @torch.inference_mode()
@@ -154,142 +167,275 @@ def compose(
     device = composer.heard_pitch.device
     place = torch.from_numpy(grid.place_in_bar(np.arange(grid.positions)))[None].to(device)
     seen = torch.from_numpy(features)[None].to(device)
-    hidden = torch.tensor([True, False], device=device)
-    songs = composer.reader(seen.expand(2, -1, -1), place.expand(2, -1), hidden)
-    heard = torch.cat((torch.zeros_like(seen), seen))
-    writer = _Writer(composer, songs, heard, place, rules, settings, candidates, seed)
+    tables = _Tables(rules, device)
+
+    @cache
+    def reader(*hidden: bool) -> _Reader:
+        """Read the song in versions of which some are hidden."""
+        count = len(hidden)
+        versions = torch.tensor(hidden, device=device)
+        both = seen.expand(count, -1, -1), place.expand(count, -1)
+        songs = composer.reader.read_long(*both, versions)
+        heard = torch.where(versions[:, None, None], 0.0, seen)
+        return _Reader(composer, songs, heard, place, tables)
+
+    # The guidance compares two versions of the song.
+    versions = (False,) if settings.guidance == 1 else (True, False)
+    writer = _Writer(composer, reader(*versions), settings, seed)
     with one_thread():
-        lines = writer.write()
+        written = writer.write(candidates)
+    lines = []
+    for steps, log_prob in written:
+        notes = _notes(steps)
+        count_alone = partial(_log_prob_of, composer, reader, steps)
+        lines.append(ComposedLine(notes, log_prob, agreement(notes, features), count_alone))
     return sorted(lines, key=lambda line: line.fit, reverse=True)
 
 
-class _Writer:
-    """Writes C candidates together, one note of each in every step.
+class _Step(NamedTuple):
+    """The choices of a step, for each of C lines `[C]`.
 
-    The decoder runs them twice in one batch: without what the listener hears, and with it. Row v of
-    an array `[2, C, ...]` belongs to the version v.
+    Attributes:
+        past: the step before, and the position from which the next note may begin.
+        gap: how many positions later it begins.
+        pitch: its number above LOWEST.
+        length: the number of its length in LENGTHS.
+        loudness: its loudness.
+        begins: whether a note begins in this step.
+        onset: where it does.
+        free: whether what the step costs says how well a line fits; what the user gives does not,
+            and the line has not ended.
+    """
+
+    past: PastNotes
+    gap: Tensor
+    pitch: Tensor
+    length: Tensor
+    loudness: Tensor
+    begins: Tensor
+    onset: Tensor
+    free: Tensor
+
+
+class _Reader:
+    """The logits of the choices of lines, given the song or given its bars alone.
+
+    Row v of an array `[V, C, ...]` belongs to version v of the song: without what the listener
+    hears, with it, or both in this order.
     """
 
     def __init__(
-        self,
-        composer: Composer,
-        songs: Tensor,
-        heard: Tensor,
-        place: Tensor,
-        rules: Rules,
-        settings: SamplingDefaults,
-        candidates: int,
-        seed: int,
+        self, composer: Composer, songs: Tensor, heard: Tensor, place: Tensor, rules: "_Tables"
     ) -> None:
-        self.composer, self.songs, self.heard = composer, songs, heard
-        self.settings, self.count = settings, candidates
+        self.composer, self.songs, self.heard, self.rules = composer, songs, heard, rules
+        self.versions, self.end = songs.shape[:2]
         self.device = songs.device
-        self.choices = composer.onset_choices(songs, place)
-        self.end = songs.shape[1]
+        self.lengths = torch.from_numpy(LENGTHS).to(self.device)
         # Positions after the end read as the last one, and allow nothing.
-        self.choices = F.pad(self.choices, (0, 0, 0, LONGEST + HORIZON))
-        self.generator = torch.Generator(self.device).manual_seed(seed)
-        self.rules = _Tables(rules, self.device)
-        steps = int(self.end * STEPS_A_POSITION) + HORIZON
-        self.decoder = CachedDecoder(composer.decoder, 2 * candidates, steps)
-        self.candidate = torch.arange(candidates, device=self.device)
+        self.choices = F.pad(composer.onset_choices(songs, place), (0, 0, 0, LONGEST + HORIZON))
 
-    def write(self) -> list[ComposedLine]:
-        zeros = torch.zeros(self.count, dtype=torch.long, device=self.device)
-        past = PastNotes(
-            zeros + PITCHES, zeros + len(LENGTHS), zeros + UNKNOWN, zeros + HORIZON, zeros
-        )
-        log_probs = torch.zeros(2, self.count, device=self.device)
-        written: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]] = []
-        while bool((past.cursor < self.end).any()) and self.decoder.position < self.decoder.steps:
-            live = past.cursor < self.end
-            cursor = past.cursor.clamp_max(self.end - 1)
-            state = self._advance(past, cursor)
-            gap, cost = self._onset(state, cursor)
-            begins = live & (gap != NOTHING)
-            onset = (cursor + gap).clamp_max(self.end - 1)
-            forced = self.rules.given_at[onset]  # the number of the note that is given, or -1
-            choice = self.composer.choice(state, self.songs[:, onset], gap.expand(2, -1))
-            pitch, more = self._pitch(choice, onset, forced)
-            cost = cost + more * begins
-            length, more = self._length(choice, pitch, onset, forced)
-            cost = cost + more * begins
-            loudness = self._loudness(choice, pitch, length, forced)
-            # What the user gives says nothing about how well a line fits.
-            free = live & (~begins | (forced < 0))
-            log_probs += cost * free
-            written.append((begins, onset, pitch, length, loudness))
-            table = torch.from_numpy(LENGTHS).to(self.device)
-            end = torch.where(begins, onset + table[length], cursor + HORIZON)
-            past = PastNotes(
-                torch.where(begins, pitch, PITCHES),
-                torch.where(begins, length, len(LENGTHS)),
-                torch.where(begins, loudness, UNKNOWN),
-                gap,
-                torch.where(live, end, past.cursor),
-            )
-        return [self._line(written, log_probs, c) for c in range(self.count)]
+    def embed(self, past: PastNotes) -> Tensor:
+        """Make the decoder's input at the cursors `[N]` of N steps `[V, N, D]`."""
+        each = PastNotes(*(values.expand(self.versions, -1) for values in past))
+        return self.composer.embed(each, self.songs[:, past.cursor])
 
-    def _advance(self, past: PastNotes, cursor: Tensor) -> Tensor:
-        """Run a step of the decoder; return the states `[2, C, D]`."""
-        past = past._replace(cursor=cursor)
-        both = PastNotes(*(each.repeat(2)[:, None] for each in past))
-        song = self.songs[:, cursor].flatten(0, 1)[:, None]
-        x = self.composer.embed(both, song)
-        return self.decoder.advance(x, both.cursor.float())[:, 0].unflatten(0, (2, self.count))
-
-    def _onset(self, state: Tensor, cursor: Tensor) -> tuple[Tensor, Tensor]:
-        """Choose the gaps `[C]`; return them and their log-probabilities `[2, C]`."""
+    def onset(self, state: Tensor, cursor: Tensor) -> Tensor:
+        """Return the logits of the gaps `[V, C, HORIZON + 1]`."""
         ahead = cursor[:, None] + torch.arange(HORIZON, device=self.device)
         logits = self.composer.onset_logits(state, self.choices[:, ahead])
         must = self.rules.must_begin[ahead]
         none_missed = (must.cumsum(1) - must.int()) == 0
         allowed = ((may_begin(ahead, self.end) & self.rules.open[ahead]) | must) & none_missed
         allowed = torch.cat((allowed, ~must.any(1, keepdim=True)), dim=1)
-        logits = logits.masked_fill(~allowed, -torch.inf)
-        gap = self._draw(logits)
-        return gap, _log_prob(logits, gap)
+        return logits.masked_fill(~allowed, -torch.inf)
 
-    def _pitch(self, choice: Tensor, onset: Tensor, forced: Tensor) -> tuple[Tensor, Tensor]:
+    def choice(self, state: Tensor, onset: Tensor, gap: Tensor) -> Tensor:
+        """Prepare the choice of pitch, length and loudness `[V, C, 3 D]`."""
+        return self.composer.choice(state, self.songs[:, onset], gap.expand(self.versions, -1))
+
+    def pitch(self, choice: Tensor, onset: Tensor) -> Tensor:
+        """Return the logits of the pitches `[V, C, PITCHES]`."""
         logits = self.composer.pitch_logits(choice, self.heard[:, onset])
         logits = logits + self.rules.leaning[onset]
-        logits = logits.masked_fill(~self.rules.allowed[onset], -torch.inf)
-        pitch = torch.where(forced >= 0, self.rules.given_pitch[forced], self._draw(logits))
-        return pitch, _log_prob(logits, pitch)
+        return logits.masked_fill(~self.rules.allowed[onset], -torch.inf)
 
-    def _length(
-        self, choice: Tensor, pitch: Tensor, onset: Tensor, forced: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        logits = self.composer.length_logits(choice, pitch.expand(2, -1))
-        room = self.rules.room[onset][:, None]
-        fits = torch.from_numpy(LENGTHS).to(self.device) <= room
+    def length(self, choice: Tensor, pitch: Tensor, onset: Tensor) -> Tensor:
+        """Return the logits of the lengths `[V, C, len(LENGTHS)]`."""
+        logits = self.composer.length_logits(choice, pitch.expand(self.versions, -1))
+        fits = self.lengths <= self.rules.room[onset][:, None]
         fits[:, 0] = True  # a note that begins lasts at least the shortest length
-        logits = logits.masked_fill(~fits, -torch.inf)
-        length = torch.where(forced >= 0, self.rules.given_length[forced], self._draw(logits))
-        return length, _log_prob(logits, length)
+        return logits.masked_fill(~fits, -torch.inf)
 
-    def _loudness(self, choice: Tensor, pitch: Tensor, length: Tensor, forced: Tensor) -> Tensor:
-        logits = self.composer.loudness_logits(choice, pitch.expand(2, -1), length.expand(2, -1))
+    def loudness(self, choice: Tensor, pitch: Tensor, length: Tensor) -> Tensor:
+        """Return the logits of the loudnesses `[V, C, LOUDNESSES]`."""
+        both = (each.expand(self.versions, -1) for each in (pitch, length))
+        return self.composer.loudness_logits(choice, *both)
+
+    def cost(self, state: Tensor, step: _Step) -> Tensor:
+        """Return the log-probabilities of what is free in the choices of a step `[C]`.
+
+        There must be one version.
+        """
+        cost = _log_prob(self.onset(state, step.past.cursor)[0], step.gap)
+        choice = self.choice(state, step.onset, step.gap)
+        more = _log_prob(self.pitch(choice, step.onset)[0], step.pitch)
+        more = more + _log_prob(self.length(choice, step.pitch, step.onset)[0], step.length)
+        return (cost + more * step.begins) * step.free
+
+
+class _Writer:
+    """Writes C candidates together, one note of each in every step.
+
+    The guidance compares two versions of the song. Where there is none, the version without what
+    the listener hears is left out, which takes half the time.
+    """
+
+    def __init__(
+        self, composer: Composer, reader: _Reader, settings: SamplingDefaults, seed: int
+    ) -> None:
+        self.composer, self.reader, self.settings = composer, reader, settings
+        self.rules, self.end = reader.rules, reader.end
+        self.device = reader.device
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+
+    def write(self, count: int) -> list[tuple[_Step, float]]:
+        """Write so many candidates; return the steps of each, and its log-probability."""
+        versions = self.reader.versions
+        decoder = _decoder(self.composer, versions * count, self.end)
+        zeros = torch.zeros(count, dtype=torch.long, device=self.device)
+        past = PastNotes(
+            zeros + PITCHES, zeros + len(LENGTHS), zeros + UNKNOWN, zeros + HORIZON, zeros
+        )
+        log_probs = torch.zeros(count, device=self.device)
+        written: list[_Step] = []
+        parts: list[list[_Step]] = [[] for _ in range(count)]
+        self.count, self.lines = count, torch.arange(count, device=self.device)
+        while decoder.position < decoder.steps:
+            live = past.cursor < self.end
+            lasting = int(live.sum())
+            if not lasting:
+                break
+            if lasting <= MOST_LASTING * len(self.lines):
+                self._divide(written, parts)
+                written = []
+                kept = live.nonzero()[:, 0]
+                rows = len(self.lines) * torch.arange(versions, device=self.device)[:, None] + kept
+                decoder.keep(rows.flatten())
+                past, live = PastNotes(*(each[kept] for each in past)), live[kept]
+                self.lines = self.lines[kept]
+            past = past._replace(cursor=past.cursor.clamp_max(self.end - 1))
+            x = self.reader.embed(past).flatten(0, 1)[:, None]
+            cursors = past.cursor.float().repeat(versions)[:, None]
+            state = decoder.advance(x, cursors)[:, 0].unflatten(0, (versions, len(self.lines)))
+            step, cost = self._choose(state, past, live)
+            written.append(step)
+            log_probs[self.lines] += cost
+            past = self._after(step, live)
+        self._divide(written, parts)
+        return [(_joined(part), cost) for part, cost in zip(parts, log_probs.tolist(), strict=True)]
+
+    def _divide(self, written: Sequence[_Step], parts: list[list[_Step]]) -> None:
+        """Append to each line that is being written what was written of it."""
+        if not written:
+            return
+        together = _stacked(written)
+        for column, number in enumerate(self.lines.tolist()):
+            parts[number].append(_mapped(lambda each, at=column: each[:, at], together))
+
+    def _choose(self, state: Tensor, past: PastNotes, live: Tensor) -> tuple[_Step, Tensor]:
+        """Make the choices of a step; return their log-probabilities `[C]` given the song, too."""
+        gaps = self.reader.onset(state, past.cursor)
+        gap = self._draw(gaps)
+        begins = live & (gap != NOTHING)
+        onset = (past.cursor + gap).clamp_max(self.end - 1)
+        forced = self.rules.given_at[onset]  # the number of the note that is given, or -1
+        choice = self.reader.choice(state, onset, gap)
+        pitches = self.reader.pitch(choice, onset)
+        pitch = torch.where(forced >= 0, self.rules.given_pitch[forced], self._draw(pitches))
+        lengths = self.reader.length(choice, pitch, onset)
+        length = torch.where(forced >= 0, self.rules.given_length[forced], self._draw(lengths))
+        loudness = self._draw(self.reader.loudness(choice, pitch, length))
         given = self.rules.given_loudness[forced]
-        return torch.where((forced >= 0) & (given >= 0), given, self._draw(logits))
+        loudness = torch.where((forced >= 0) & (given >= 0), given, loudness)
+        free = live & (~begins | (forced < 0))
+        cost = _log_prob(gaps[-1], gap)
+        cost = cost + (_log_prob(pitches[-1], pitch) + _log_prob(lengths[-1], length)) * begins
+        return _Step(past, gap, pitch, length, loudness, begins, onset, free), cost * free
+
+    def _after(self, step: _Step, live: Tensor) -> PastNotes:
+        """Return what the next step knows of this one."""
+        cursor = step.past.cursor
+        end = torch.where(
+            step.begins, step.onset + self.reader.lengths[step.length], cursor + HORIZON
+        )
+        return PastNotes(
+            torch.where(step.begins, step.pitch, PITCHES),
+            torch.where(step.begins, step.length, len(LENGTHS)),
+            torch.where(step.begins, step.loudness, UNKNOWN),
+            step.gap,
+            torch.where(live, end, self.end),
+        )
 
     def _draw(self, logits: Tensor) -> Tensor:
-        """Draw from guided logits: those without the song and with it `[2, C, n]`."""
-        scale = self.settings.guidance
-        alone, with_song = logits.log_softmax(-1)
-        guided = torch.where(with_song.isinf(), with_song, alone + scale * (with_song - alone))
-        guided = guided.log_softmax(-1)
-        return draw(guided, self.settings.note_temperature, self.settings, self.generator)
+        """Draw from guided logits `[V, C, n]`."""
+        *alone, guided = logits.log_softmax(-1)
+        if alone:
+            scale = self.settings.guidance
+            guided = torch.where(
+                guided.isinf(), guided, alone[0] + scale * (guided - alone[0])
+            ).log_softmax(-1)
+        # Noise is drawn for all candidates, so that a line does not depend on which others last.
+        noise = gumbel_noise((self.count, guided.shape[-1]), self.generator)[self.lines]
+        return draw_with(noise, guided, self.settings.note_temperature, self.settings)
 
-    def _line(
-        self, written: Sequence[tuple[Tensor, ...]], log_probs: Tensor, index: int
-    ) -> ComposedLine:
-        begins, onset, pitch, length, loudness = (
-            torch.stack([step[each][index] for step in written]).cpu().numpy() for each in range(5)
-        )
-        notes = GridNotes(onset, LENGTHS[length], pitch + LOWEST, loudness).select(begins)
-        fit = agreement(notes, self.heard[1].cpu().numpy())
-        return ComposedLine(notes, float(log_probs[1, index]), float(log_probs[0, index]), fit)
+
+def _decoder(composer: Composer, batch: int, positions: int) -> CachedDecoder:
+    steps = int(positions * STEPS_A_POSITION) + HORIZON
+    return CachedDecoder(composer.decoder, batch, steps, MEMORY)
+
+
+def _mapped(change: Callable[..., Tensor], *steps: _Step) -> _Step:
+    """Change all tensors of some steps, those of equal names together."""
+    past = (change(*each) for each in zip(*(step.past for step in steps), strict=True))
+    others = (change(*each) for each in zip(*(step[1:] for step in steps), strict=True))
+    return _Step(PastNotes(*past), *others)
+
+
+def _stacked(steps: Sequence[_Step]) -> _Step:
+    """Return the N steps of C lines as `[N, C]`."""
+    return _mapped(lambda *each: torch.stack(each), *steps)
+
+
+def _joined(parts: Sequence[_Step]) -> _Step:
+    """Join the parts of a line to its N steps, as if they were N lines; leave out what is after."""
+    line = _mapped(lambda *each: torch.cat(each), *parts)
+    lasts = line.begins | line.free
+    return _mapped(lambda each: each[lasts], line)
+
+
+def _notes(line: _Step) -> GridNotes:
+    onset, pitch, length, loudness, begins = (
+        each.cpu().numpy()
+        for each in (line.onset, line.pitch, line.length, line.loudness, line.begins)
+    )
+    return GridNotes(onset, LENGTHS[length], pitch + LOWEST, loudness).select(begins)
+
+
+@torch.inference_mode()
+def _log_prob_of(composer: Composer, read: Callable[[bool], _Reader], line: _Step) -> float:
+    """Return the log-probability of a line without what the listener hears.
+
+    Many of its steps are computed at once, because all choices are known.
+    """
+    reader = read(True)
+    decoder = _decoder(composer, 1, reader.end)
+    total = 0.0
+    for first in range(0, len(line.gap), MEMORY):
+        part = slice(first, first + MEMORY)
+        step = _mapped(lambda each, part=part: each[part], line)
+        state = decoder.advance(reader.embed(step.past), step.past.cursor.float())
+        total += float(reader.cost(state, step).sum())
+    return total
 
 
 class _Tables:
@@ -329,6 +475,6 @@ def _with_one_more(values: npt.NDArray[np.int64], device: torch.device) -> Tenso
 
 
 def _log_prob(logits: Tensor, chosen: Tensor) -> Tensor:
-    """Return the log-probability of `chosen` `[C]` under logits `[2, C, n]`."""
-    found = logits.log_softmax(-1).gather(-1, chosen.expand(2, -1)[..., None])[..., 0]
+    """Return the log-probability of `chosen` `[C]` under logits `[C, n]`."""
+    found = logits.log_softmax(-1).gather(-1, chosen[..., None])[..., 0]
     return torch.where(found.isfinite(), found, 0.0)

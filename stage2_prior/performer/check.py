@@ -16,7 +16,7 @@ import numpy.typing as npt
 from shared.errors import require
 from shared.music.notes import NoteVocabulary, tokens_to_notes
 from shared.music.yin_pitch import yin_pitch
-from shared.sound.samples import Samples
+from shared.sound.sliced import SlicedSamples
 from stage2_prior.performer.phrases import Phrase
 
 ATTACK_SECONDS = 0.03  # the noise at the beginning of a note that is not judged
@@ -68,7 +68,7 @@ class PlayedNotes:
 
 
 def listen_to_notes(
-    audio: Samples, notes: npt.NDArray[np.integer], sample_rate: int, frame_rate: float
+    audio: SlicedSamples, notes: npt.NDArray[np.integer], sample_rate: int, frame_rate: float
 ) -> PlayedNotes:
     """Compare a sound with the notes that it should play.
 

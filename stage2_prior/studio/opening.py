@@ -16,6 +16,7 @@ from shared.music.lead_sheet import GOES_ON, lead_sheet
 from shared.sound.files import read_audio, write_wav
 from shared.sound.integrated_loudness import integrated_loudness
 from shared.sound.samples import Samples, resample, unclipped
+from shared.sound.sliced import whole
 from stage2_prior.accompaniment import prepare_song
 from stage2_prior.chord_line import REPEATS
 from stage2_prior.heard_song import SongEvidence, hear_song
@@ -49,14 +50,14 @@ def open_song(order: OpenSong, band: Band, progress: Progressing) -> None:
     band.prior.require_codec(codec)
     progress("reading the song", 0.0)
     song = _read(order, codec)
-    original, scale = unclipped(song.stereo)
+    original, scale = unclipped(whole(song.stereo))
     write_wav(order.session / ORIGINAL_FILE, original, song.sample_rate, WORD_SIZE)
     progress("taking its bass out", 0.1)
-    prepared = prepare_song(song.mixture * np.float32(scale), codec, order.remove_bass)
+    prepared = prepare_song(whole(song.mixture) * np.float32(scale), codec, order.remove_bass)
     length = original.shape[-1]
     backing = original
     if prepared.bass is not None:
-        backing = original - song.brought_home(prepared.bass, codec)
+        backing = original - whole(song.brought_home(prepared.bass, codec))
     backing, _ = unclipped(backing)
     write_wav(order.session / BACKING_FILE, backing, song.sample_rate, WORD_SIZE)
     progress("encoding it", 0.5)

@@ -13,6 +13,7 @@ from shared.music.key_estimation import key_of_chords
 from shared.music.notes import notes_to_tokens
 from shared.sound.files import read_audio, write_wav
 from shared.sound.samples import Samples, resample_to, unclipped
+from shared.sound.sliced import whole
 from shared.times import TimeRange
 from stage2_prior.edits import freed
 from stage2_prior.heard_song import SongEvidence
@@ -104,8 +105,8 @@ def make_take(order: MakeTake, band: Band, progress: Callable[[str, float], None
         band.sound(options.sound),
         band.prior.balance,
     )
-    at_home = resample_to(made.sound, codec.sample_rate, song.facts.sample_rate, song.facts.samples)
-    bass, _ = unclipped(at_home)
+    rates = (codec.sample_rate, song.facts.sample_rate)
+    bass, _ = unclipped(resample_to(whole(made.sound), *rates, song.facts.samples))
     notes = line.played if order.notes is None else order.notes
     if parent is not None:
         bass = spliced_sound(parent.bass, bass, ranges, song.facts.sample_rate)
