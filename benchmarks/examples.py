@@ -13,6 +13,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import soundfile
@@ -64,13 +65,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the examples of docs/examples.")
     parser.add_argument("--soundfont", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--work", type=Path, default=Path("examples_work"))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     print("| style | root on downbeats | chord tones | onset F1 at the grid |\n|---|---|---|---|")
-    for style in STYLES:
-        figures = make_example(style, given.soundfont, given.out, given.work)
-        print(f"| {style} | {' | '.join(f'{figure:.2f}' for figure in figures)} |", flush=True)
+    with tempfile.TemporaryDirectory() as work:
+        for style in STYLES:
+            figures = make_example(style, given.soundfont, given.out, Path(work))
+            print(f"| {style} | {' | '.join(f'{figure:.2f}' for figure in figures)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def take_pictures(page: Page, song: Path, out: Path) -> None:
         page.keyboard.press(key)
     expect(page.locator("#draft-row")).to_be_visible()
     page.evaluate("scrollTo(0, 0)")
-    page.screenshot(path=out / "notes.png", clip={"x": 0, "y": 0, "width": 1180, "height": 800})
+    page.screenshot(path=out / "notes.png", clip={"x": 0, "y": 0, "width": 1180, "height": 830})
 
     page.set_viewport_size(PHONE)
     page.emulate_media(color_scheme="dark")

@@ -75,7 +75,10 @@ export const channelsOf = (buffer) =>
 export function mixed(one, other, gain) {
   return one.map((samples, index) => {
     const added = other[Math.min(index, other.length - 1)];
-    return samples.map((sample, at) => sample + gain * (added[at] ?? 0));
+    const sum = samples.slice();
+    const length = Math.min(sum.length, added.length);
+    for (let at = 0; at < length; at++) sum[at] += gain * added[at];
+    return sum;
   });
 }
 
