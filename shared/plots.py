@@ -45,7 +45,9 @@ def drawable(name: str) -> str:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG, which appears whole or not at all."""
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        # Letters that the font lacks are drawn as boxes.
+        warnings.filterwarnings("ignore", message=".*[Gg]lyph")
         figure.savefig(temporary, format="png")
 
 
@@ -88,10 +90,7 @@ def save_generation_picture(
     axes[-1].set_xlabel("time (s)")
     if title:
         figure.suptitle(drawable(title), x=0.01, ha="left", fontweight="bold", parse_math=False)
-    with warnings.catch_warnings():
-        # Letters that the font lacks are drawn as boxes.
-        warnings.filterwarnings("ignore", message=".*[Gg]lyph")
-        save_figure(figure, path)
+    save_figure(figure, path)
 
 
 def save_spectrograms(

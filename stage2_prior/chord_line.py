@@ -109,7 +109,7 @@ def _read_events(path: Path) -> list[tuple[float, ChordName | None]]:
     """Read the times and the chords of a chord file; None where no chord sounds."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # bytes that are no text, or a name with NUL
         raise UserError(f"cannot read the chord file {path} ({error}): give a text file") from error
     events: list[tuple[float, ChordName | None]] = []
     for number, line in enumerate(lines, 1):

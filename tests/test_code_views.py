@@ -124,6 +124,7 @@ def test_a_piano_roll_has_a_bar_for_each_note() -> None:
     assert [label.get_text() for label in axis.get_yticklabels()] == ["E2", "G2", "A2"]
 
 
+@pytest.mark.filterwarnings("error")
 def test_names_that_no_font_and_no_formula_has(song: SongCodes, tmp_path: Path) -> None:
     name = "\udcff $x^$ 曲"
     save_codes_picture(tmp_path / "a.png", replace(song, track=name), "alone")

@@ -66,6 +66,11 @@ def test_a_chord_file_of_comments_names_no_chord(tmp_path: Path) -> None:
         read_chord_file(path, 8.0)
 
 
+def test_a_chord_file_whose_name_cannot_exist() -> None:
+    with pytest.raises(UserError, match="cannot read the chord file"):
+        read_chord_file(Path("a\0.lab"), 8.0)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -362,6 +363,10 @@ def nested(run: Path) -> None:
     save_file(state(run), run / "state.safetensors", {"run": "[" * 100_000})
 
 
+def with_an_infinite_step(run: Path) -> None:
+    _rewrite(run, lambda content: unsigned(content) | {"step": math.inf})
+
+
 def with_moments_of_another_size(run: Path) -> None:
     _rewrite(run, unsigned, {"optimizer.0.0.exp_avg": torch.zeros(3)})
 
@@ -383,6 +388,7 @@ def with_moments_of_another_size(run: Path) -> None:
         (without_identity, r"state\.safetensors does not fit this model: .*--init-from"),
         (with_a_list, r"state\.safetensors was written by another version .*--init-from"),
         (nested, r"state\.safetensors is damaged .*--init-from"),
+        (with_an_infinite_step, r"state\.safetensors does not fit this model: .*--init-from"),
         (with_moments_of_another_size, r"state\.safetensors does not fit this model: .*--init"),
     ],
 )

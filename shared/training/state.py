@@ -175,7 +175,9 @@ def load_state(out: Path, run: Run, identity: Mapping[str, Any]) -> None:
     try:
         _refuse_changes(out, header["identity"], identity)
         _restore(run, header, file.tensors)
-    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+    except (
+        *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError),
+    ) as error:
         raise UserError(f"the training state {path} does not fit this model: {advice}") from error
 
 
