@@ -185,9 +185,13 @@ class Sampling:
         """Return the settings that are given here, and the prior's own for the others."""
         from stage2_prior.sampling import SamplingSettings
 
+        return SamplingSettings.of(prior, **self.given())
+
+    def given(self) -> dict[str, Any]:
+        """Return all settings by name; None where the prior's own is meant."""
         given = dataclasses.asdict(self)
         guide = given.pop("guide") or ()
-        return SamplingSettings.of(prior, **given, source_guidance=_source_scales(guide))
+        return {**given, "source_guidance": _source_scales(guide)}
 
 
 def _print_version(wanted: bool) -> None:
@@ -581,21 +585,25 @@ def extract_codes(
     """Write the codes of every song in a folder.
 
     Codes that are already there and up to date are left alone, so the same command continues a run
-    that was stopped. Several machines that share --out can encode a part each with --shard.
+    that was stopped. Several machines that share --out can encode a part each with --shard, and the
+    processes of torchrun or of Slurm's srun divide the work among them.
 
     Examples:
       python cli.py extract-codes --data MUSDB18 --codec runs/vqvae
       python cli.py extract-codes --data MUSDB18 --codec runs/vqvae --transpose -3..3
       python cli.py extract-codes --data stems --out codes --tempo 0.9 --tempo 1 --tempo 1.1
       python cli.py extract-codes --data stems --out codes --shard 2/8
+      torchrun --nproc_per_node=4 cli.py extract-codes --data stems --out codes
     """
+    from shared.processes import find_processes
     from shared.shard import Shard
     from shared.songs.augment import Variation
     from stage1_vqvae.codec import load_codec
     from stage1_vqvae.extract import extract_codes
 
     variations = [Variation(key, pace) for key in _semitones(transpose) for pace in tempo or [1.0]]
-    part = Shard.parse(shard)
+    processes = find_processes()
+    part = Shard.parse(shard).divided(processes.rank, processes.world)
     done = extract_codes(data, load_codec(codec, device), out, variations, add, part)
     print(f"{done.manifest}: {done.written} written, {done.current} already there")
 
@@ -649,6 +657,28 @@ def train_prior(
 
     config = settings.load(PriorConfig, PRESETS)
     print(train_prior(codes, out, config, resume, device, init_from))
+
+
+@command(app)
+def train_naive_prior(
+    codes: CodesFolder,
+    out: Run = Path("runs/naive-prior"),
+    settings: Settings = Settings(),
+    resume: Resume = "auto",
+    device: Device = "auto",
+) -> None:
+    """Train a baseline for stage 2: a plain encoder-decoder on the codes alone, without notes.
+
+    evaluate-prior --naive measures it beside priors.
+
+    Examples:
+      python cli.py train-naive-prior --codes runs/codes
+      python cli.py train-naive-prior --codes runs/codes --set train.steps=20000
+    """
+    from stage2_prior.naive.train import PRESETS, NaiveConfig, train_naive_prior
+
+    config = settings.load(NaiveConfig, PRESETS)
+    print(train_naive_prior(codes, out, config, resume, device))
 
 
 @command(app, continues=True)
@@ -959,7 +989,7 @@ def codes_decode(
 def config_show(
     preset: Annotated[str, typer.Argument(help="Show the settings of this preset.")],
     of: Annotated[
-        Literal["train-vqvae", "train-bass-decoder", "train-prior"],
+        Literal["train-vqvae", "train-bass-decoder", "train-prior", "train-naive-prior"],
         option("Show the preset of this command."),
     ] = "train-vqvae",
 ) -> None:
@@ -976,11 +1006,13 @@ def config_show(
     from stage1_vqvae import config as vqvae
     from stage1_vqvae.bass_decoder import config as bass_decoder
     from stage2_prior import config as prior
+    from stage2_prior.naive import train as naive
 
     kinds: dict[str, tuple[type, Path]] = {
         "train-vqvae": (vqvae.VQVAEConfig, vqvae.PRESETS),
         "train-bass-decoder": (bass_decoder.BassDecoderConfig, bass_decoder.PRESETS),
         "train-prior": (prior.PriorConfig, prior.PRESETS),
+        "train-naive-prior": (naive.NaiveConfig, naive.PRESETS),
     }
     print(as_toml(load_config(*kinds[of], preset)), end="")
 
@@ -1048,6 +1080,10 @@ def evaluate_prior(
             "--baselines",
         ),
     ] = False,
+    naive: Annotated[
+        Path | None,
+        option("Also measure the plain encoder-decoder in this run folder or .safetensors file."),
+    ] = None,
     sampling: Sampling = Sampling(),
     sound: Sound = None,
     bass_decoder: BassDecoderPath = None,
@@ -1064,13 +1100,14 @@ def evaluate_prior(
       python cli.py evaluate-prior --codes runs/codes --prior runs/prior --codec runs/vqvae
       python cli.py evaluate-prior --data my_stems --split all --save-audio listen
       python cli.py evaluate-prior --codes runs/codes --prior runs/old --prior runs/new
-      python cli.py evaluate-prior --codes runs/codes --baselines
+      python cli.py evaluate-prior --codes runs/codes --baselines --naive runs/naive-prior
     """
     from shared.model_names import name_models
     from stage1_vqvae.codec import load_codec
     from stage1_vqvae.extract import extract_codes
     from stage2_prior.evaluate import NamedPrior, evaluate_prior
     from stage2_prior.model import load_prior
+    from stage2_prior.naive.network import load_naive_prior
     from stage2_prior.prior_report import report_markdown
 
     paths: list[Path | None] = [*prior] if prior else [None]
@@ -1086,8 +1123,10 @@ def evaluate_prior(
         if data is None:
             raise UserError("there are no songs to measure on: give --codes or --data")
         codes = extract_codes(data, coder, out / "codes").manifest.parent
+    plain = None if naive is None else load_naive_prior(naive, device)
     report = evaluate_prior(
-        codes, coder, named, out, split, songs, seconds, data, rendering, save_audio, baselines
+        *(codes, coder, named, out, split, songs, seconds, data, rendering, save_audio),
+        *(baselines, plain),
     )
     print(report_markdown(report), end="")
 
@@ -1116,6 +1155,111 @@ def ablate(
 
     config = settings.load(VQVAEConfig, PRESETS)
     report = ablate(data, out, config, only or (), songs, seconds, resume, device)
+    print(report.as_markdown(), end="")
+
+
+@command(app)
+def reproduce_paper(
+    data: Data,
+    out: Annotated[Path, option("Write the runs and the report into this folder.")] = Path(
+        "runs/paper"
+    ),
+    settings: Settings = Settings(preset="paper"),
+    prior_preset: Annotated[
+        str, option("Train the prior that writes the bass with the settings of this preset.")
+    ] = "compact",
+    songs: Songs = None,
+    seconds: Seconds = None,
+    resume: Resume = "auto",
+    device: Device = "auto",
+) -> None:
+    """Repeat the paper's experiments, and put the figures beside the paper's.
+
+    The codec is trained with the full loss, without STFT and without complement. Then come the
+    table, the t-SNE of the vectors, a prior, and the spectrogram of a bass that it writes. It is
+    said first how long that takes on a GPU.
+
+    Examples:
+      python cli.py reproduce-paper --data MUSDB18
+      python cli.py reproduce-paper --data MUSDB18 --set train.steps=50000 --songs 10 --seconds 30
+    """
+    from shared.config import load_config
+    from stage1_vqvae.codec import load_codec
+    from stage1_vqvae.config import PRESETS, VQVAEConfig
+    from stage1_vqvae.extract import extract_codes
+    from stage1_vqvae.reproduce import reproduce_paper
+    from stage2_prior.config import PRESETS as PRIOR_PRESETS
+    from stage2_prior.config import PriorConfig
+    from stage2_prior.example_bass import draw_example_bass
+    from stage2_prior.model import load_prior
+    from stage2_prior.train import train_prior
+
+    config = settings.load(VQVAEConfig, PRESETS)
+    prior_config = load_config(PriorConfig, PRIOR_PRESETS, prior_preset)
+
+    def draw_bass(codec: Path, picture: Path) -> None:
+        coder = load_codec(codec, device)
+        codes = extract_codes(data, coder, out / "codes").manifest.parent
+        path = train_prior(codes, out / "prior", prior_config, resume, device)
+        draw_example_bass(data, coder, load_prior(path, device), picture)
+
+    report = reproduce_paper(data, out, config, draw_bass, songs, seconds, resume, device)
+    print(report.as_markdown(), end="")
+
+
+@command(app)
+def ablate_prior(
+    codes: CodesFolder,
+    out: Annotated[Path, option("Write the runs and the report into this folder.")] = Path(
+        "runs/ablation-prior"
+    ),
+    settings: Settings = Settings(),
+    codec: CodecPath = None,
+    prior: Annotated[
+        Path | None,
+        option(
+            "Take parts away from the prior in this run folder or .safetensors file when it "
+            "samples, and train nothing."
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        repeated("Measure this variant only, beside the full prior.", metavar="NAME"),
+    ] = None,
+    split: Annotated[
+        Literal["train", "valid", "test", "all"],
+        option("Measure on the songs of this split, or on all songs."),
+    ] = "test",
+    songs: Annotated[int, option("Use at most this many songs.")] = 40,
+    seconds: Annotated[float, option("Use this many seconds of the middle of each song.")] = 20.0,
+    sampling: Sampling = Sampling(),
+    sound: Sound = None,
+    bass_decoder: BassDecoderPath = None,
+    resume: Resume = "auto",
+    device: Device = "auto",
+) -> None:
+    """Train stage 2 and variants of it without single parts, and compare them song by song.
+
+    Examples:
+      python cli.py ablate-prior --codes runs/codes --codec runs/vqvae
+      python cli.py ablate-prior --codes runs/codes --prior runs/prior --only "without the composer"
+    """
+    from stage1_vqvae.codec import load_codec
+    from stage2_prior.ablate import Recipe, ablate_prior
+    from stage2_prior.config import PRESETS, PriorConfig
+    from stage2_prior.model import load_prior
+
+    coder = load_codec(codec, device)
+    rendering = _rendering(sound, bass_decoder, coder, device)
+    full = (
+        Recipe(settings.load(PriorConfig, PRESETS), resume, device)
+        if prior is None
+        else load_prior(prior, device)
+    )
+    given = sampling.given()
+    report = ablate_prior(
+        codes, coder, out, full, only or (), given, split, songs, seconds, rendering
+    )
     print(report.as_markdown(), end="")
 
 

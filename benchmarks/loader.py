@@ -24,7 +24,8 @@ import numpy as np
 
 from shared.console import console
 from shared.songs.cache import CachedSong, build_cache
-from shared.sound.files import STEM_STREAMS, read_stem, write_wav
+from shared.sound.files import read_stem, write_wav
+from shared.sound.stem_streams import STEM_STREAMS
 from shared.sources import SOURCES
 from shared.training.loader import BatchStream
 

@@ -6,6 +6,7 @@ same folder; a process holds a lock on what it is writing, so nobody takes it fr
 """
 
 import errno
+import hashlib
 import os
 import re
 import tempfile
@@ -46,7 +47,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         NoSpaceError: the disk is full.
     """
     if path in _final_paths:
-        yield path
+        with full_disk_said(path.parent):
+            yield path
         return
     handle, temporary = _make_temporary(path)
     try:
@@ -78,6 +80,16 @@ def files_together(paths: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
         # A stack of contexts is left from its end.
         made = {name: stack.enter_context(atomic_path(paths[name])) for name in reversed([*paths])}
         yield {name: made[name] for name in paths}
+
+
+def lock_beside(path: Path) -> Path:
+    """Return a file beside `path` that can be locked while files of this name are written.
+
+    Its name is that of a temporary file, so that one that is left is removed like these.
+    """
+    name = os.fsencode(path.name)
+    mark = hashlib.sha256(name).hexdigest()[:8]
+    return path.with_name(f".{name[:_LONGEST_BEGINNING].decode(errors='ignore')}{_MARK}{mark}")
 
 
 def final_path(path: Path) -> Path:

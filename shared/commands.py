@@ -1,7 +1,10 @@
 """Commands of the command line, built with typer: how they share options, fail and stop."""
 
+import codecs
 import dataclasses
+import errno
 import inspect
+import io
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,6 +17,10 @@ from shared.errors import UserError
 
 F = TypeVar("F")
 
+LONGEST_SENTENCE = 2000  # letters; what the user gave may be a text of any length
+_BAD_NAMES = (errno.ENAMETOOLONG, errno.ELOOP)
+_NAMES = "names"  # how to print what the terminal's encoding lacks
+
 
 class Commands(TyperGroup):
     """A group of commands that prints a user's mistake as one sentence, with exit code 2.
@@ -23,13 +30,14 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
+        _print_any_name()
         try:
             return super().invoke(ctx)
         except (UserError, OSError) as error:
             sentence = sentence_of(error)
             if sentence is None:
                 raise
-            print(f"error: {sentence}", file=sys.stderr)
+            print(f"error: {one_line(sentence)}", file=sys.stderr)
             raise typer.Exit(2) from error
 
 
@@ -40,10 +48,43 @@ def sentence_of(error: UserError | OSError) -> str | None:
     place = "" if error.filename is None else f" {error.filename}"
     if isinstance(error, PermissionError):
         return f"there is no permission to read or write{place or ' a file'}: change it"
+    if error.errno in _BAD_NAMES and error.filename is not None:
+        return f"the file {error.filename} cannot exist ({error.strerror}): name another one"
     if says_full(error):
         where = f" for{place}" if place else ""
         return f"no space left on the disk{where}: free some space, or choose another place"
     return None
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line that a terminal only shows: without control characters, and short.
+
+    Names of files and values that the user gives may hold anything.
+    """
+    if len(text) > LONGEST_SENTENCE:
+        half = LONGEST_SENTENCE // 2
+        text = f"{text[:half]} ... {text[-half:]}"
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+def _print_any_name() -> None:
+    """Let names of files be printed as they are, and what the encoding lacks as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_NAMES)
+
+
+def _encode_name(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Encode bytes of a name that are not text as they were, and other letters as escapes."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)
+
+
+codecs.register_error(_NAMES, _encode_name)
 
 
 class Command(TyperCommand):

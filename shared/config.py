@@ -10,8 +10,10 @@ import dataclasses
 import difflib
 import sys
 import tomllib
+import types
 import typing
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -166,6 +168,13 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
         for limits in (mark for mark in arguments[1:] if isinstance(mark, Range)):
             require(number in limits, f"'{where}' must be {limits}, not {_shown(value)}")
         return number
+    if origin in (types.UnionType, typing.Union):  # a kind, or None
+        (known,) = (each for each in arguments if each is not types.NoneType)
+        return None if value is None else _checked(value, known, where)
+    if kind is Any:
+        return value
+    if origin is Mapping and isinstance(value, Mapping):
+        return {str(k): _checked(item, arguments[1], f"{where}.{k}") for k, item in value.items()}
     if origin is tuple and isinstance(value, list | tuple):
         inner = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(inner) == len(value):
@@ -177,6 +186,10 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
         return float(value)  # nan and infinity have failed the comparison
     elif kind in (int, bool, str) and type(value) is kind:
         return value
+    elif kind is Path and isinstance(value, str | Path):
+        return Path(value)
+    elif _is_enumeration(kind) and value in [member.value for member in kind]:
+        return kind(value)
     raise UserError(f"'{where}' must be {describe_type(kind)}, not {_shown(value)}")
 
 
@@ -185,12 +198,18 @@ def describe_type(kind: Any) -> str:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         return f"one of {_join(map(str, arguments))}"
+    if _is_enumeration(kind):
+        return f"one of {_join(str(member.value) for member in kind)}"
+    if origin is Mapping:
+        return "a section of values"
     if origin is tuple:
         item = arguments[0]
         if typing.get_origin(item) is Literal:
             return f"a list of some of {_join(map(str, typing.get_args(item)))}"
         item = item if typing.get_origin(item) is None else item.__origin__
         count = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
+        if dataclasses.is_dataclass(item):
+            return f"a list of {count}sections"
         return f"a list of {count}{_TYPES[item][1]}"
     return _TYPES[kind][0]
 
@@ -200,7 +219,12 @@ _TYPES = {
     float: ("a finite number", "finite numbers"),
     bool: ("true or false", "values true or false"),
     str: ("a text", "texts"),
+    Path: ("the name of a file", "names of files"),
 }
+
+
+def _is_enumeration(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Enum)
 
 
 def _shown(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 
 from shared.errors import UserError
+from shared.processes import find_processes
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -26,6 +27,8 @@ def resolve_device(device: str) -> torch.device:
         device = next(name for name, usable in available.items() if usable)
     if not available.get(device, False):
         raise UserError(f"the device '{device}' is not available here: use --device auto")
+    if device == "cuda":  # each process of a machine has a GPU of its own
+        return torch.device(device, find_processes().local_rank % torch.cuda.device_count())
     return torch.device(device)
 
 

@@ -1,10 +1,12 @@
 """Give models that are compared names that tell them apart."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from shared.errors import require
+from shared.short_names import short_names
 
 SHIPPED_NAME = "shipped"
 
@@ -34,17 +36,12 @@ def name_models(
     parts = [_parts(path) for path in paths]
     for given, count in Counter(parts).items():
         require(count == 1, f"the {kind} {'/'.join(given)} is given more than once: give it once")
-    lengths = [1] * len(parts)
-    while True:
-        names = ["-".join(each[-length:]) for each, length in zip(parts, lengths, strict=True)]
-        used = Counter(names)
-        longer = [
-            length + (used[name] > 1 and length < len(each))
-            for each, length, name in zip(parts, lengths, names, strict=True)
-        ]
-        if longer == lengths:
-            return tuple(names)
-        lengths = longer
+    return short_names(parts, "-")
+
+
+def folder_name(name: str) -> str:
+    """Turn the name of a model into that of a folder: small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _parts(path: Path | None) -> tuple[str, ...]:

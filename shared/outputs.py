@@ -1,10 +1,13 @@
-"""Refuse to replace files: what exists already, and above all what a run reads."""
+"""Refuse to replace files: what exists already, what another run is writing, what a run reads."""
 
 import os
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from shared.atomic import lock_beside
 from shared.errors import UserError
+from shared.file_lock import sole_owner
 
 
 def require_free(outputs: Iterable[Path], inputs: Iterable[Path] = (), force: bool = False) -> None:
@@ -32,3 +35,14 @@ def require_free(outputs: Iterable[Path], inputs: Iterable[Path] = (), force: bo
                 f"{output} exists already: choose another --out or another name, or replace it "
                 "with --force"
             )
+
+
+def sole_writer(out: Path, name: str) -> AbstractContextManager[None]:
+    """Keep other processes from writing the files that are called `name` into the folder `out`.
+
+    Raises:
+        UserError: another process writes them, or the folder cannot be written.
+    """
+    path = out / name
+    advice = "choose another --out or another name"
+    return sole_owner(lock_beside(path), f"{path} is being written", advice)

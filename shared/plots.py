@@ -1,7 +1,7 @@
 """Draw pictures without a display. Times are in seconds, and levels in dB below the loudest."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,14 @@ def new_figure(rows: int, height: float, width: float = 11.0) -> tuple[Figure, l
     figure = Figure(figsize=(width, rows * height + 0.8), **STYLE)
     FigureCanvasAgg(figure)
     return figure, list(figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
+
+
+def drawable(name: str) -> str:
+    """Return a name of a file as a font can draw it: bytes that are no text become question marks.
+
+    Draw it with `parse_math=False`, because matplotlib reads what is between two `$` as a formula.
+    """
+    return name.encode("utf-8", "replace").decode()
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -79,11 +87,30 @@ def save_generation_picture(
         draw_chords(axis, chords)
     axes[-1].set_xlabel("time (s)")
     if title:
-        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", parse_math=False)
+        figure.suptitle(drawable(title), x=0.01, ha="left", fontweight="bold", parse_math=False)
     with warnings.catch_warnings():
         # Letters that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", message=".*[Gg]lyph")
         save_figure(figure, path)
+
+
+def save_spectrograms(
+    path: Path,
+    sounds: Mapping[str, npt.NDArray[np.float32]],
+    sample_rate: int,
+    low: float,
+    high: float,
+) -> None:
+    """Write a PNG with the spectrogram of each sound `[C, N]` under its title, one below another.
+
+    The frequency axes are logarithmic, from `low` to `high` Hz.
+    """
+    figure, axes = new_figure(len(sounds), SPECTROGRAM_INCHES)
+    for axis, (title, audio) in zip(axes, sounds.items(), strict=True):
+        draw_spectrogram(axis, audio, sample_rate, low, min(high, sample_rate / 2), 8192)
+        axis.set_title(title, loc="left", parse_math=False)
+    axes[-1].set_xlabel("time (s)")
+    save_figure(figure, path)
 
 
 def _row_edges(seconds: float, grid: BarGrid | None) -> list[tuple[float, float]]:

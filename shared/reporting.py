@@ -20,6 +20,7 @@ from rich.text import Text
 from shared.console import err_console
 from shared.errors import UserError
 from shared.estimate import Estimate, Step
+from shared.short_names import short_names
 
 UPDATES = 8  # of the bar in a second
 
@@ -47,13 +48,18 @@ class Reporter:
     def __init__(self, estimate: Estimate) -> None:
         """Follow a job with an estimate of its time."""
         self.estimate = estimate
-        self.songs = 1
+        self.names: dict[Path, str] = {}
         self.song: Path | None = None
 
-    def expect(self, songs: int) -> None:
-        """Say how many songs there are."""
-        self.songs = songs
-        self.estimate.expect(songs)
+    def expect(self, songs: Sequence[Path]) -> None:
+        """Say which songs there are. `names` are then what they are called, briefly."""
+        self.names = dict(zip(songs, short_names([song.parts for song in songs], "/"), strict=True))
+        self.estimate.expect(len(songs))
+
+    @property
+    def title(self) -> str | None:
+        """What the song is called; None where there is only one."""
+        return None if self.song is None or len(self.names) < 2 else self.names[self.song]
 
     def begin_song(self, song: Path) -> None:
         """Say that a song begins."""
@@ -91,7 +97,7 @@ class LineReporter(Reporter):
     def step(self, name: str, song_seconds: float | None = None) -> None:
         """Say that a step begins."""
         super().step(name, song_seconds)
-        song = "" if self.song is None or self.songs == 1 else f"{self.song.name}: "
+        song = "" if self.title is None else f"{self.title}: "
         err_console.print(f"{song}{name}", markup=False)
 
     def result(self, result: Result) -> None:
@@ -158,9 +164,9 @@ class BarReporter(LineReporter):
             Text(f"{share:4.0%}"),
             Text(f"{_clock(self.estimate.elapsed)}, about {_clock(left)} left"),
         )
-        if self.songs == 1 or self.song is None:
+        if self.title is None:
             return Group(line)
-        return Group(Text(self.song.name, overflow="ellipsis", no_wrap=True), line)
+        return Group(Text(self.title, overflow="ellipsis", no_wrap=True), line)
 
 
 class JsonReporter(Reporter):

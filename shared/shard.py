@@ -37,6 +37,10 @@ class Shard:
         """Write it as K/N."""
         return f"{self.number}/{self.count}"
 
+    def divided(self, number: int, count: int) -> "Shard":
+        """Return part `number` (from 0 on) of this part, which is divided into `count` parts."""
+        return Shard(self.number + number * self.count, self.count * count)
+
     def share(self, items: Sequence[T]) -> list[T]:
         """Return the items of this part: every `count`-th one."""
         return list(items[self.number - 1 :: self.count])

@@ -5,7 +5,6 @@ losses alone, then this project's additions, each of them left out of the full r
 what is common. All variants are trained on the same batches of the same songs, for as many steps.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from shared.device import Device
 from shared.errors import UserError
 from shared.json_files import write_json
 from shared.metrics import code_usage, count_codes, sdr_windows
+from shared.model_names import folder_name
 from shared.songs.cache import CachedSong
 from shared.songs.tracks import Split
 from shared.sound.separation import CodedMixture
@@ -43,7 +43,7 @@ class Variant:
     @property
     def folder(self) -> str:
         """The name of its run folder."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+        return folder_name(self.name)
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def ablate(
     paths = {name: out / name for name in ("report.json", "report.md")}
     with files_together(paths) as files:
         write_json(files["report.json"], ablation.as_dict())
-        files["report.md"].write_text(ablation.as_markdown(), encoding="utf-8")
+        files["report.md"].write_text(ablation.as_markdown(), encoding="utf-8", errors="replace")
     return ablation
 
 

@@ -242,12 +242,12 @@ def mel_distance(
     It is the mean over MEL_WINDOWS. Levels count as at least FLOOR_DB below the target's loudest.
     It is nan where the target is silent.
     """
-    from librosa.feature import melspectrogram
+    from shared.sound.librosa_guard import librosa
 
     distances = []
     for size, bands in MEL_WINDOWS.items():
         made, goal = (
-            melspectrogram(
+            librosa.feature.melspectrogram(
                 y=samples,
                 sr=sample_rate,
                 n_fft=size,

@@ -70,7 +70,7 @@ def compare_codecs(
     paths = {"text": out / "report.md", "data": out / REPORT_NAME}
     with files_together(paths) as files:
         write_json(files["data"], {KEY: {name: asdict(each) for name, each in figures.items()}})
-        files["text"].write_text(text, encoding="utf-8")
+        files["text"].write_text(text, encoding="utf-8", errors="replace")
     return text
 
 

@@ -219,7 +219,7 @@ def evaluate_vqvae(
         report = evaluation.report(name, split, part, tuple(song.name for song in chosen))
         draw_tsne(evaluation.vectors.points(), files["tsne.png"])
         write_json(files["report.json"], report.as_dict())
-        files["report.md"].write_text(report.as_markdown(), encoding="utf-8")
+        files["report.md"].write_text(report.as_markdown(), encoding="utf-8", errors="replace")
     return report
 
 

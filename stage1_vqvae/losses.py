@@ -18,6 +18,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from shared.processes import mean_over_processes
 from stage1_vqvae.config import LossConfig
 from stage1_vqvae.encoder import COMPRESSION
 from stage1_vqvae.log_ratio import log_ratio
@@ -34,6 +35,7 @@ def vqvae_loss(
     presence: Tensor,
     config: LossConfig,
     heads: Mapping[str, Tensor] | None = None,
+    present: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Compute the loss of a batch.
 
@@ -44,6 +46,8 @@ def vqvae_loss(
         presence: zeros and ones `[B, sources]`: which sources the mixture holds, the paper's C.
         config: the weights of the terms.
         heads: the terms "mask" and "pitch", unweighted, where the model has their heads.
+        present: in how many examples each source is present `[sources]`, as the mean over all
+            shares of a batch; by default, this is the whole batch.
 
     Returns:
         The weighted sum under "loss", and every active term, unweighted, by its name.
@@ -63,7 +67,7 @@ def vqvae_loss(
     if config.magnitude:
         terms["magnitude"] = magnitude_distance(spectrum, target)
     if config.usage:
-        terms["usage"] = usage_divergence(output.logits, presence)
+        terms["usage"] = usage_divergence(output.logits, presence, present)
     terms |= heads or {}
     total = torch.stack([getattr(config, name) * term for name, term in terms.items()]).sum()
     return {"loss": total, **terms}
@@ -112,15 +116,20 @@ def magnitude_distance(spectrum: Tensor, target: Tensor) -> Tensor:
     return (compress(spectrum) - compress(reference)).abs().mean()
 
 
-def usage_divergence(logits: Tensor, presence: Tensor) -> Tensor:
+def usage_divergence(logits: Tensor, presence: Tensor, present: Tensor | None = None) -> Tensor:
     """Compute the KL divergence, in nats, of the average assignment from the uniform one.
+
+    The average is over the examples of all processes.
 
     Args:
         logits: `[B, T, sources, codebooks, m]`.
         presence: `[B, sources]`; an example counts only for the sources it holds.
+        present: see `vqvae_loss`.
     """
+    present = presence.sum(0) if present is None else present.to(presence)
     probabilities = logits.softmax(-1).mean(1)  # [B, S, H, m]
-    weights = presence / presence.sum(0).clamp(min=1)
-    average = torch.einsum("bshm,bs->shm", probabilities, weights)
+    weights = presence / present.clamp(min=1e-6)
+    own = torch.einsum("bshm,bs->shm", probabilities, weights)
+    average = own + (mean_over_processes(own) - own.detach())
     divergence = (average * (average + 1e-9).log()).sum(-1) + math.log(logits.shape[-1])
-    return (divergence.mean(-1) * (presence.sum(0) > 0)).mean()
+    return (divergence.mean(-1) * (present > 0)).mean()

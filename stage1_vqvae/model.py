@@ -128,7 +128,11 @@ class VQVAE(nn.Module):
 
 
 def head_losses(
-    model: VQVAE, output: Reconstruction, stems: Tensor, config: LossConfig
+    model: VQVAE,
+    output: Reconstruction,
+    stems: Tensor,
+    config: LossConfig,
+    spread: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Compute the loss of each head whose loss has a weight, by name.
 
@@ -137,13 +141,15 @@ def head_losses(
         output: of the sum of the stems.
         stems: audio `[B, sources, 2, N]`.
         config: the weights.
+        spread: what the loss of the pitch head is divided by; by default, this is the whole batch.
     """
     losses: dict[str, Tensor] = {}
     padded = pad_to_frames(stems, model.hop)
     if config.mask and model.mask_head is not None and output.masks is not None:
         losses["mask"] = mask_loss(model.mask_head, output.masks, padded)
     if config.pitch and model.pitch_head is not None and output.pitches is not None:
-        losses["pitch"] = unexplained_share(output.pitches, model.pitch_head.target(padded))
+        target = model.pitch_head.target(padded)
+        losses["pitch"] = unexplained_share(output.pitches, target, spread)
     return losses
 
 

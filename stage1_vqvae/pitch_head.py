@@ -6,6 +6,8 @@ linguistic features into theirs (SpeechTokenizer, Zhang et al., 2024). That is w
 hear in the codes. The head is only used in training.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -70,12 +72,29 @@ def semitone_filters(pitches: Tensor, sample_rate: int, size: int) -> Tensor:
     return (1 - (frequency - hertz).abs() / width).clamp(min=0).float()
 
 
-def unexplained_share(levels: Tensor, target: Tensor) -> Tensor:
+def unexplained_share(levels: Tensor, target: Tensor, spread: Tensor | None = None) -> Tensor:
     """Compute the squared error as a share of the target's variance over frames.
 
     Args:
         levels: `[B, T, sources, pitches]`.
         target: the same.
+        spread: the variance times the number of frames; by default that of the target.
     """
-    spread = (target - target.mean((0, 1), keepdim=True)).square().sum()
+    if spread is None:
+        spread = (target - target.mean((0, 1), keepdim=True)).square().sum()
     return (levels - target).square().sum() / spread.clamp(min=1e-6)
+
+
+def target_sums(target: Tensor) -> dict[str, Tensor]:
+    """Sum a target `[B, T, sources, pitches]`, so that the spread of several can be computed."""
+    frames = torch.tensor(float(len(target) * target.shape[1]), device=target.device)
+    return {
+        "pitch": target.sum((0, 1)),
+        "squared pitch": target.square().sum(),
+        "pitch frames": frames,
+    }
+
+
+def spread_of(sums: Mapping[str, Tensor]) -> Tensor:
+    """Return the variance times the number of frames, from what `target_sums` returns."""
+    return sums["squared pitch"] - sums["pitch"].square().sum() / sums["pitch frames"]

@@ -6,6 +6,7 @@ at any step and be divided among any number of processes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from shared.errors import UserError
 from shared.songs.cache import CachedSong
+from shared.songs.drawing import ByLength
 from shared.sources import SOURCES
 from stage1_vqvae.config import RemixConfig
 
@@ -40,6 +42,19 @@ class Remixer:
         if not self.songs:
             raise UserError("the train split holds no song: put songs into a train/ folder")
 
+    @cached_property
+    def _all(self) -> "_Songs":
+        return _Songs(self.songs)
+
+    @cached_property
+    def _having(self) -> "list[_Songs | None]":
+        """The songs that have each source; None where no song has it."""
+        having = [
+            [song for song in self.songs if not song.silent[source]]
+            for source in range(len(SOURCES))
+        ]
+        return [_Songs(songs) if songs else None for songs in having]
+
     def batch(self, step: int, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
         """Draw the examples of one process at a step.
 
@@ -63,13 +78,13 @@ class Remixer:
         length = round(config.segment_seconds * self.sample_rate)
         coherent = rng.random() < config.coherent
         stems = np.zeros((len(SOURCES), 2, length), np.float32)
-        song, start = self._moment(self.songs, length, rng)
+        song, start = self._all.moment(length, rng)
         for source in range(len(SOURCES)):
             if not coherent:
-                having = [song for song in self.songs if not song.silent[source]]
-                if not having:
+                having = self._having[source]
+                if having is None:
                     continue
-                song, start = self._moment(having, length, rng)
+                song, start = having.moment(length, rng)
             stems[source] = song.read(source, start, length)
         gains = 10 ** (rng.uniform(config.gain_low_db, config.gain_high_db, len(SOURCES)) / 20)
         if coherent:  # one gain changes the level of the song and keeps its balance
@@ -93,10 +108,15 @@ class Remixer:
             return np.eye(len(SOURCES), dtype=np.float32)[rng.choice(np.flatnonzero(presence))]
         return (rng.random(len(SOURCES)) < 0.5).astype(np.float32)
 
-    def _moment(
-        self, songs: Sequence[CachedSong], length: int, rng: np.random.Generator
-    ) -> tuple[CachedSong, int]:
+
+class _Songs:
+    """Songs from which moments are drawn."""
+
+    def __init__(self, songs: Sequence[CachedSong]) -> None:
+        self._songs = songs
+        self._by_length = ByLength(song.num_samples for song in songs)
+
+    def moment(self, length: int, rng: np.random.Generator) -> tuple[CachedSong, int]:
         """Draw a song, in proportion to its length, and the start of a segment in it."""
-        weights = np.array([song.num_samples for song in songs], np.float64)
-        song = songs[rng.choice(len(songs), p=weights / weights.sum())]
+        song = self._songs[self._by_length.draw(rng)]
         return song, int(rng.integers(max(1, song.num_samples - length + 1)))

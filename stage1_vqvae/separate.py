@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.atomic import full_disk_said
+from shared.atomic import files_together, full_disk_said
 from shared.codes.codec import Codec, require_frame
 from shared.errors import UserError
-from shared.outputs import require_free
+from shared.outputs import require_free, sole_writer
 from shared.songs.tracks import mix_name
 from shared.sound.files import read_sliced, write_wav
 from shared.sound.resampling import at_rate, resampled
@@ -98,11 +98,15 @@ def separate(
     stereo = stereo_of(audio.samples)
     with full_disk_said(folder):
         result = separate_samples(stereo, audio.sample_rate, codec, chosen, mask, folder)
-    for source, path in files.items():
-        write_wav(path, result.stems[source], audio.sample_rate, "FLOAT")
+    parts = {path: result.stems[source] for source, path in files.items()}
     if len(chosen) > 1:
-        write_wav(mix, result.mix, audio.sample_rate, "FLOAT")
-    write_wav(residual, result.residual, audio.sample_rate, "FLOAT")
+        parts[mix] = result.mix
+    parts[residual] = result.residual
+    with sole_writer(out, name):
+        require_free(parts, [song], force)  # another process may have written them meanwhile
+        with files_together({str(path): path for path in parts}) as temporary:
+            for path, samples in parts.items():
+                write_wav(temporary[str(path)], samples, audio.sample_rate, "FLOAT")
     return SeparatedSong(files, mix if len(chosen) > 1 else files[chosen[0]], residual)
 
 

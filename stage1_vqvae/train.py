@@ -16,13 +16,15 @@ from shared.songs.cache import CachedSong, build_cache
 from shared.sources import SOURCES
 from shared.training.checkpoint import load_checkpoint, load_weights
 from shared.training.loop import fit
-from shared.training.task import Sound, SplitSize, Task
+from shared.training.task import Sound, SplitSize, Task, whole_sums
 from stage1_vqvae.codec import BassRemoval, VQVAECodec
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.losses import vqvae_loss
 from stage1_vqvae.model import VQVAE, head_losses
+from stage1_vqvae.pitch_head import spread_of, target_sums
 from stage1_vqvae.quantizer import softness
 from stage1_vqvae.remix import Remixer
+from stage1_vqvae.spectral import pad_to_frames
 
 # A codebook whose perplexity is below this share of its entries is named in a warning.
 COLLAPSE = 1 / 16
@@ -69,16 +71,19 @@ class VQVAETask(Task):
         """Return a batch of `Remixer`."""
         return self.remixer.batch(step, rank, world)
 
+    def sums(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return how often each source is present, and what the spread of its pitches needs."""
+        weights, head = self.config.loss, self.model.pitch_head
+        found: dict[str, Tensor] = {}
+        if weights.usage:
+            found["presence"] = batch["presence"].sum(0)
+        if weights.pitch and head is not None:
+            found |= target_sums(head.target(pad_to_frames(batch["stems"], self.model.hop)))
+        return found
+
     def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Return the terms of `vqvae_loss`."""
-        state = softness(self.config.quantizer, step / self.config.train.steps)
-        stems, selection = batch["stems"], batch["selection"]
-        output = model(stems.sum(1), selection, state)
-        selected = torch.einsum("bscn,bs->bcn", stems, selection)
-        complement = stems.sum(1) - selected
-        weights = self.config.loss
-        heads = head_losses(self.model, output, stems, weights)
-        return vqvae_loss(output, selected, complement, batch["presence"], weights, heads)
+        return batch_loss(model, self.model, self.config, batch, step)
 
     def validate(self, model: nn.Module, at_most: int | None = None) -> dict[str, float]:
         """Measure median SDR and use of the codebooks, by source, on songs not trained on."""
@@ -129,6 +134,30 @@ class VQVAETask(Task):
     def metadata(self) -> dict[str, Any]:
         """Return what `load_codec` reads from the checkpoint's JSON."""
         return {**self.identity(), "bass_removal": asdict(BassRemoval())}
+
+
+def batch_loss(
+    model: nn.Module, own: VQVAE, config: VQVAEConfig, batch: dict[str, Tensor], step: int
+) -> dict[str, Tensor]:
+    """Compute the terms of `vqvae_loss` of a batch.
+
+    Args:
+        model: the model, perhaps wrapped for several processes.
+        own: the model itself, whose heads are read.
+        config: all settings.
+        batch: what `Remixer` draws.
+        step: the step, which decides how soft the quantiser is.
+    """
+    state = softness(config.quantizer, step / config.train.steps)
+    stems, selection = batch["stems"], batch["selection"]
+    output = model(stems.sum(1), selection, state)
+    selected = torch.einsum("bscn,bs->bcn", stems, selection)
+    complement = stems.sum(1) - selected
+    sums = whole_sums(batch)
+    spread = spread_of(sums) if "pitch" in sums else None
+    heads = head_losses(own, output, stems, config.loss, spread)
+    presence, present = batch["presence"], sums.get("presence")
+    return vqvae_loss(output, selected, complement, presence, config.loss, heads, present)
 
 
 def warn_of_collapse(counts: np.ndarray) -> None:

@@ -40,6 +40,11 @@ class PreparedSong:
     search: BassSearch | None
     heard_bass: SlicedSamples | None
 
+    @property
+    def found_bass(self) -> SlicedSamples | None:
+        """The bass that was taken out, if a bass was found when one was looked for."""
+        return self.bass if self.search is not None and self.search.found else None
+
 
 def prepare_song(
     mixture: SlicedSamples, codec: Codec, remove_bass: bool | None, folder: Path | None = None

@@ -12,30 +12,22 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from shared.atomic import files_together, full_disk_said
 from shared.codes.codec import Codec, Codes
-from shared.codes.decoding import decode_bass_blocks
-from shared.codes.song_codes import require_fingerprint
 from shared.errors import require
 from shared.estimate import Step
 from shared.json_files import write_json
 from shared.music.bar_tracking import BarHints
-from shared.music.chord_recogniser import recognise_chords
 from shared.music.key_estimation import key_of_chords
 from shared.music.midi import MidiScore, Timing, write_midi
 from shared.music.notes import Note
-from shared.music.onset_envelope import onset_envelope
+from shared.outputs import sole_writer
 from shared.plots import save_generation_picture
 from shared.reporting import Result
-from shared.sound.decibels import factor
 from shared.sound.encoding import Encoding
-from shared.sound.samples import Samples
-from shared.sound.sliced import SlicedSamples, Timed, scratch_folder, settled, stored
+from shared.sound.sliced import scratch_folder
 from shared.version import versions
 from stage2_prior.accompaniment import PreparedSong, prepare_song
-from stage2_prior.balance import balance_curve, level_beside_song, song_end
 from stage2_prior.bass_sound import BassSound, PlainSound, SoundFontSound
 from stage2_prior.chord_line import describe_placement, names_file
 from stage2_prior.composer.sampling import E1, G3, require_range
@@ -44,20 +36,20 @@ from stage2_prior.edits import Edits, GivenBass, given_bass
 from stage2_prior.generation_report import (
     line_figures,
     sha256,
-    song_figures,
     sound_figures,
 )
 from stage2_prior.harmony import Harmony, HarmonySource
+from stage2_prior.heard_song import SongEvidence
 from stage2_prior.line_codes import codes_of_line
+from stage2_prior.line_sound import LineSound, StayingBass, listening, render_line
 from stage2_prior.mixing import Mix, SongFile
 from stage2_prior.model import Prior
+from stage2_prior.music_figures import music_figures
 from stage2_prior.peaks import tame_peaks
-from stage2_prior.performance import Listening
 from stage2_prior.performer.tone import TONES, UNKNOWN_TONE
 from stage2_prior.sampling import (
     GeneratedBass,
     SamplingSettings,
-    SongEvidence,
     Wishes,
     generate,
     generate_all,
@@ -151,21 +143,6 @@ class Arrangement:
 
 
 @dataclass(frozen=True, eq=False)
-class _NewBass:
-    """The new bass at the codec's sample rate and the song's own level.
-
-    Attributes:
-        sound: its sound `[2, M]`.
-        balance: what its sound was multiplied by: the median over time.
-        level: its level in dB relative to the song, where both sound; None where one is silent.
-    """
-
-    sound: SlicedSamples
-    balance: float
-    level: float | None
-
-
-@dataclass(frozen=True, eq=False)
 class _Session:
     """What all takes of a song have in common.
 
@@ -232,8 +209,9 @@ def generate_takes(
     stays in a part of the song; the new bass then has the level at which it continues that one.
     What is done where the files would clip, peaks.py says; NAME.json says what was done.
 
-    Chords are recognised in the whole song, because its own bass tells their roots, and multiplied
-    with what the listener hears, if a recogniser is installed (shared/music/chord_recogniser.py).
+    What the listener hears is multiplied with what is heard in the song's own bass (own_bass.py).
+    If a recogniser is installed, it names chords in the whole song, which are multiplied with both
+    (shared/music/chord_recogniser.py).
 
     Where the song's own bass is kept, its own sound is used and not its decoded codes, and the mix
     is the song, sample for sample.
@@ -256,7 +234,7 @@ def generate_takes(
     """
     options = options or ArrangeOptions()
     sound = sound or PlainSound(codec)
-    require_fingerprint(prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
+    prior.require_codec(codec)
     watch, inputs = _Stopwatch(on_step), _inputs(options, sound)
     numbers: list[int | None] = [None]
     if options.keep_all:
@@ -272,6 +250,9 @@ def generate_takes(
         read = SongFile.read(song, codec, folder)
     watch.song_seconds = read.stereo.shape[-1] / read.sample_rate
     with ExitStack() as stack:
+        stack.enter_context(sole_writer(out, options.delivery.name_of(song)))
+        for number in numbers:  # another process may have written them meanwhile
+            options.delivery.checked_paths(song, out, inputs, number)
         temporary = [stack.enter_context(files_together(each)) for each in paths]
         with watch(FIND_BASS):
             prepared = prepare_song(read.mixture, codec, options.remove_bass, folder)
@@ -279,7 +260,12 @@ def generate_takes(
             codes = codec.encode(prepared.heard)
             given = given_bass(options.edits, prepared, codec)
         with watch(HEAR):
-            evidence = _evidence(read, prepared, codec, options)
+            evidence = SongEvidence.of_sound(
+                read.mixture,
+                prepared,
+                codec.sample_rate,
+                harmony=options.harmony.source is HarmonySource.AUTO,
+            )
         session = _Session(
             read, prepared, codes, given, codec, prior, settings, options, sound, folder
         )
@@ -299,13 +285,9 @@ def _lines(session: _Session, evidence: SongEvidence) -> Iterator[GeneratedBass]
     """Write the lines, the best first."""
     options, codec = session.options, session.codec
     samples = session.prepared.accompaniment.shape[-1]
-
-    def decode(codes: Codes) -> SlicedSamples:
-        return stored(decode_bass_blocks(codec, codes, samples), 2, session.folder)
-
-    listening = Listening(decode, codec.sample_rate)
     wishes = _wishes(options, session.given)
-    arguments = (session.prior, session.codes, session.settings, wishes, evidence, listening)
+    heard = listening(codec, samples, folder=session.folder)
+    arguments = (session.prior, session.codes, session.settings, wishes, evidence, heard)
     if options.keep_all:
         yield from generate_all(*arguments)
     else:
@@ -323,7 +305,7 @@ def _deliver(
     read, prepared, codec, options = session.read, session.prepared, session.codec, session.options
     delivery, rate = options.delivery, read.sample_rate
     encoding = Encoding.for_song(delivery.container, delivery.bits, read.wide)
-    key = key_of_chords(line.chords) if line.chords else None
+    key = key_of_chords(line.chords)
     with watch(RENDER):
         bass = _render(line, session)
         mix = Mix.of(read, prepared, bass.sound, codec, session.folder)
@@ -346,7 +328,7 @@ def _deliver(
             "peaks": asdict(tamed.report),
             "balance": bass.balance,
             "level_beside_song_db": bass.level,
-            **song_figures(line.grid, line.chords, key),
+            **music_figures(line.grid, line.chords, key),
             **line_figures(line),
             "seed": session.settings.seed,
             "settings": asdict(session.settings),
@@ -407,17 +389,6 @@ def _channels(song: SongFile) -> str:
     return "mono" if song.channels == 1 else "stereo"
 
 
-def _evidence(
-    song: SongFile, prepared: PreparedSong, codec: Codec, options: ArrangeOptions
-) -> SongEvidence:
-    """Look at the sound of a song for what its codes do not say."""
-    chords = None
-    if options.harmony.source is HarmonySource.AUTO:
-        chords = recognise_chords(song.mixture, codec.sample_rate)
-    rest, rate = prepared.accompaniment, codec.sample_rate
-    return SongEvidence(chords=chords, onsets=onset_envelope(rest, rate), end=song_end(rest, rate))
-
-
 def _wishes(options: ArrangeOptions, given: GivenBass) -> Wishes:
     return Wishes(
         hints=options.hints,
@@ -430,33 +401,26 @@ def _wishes(options: ArrangeOptions, given: GivenBass) -> Wishes:
     )
 
 
-def _render(line: GeneratedBass, session: _Session) -> _NewBass:
-    """Turn a line into sound, and bring it to its level beside the song.
+def _render(line: GeneratedBass, session: _Session) -> LineSound:
+    """Turn a line into sound.
 
-    Where the song's own bass stays, its sound is faded in and out within one frame. It sets the
-    level then.
+    Where the song's own bass stays, its sound is faded in and out within one frame.
     """
     song, given, codec = session.prepared, session.given, session.codec
-    rest, rate = song.accompaniment, codec.sample_rate
-    length = rest.shape[-1]
-    louder = np.float32(factor(session.options.bass_level))
-    rendered = session.sound.render_blocks(line.codes, line.notes, length)
-    plain = stored((block / np.float32(song.gain) for block in rendered), 2, session.folder)
+    staying = None
     if song.bass is not None and given.kept.any():
-
-        def beside_own(start: int, stop: int, new: Samples, own: Samples) -> Samples:
-            frames = np.arange(len(given.kept))
-            share = np.interp(np.arange(start, stop) / codec.hop, frames, given.kept)
-            share = share.astype(np.float32)
-            return np.asarray(share * own + (1 - share) * louder * new)
-
-        bass = settled(Timed(beside_own, plain, song.bass))
-        return _NewBass(bass, float(louder), level_beside_song(bass, line.notes, rest, rate))
-    curve = balance_curve(plain, line.notes, rest, rate, session.prior.balance)
-    bass = settled(Timed(lambda start, stop, new: louder * curve(start, stop) * new, plain))
-    level = level_beside_song(bass, line.notes, rest, rate)
-    changes = [curve(at, at + 1)[0] for at in range(0, length, codec.hop)]
-    return _NewBass(bass, float(louder * np.median(changes)), level)
+        staying = StayingBass(song.bass, given.kept, codec.hop)
+    return render_line(
+        line,
+        song.accompaniment,
+        codec.sample_rate,
+        song.gain,
+        session.sound,
+        session.prior.balance,
+        session.options.bass_level,
+        staying,
+        session.folder,
+    )
 
 
 class _Stopwatch:

@@ -1,8 +1,9 @@
 """Shape the attacks of a bass line as its note tokens say.
 
 A frame of a codec is longer than an attack, and the decoded sound of a note begins to rise up to a
-frame too early, over the end of the note before. The note tokens know where a note starts. The line
-is therefore made softer just before each attack, and returns to its level when the note starts.
+frame too early, over the end of the note before. A pitch that is struck again is hardly struck at
+all. The note tokens know where a note starts. The line is therefore made softer just before each
+attack, and returns to its level when the note starts.
 """
 
 from collections.abc import Iterator

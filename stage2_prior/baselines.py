@@ -27,6 +27,7 @@ from stage2_prior.loudness import UNKNOWN_LOUDNESS
 ROOTS = "roots of the heard chords, on the beat"
 LAST_BARS = "last bars of another song"
 MARKOV = "order-2 Markov line on the heard chords"
+NAIVE = "plain encoder-decoder on the codes"  # the folder naive/; it writes no notes
 
 ORDER = 2
 _LONGEST_GAP = 8 * STEPS  # positions between the beginnings of two notes of a Markov line

@@ -70,9 +70,13 @@ class PlainSound:
 
 @dataclass(frozen=True)
 class FullSound:
-    """The sound of a bass decoder, which has the overtones that the codec's decoder lacks."""
+    """The sound of a bass decoder, with attacks where the notes have them.
+
+    It has the overtones that the codec's decoder lacks.
+    """
 
     decoder: BassDecoder
+    codec: Codec
 
     def description(self) -> dict[str, Any]:
         """Describe the sound as `BassSound` says."""
@@ -80,11 +84,12 @@ class FullSound:
 
     def render(self, codes: Codes, notes: Notes, num_samples: int) -> Samples:
         """Render as `BassSound` says. Frames with negative tokens have unknown notes."""
-        return self.decoder.decode(codes, notes, num_samples)
+        return np.concatenate([*self.render_blocks(codes, notes, num_samples)], axis=1)
 
     def render_blocks(self, codes: Codes, notes: Notes, num_samples: int) -> Iterator[Samples]:
         """Render block after block, so that memory stays flat."""
-        return self.decoder.decode_blocks(codes, notes, num_samples)
+        blocks = self.decoder.decode_blocks(codes, notes, num_samples)
+        return articulate_blocks(blocks, notes, self.codec.sample_rate, self.codec.hop)
 
 
 class SoundFontSound:
@@ -181,7 +186,7 @@ def choose_sound(
         return _parse_soundfont(wanted, codec)
     decoder = find_decoder()
     if decoder is not None:
-        return FullSound(decoder)
+        return FullSound(decoder, codec)
     if wanted == "codes":
         raise UserError(
             f"there is no bass decoder for the codec {codec.fingerprint}: train one with "

@@ -92,7 +92,7 @@ def read_chord_file(path: Path, duration: float) -> tuple[Chord, ...]:
             chord begins within the song.
     """
     events = _read_events(path)
-    ends = [*(start for start, _ in events[1:]), duration]
+    ends = [*(start for start, _ in events[1:]), duration][: len(events)]
     chords = tuple(
         Chord(start, min(end, duration), name.root, name.quality, name.bass)
         for (start, name), end in zip(events, ends, strict=True)

@@ -17,11 +17,14 @@ from stage2_prior.balance import balance_gain
 from stage2_prior.bass_sound import BassSound, decoded_bass
 from stage2_prior.clips import Clip, MixedClip
 from stage2_prior.composer.features import listen
+from stage2_prior.harmony import Harmony
+from stage2_prior.heard_song import SongEvidence, find_bars
+from stage2_prior.line_sound import listening
 from stage2_prior.model import Prior
 from stage2_prior.performance import Listening, Score, play_line
 from stage2_prior.performer.sampling import FREE
 from stage2_prior.performer.score import loudness_of
-from stage2_prior.sampling import GeneratedBass, SamplingSettings, Wishes, find_bars, generate
+from stage2_prior.sampling import GeneratedBass, SamplingSettings, Wishes, generate
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,7 @@ class ClipSampler:
         clip: Clip,
         fixed: npt.NDArray[np.int64] | None = None,
         mixed: MixedClip | None = None,
+        harmony: Harmony | None = None,
         **changes: Any,
     ) -> ClipLine:
         """Sample a line for a clip.
@@ -78,13 +82,17 @@ class ClipSampler:
         Args:
             clip: the clip.
             fixed: note tokens and codes `[1 + H, frames]` that are given; FREE where not.
-            mixed: the mixture to take the accompaniment from, instead of the true one.
+            mixed: the mixture to take the accompaniment and the song's own bass from, instead of
+                the true accompaniment.
+            harmony: where the chords come from that weigh the notes; they are heard by default.
             **changes: settings that differ from `settings`.
         """
         settings = replace(self.settings, **{"seed": self.settings.seed + clip.number, **changes})
         given = clip if mixed is None else mixed
-        wishes, listening = Wishes(fixed=fixed), self._listening(clip)
-        line = generate(self.prior, given.accompaniment, settings, wishes, listening=listening)
+        wishes = Wishes(fixed=fixed, harmony=harmony or Harmony())
+        known = SongEvidence(own_bass=None if mixed is None else mixed.own_bass)
+        heard = self._listening(clip)
+        line = generate(self.prior, given.accompaniment, settings, wishes, known, heard)
         return ClipLine(line, clip.song.gain if mixed is None else mixed.gain)
 
     def perform(self, clip: Clip, notes: Sequence[Note]) -> HeardLine:
@@ -104,10 +112,18 @@ class ClipSampler:
         )
         seed = self.settings.seed + clip.number
         played = play_line(self.prior.performer, score, self.settings, seed, self._listening(clip))
+        return HeardLine(self._at_level(clip, played.codes, tokens), within)
+
+    def render(self, clip: Clip, codes: npt.NDArray[np.uint16]) -> HeardLine:
+        """Render codes `[H, frames]` without known notes in a clip, at a level beside its song."""
+        return HeardLine(self._at_level(clip, codes, np.full(clip.frames, FREE)), None)
+
+    def _at_level(
+        self, clip: Clip, codes: npt.NDArray[np.uint16], notes: npt.NDArray[np.integer]
+    ) -> Samples:
         gain = clip.song.gain
-        sound = self.rendering.render(played.codes, tokens, clip.num_samples) / np.float32(gain)
-        balance = balance_gain(sound, tokens, gain, self.prior.balance)
-        return HeardLine(sound * np.float32(balance), within)
+        sound = self.rendering.render(codes, notes, clip.num_samples) / np.float32(gain)
+        return sound * np.float32(balance_gain(sound, notes, gain, self.prior.balance))
 
     def bars_of(self, song: SongCodes) -> BarGrid:
         """Return the bars of a whole song from song.json, or else those that are heard."""
@@ -115,10 +131,7 @@ class ClipSampler:
         return known or find_bars(listen(self.prior.listener, song.view("accompaniment")))
 
     def _listening(self, clip: Clip) -> Listening:
-        return Listening(
-            lambda codes: decoded_bass(codes, clip.num_samples, 1.0, self.codec),
-            self.codec.sample_rate,
-        )
+        return listening(self.codec, clip.num_samples)
 
     def nothing_fixed(self, clip: Clip) -> npt.NDArray[np.int64]:
         """Return tokens for `fixed` in which everything is to be sampled."""

@@ -17,6 +17,7 @@ from shared.music.song_facts import SongFacts
 from shared.songs.cache import CachedSong, build_cache
 from shared.sources import BASS
 from stage2_prior.accompaniment import prepare_song
+from stage2_prior.own_bass import OwnBass
 from stage2_prior.performer.sampling import FREE
 
 ALL = "all"  # stands for the songs of every split
@@ -81,6 +82,15 @@ class Clip:
         """The codes of the song without its bass `[S, H, frames]`."""
         return self.song.view("accompaniment")[..., self._frames]
 
+    def hearing(self, view: str) -> "Clip":
+        """Return the same clip, with another view of its song in the place of the accompaniment.
+
+        Raises:
+            UserError: the codes of the song have no such view.
+        """
+        views = {**self.song.views, "accompaniment": self.song.view(view)}
+        return replace(self, song=replace(self.song, views=views))
+
     @property
     def bass(self) -> npt.NDArray[np.uint16]:
         """The codes of the true bass `[H, frames]`."""
@@ -119,7 +129,7 @@ def load_clips(
             damaged or of another codec.
     """
     files = read_manifest(codes).files
-    songs = [SongCodes.load(path) for path in files if split in (ALL, path.parent.name)]
+    songs = [*map(SongCodes.load, files if split == ALL else files.of_split(split))]
     num_samples = round(seconds * codec.sample_rate)
     frames = codec.num_frames(num_samples)
     songs = [song for song in songs if song.num_frames >= frames]
@@ -148,14 +158,14 @@ class MixedClip:
         recording: the stems of its song.
         accompaniment: codes `[S, H, frames]` of what is left of the mixture.
         gain: what it was multiplied by before it was encoded.
-        bass_found: whether the codec found a bass. Where it did not, nothing was removed.
+        own_bass: the bass that the codec found. Where there is none, nothing was removed.
     """
 
     clip: Clip
     recording: CachedSong
     accompaniment: npt.NDArray[np.uint16]
     gain: float
-    bass_found: bool
+    own_bass: OwnBass | None
 
     @classmethod
     def of(cls, clip: Clip, recording: CachedSong, codec: Codec) -> "MixedClip":
@@ -163,7 +173,9 @@ class MixedClip:
         stems = recording.read_all(clip.first * codec.hop, clip.num_samples)
         song = prepare_song(stems.sum(0), codec, remove_bass=None)
         codes = codec.encode(song.heard)
-        return cls(clip, recording, codes, song.gain, song.bass is not None)
+        bass = song.found_bass
+        own = None if bass is None else OwnBass.of(bass, codec.sample_rate)
+        return cls(clip, recording, codes, song.gain, own)
 
     @property
     def bass(self) -> npt.NDArray[np.float32]:

@@ -59,7 +59,7 @@ class Delivery:
         if self.name is not None:
             plain = self.name.strip() not in ("", ".", "..") and Path(self.name).name == self.name
             require(
-                plain and "\\" not in self.name and "\0" not in self.name,
+                plain and "\0" not in self.name,
                 f"'{self.name}' cannot be the name of files: give a name without folders, and "
                 "choose the folder with --out",
             )

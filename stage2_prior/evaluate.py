@@ -27,6 +27,7 @@ from shared.song_figures import part_measured
 from stage2_prior.baselines import (
     LAST_BARS,
     MARKOV,
+    NAIVE,
     ROOTS,
     MarkovLine,
     last_bars,
@@ -52,6 +53,8 @@ from stage2_prior.composer.grid_notes import GridNotes
 from stage2_prior.composer.material import known_line
 from stage2_prior.likelihood import Likelihood, song_likelihood
 from stage2_prior.model import Prior
+from stage2_prior.naive.network import NaivePrior
+from stage2_prior.naive.sampling import sample_codes
 from stage2_prior.prior_report import (
     GENERATED,
     GENERATED_FROM_MIXTURE,
@@ -113,6 +116,7 @@ def evaluate_prior(
     sound: BassSound | None = None,
     save_audio: Path | None = None,
     baselines: bool = False,
+    naive: NaivePrior | None = None,
 ) -> PriorReport:
     """Evaluate priors, and write report.json, report.md and report.png into `out`.
 
@@ -131,6 +135,8 @@ def evaluate_prior(
         save_audio: a folder to write the clips to, as WAV files (clip_audio.py).
         baselines: also judge simple lines, which the performer of the first prior plays. The
             training songs in `codes` teach the Markov line.
+        naive: a plain encoder-decoder, whose lines are judged as a baseline, too. It samples with
+            the settings of the first prior.
 
     Raises:
         UserError: there are too few songs, the codes or a prior are of another codec, `data` holds
@@ -139,13 +145,15 @@ def evaluate_prior(
     require(songs >= 2, "at least two songs are needed, to compare one with another")
     require(seconds > PROMPT_SECONDS, f"clips must be longer than {PROMPT_SECONDS:g} s")
     for each in priors:
-        what = f"the codes of the prior '{each.name}'"
-        require_fingerprint(each.prior.format.fingerprint, codec.fingerprint, what)
+        each.prior.require_codec(codec, f"the prior '{each.name}'")
+    if naive is not None:
+        name = "the codes of the plain encoder-decoder"
+        require_fingerprint(naive.format.fingerprint, codec.fingerprint, name)
     sound = sound or PlainSound(codec)
     clips = load_clips(codes, codec, split, songs, seconds)
     mixed = () if data is None else mixed_clips(clips, data, codec)
     markov = _markov_line(codes, clips) if baselines else None
-    work = _Work(codec, sound, priors, clips, mixed, baselines, markov)
+    work = _Work(codec, sound, priors, clips, mixed, baselines, markov, naive)
     audio = None if save_audio is None else ClipAudio(save_audio, clips, work.rows)
     names = {end: out / f"report.{end}" for end in ("json", "md", "png")}
     with files_together(names | (audio.paths if audio else {})) as files:
@@ -167,7 +175,7 @@ def evaluate_prior(
             by_song=song_figures(judged, work.rows, part, names_of_songs),
         )
         write_json(files["json"], asdict(report))
-        files["md"].write_text(report_markdown(report), encoding="utf-8")
+        files["md"].write_text(report_markdown(report), encoding="utf-8", errors="replace")
         draw_report(report, files["png"])
         if audio:
             audio.write_figures(files, judged)
@@ -186,6 +194,7 @@ class _Work:
         mixed: the same clips with their stems; empty where there are no stems.
         baselines: whether simple lines are judged, too.
         markov: what draws one of these; None where no training song teaches it.
+        naive: a plain encoder-decoder that writes one of these; None where there is none.
     """
 
     codec: Codec
@@ -195,12 +204,13 @@ class _Work:
     mixed: Sequence[MixedClip]
     baselines: bool = False
     markov: MarkovLine | None = None
+    naive: NaivePrior | None = None
 
     @property
     def simple_lines(self) -> list[str]:
         """The names of the simple lines that are judged."""
-        names = [ROOTS, LAST_BARS, *([MARKOV] if self.markov else [])]
-        return names if self.baselines else []
+        written = [ROOTS, LAST_BARS, *([MARKOV] if self.markov else [])] if self.baselines else []
+        return [*written, *([NAIVE] if self.naive else [])]
 
     @property
     def samplers(self) -> dict[str, ClipSampler]:
@@ -264,6 +274,8 @@ def _judge(
         }
         first = next(iter(samplers.values()))
         simple = _simple_lines(work, first, clip, other, lines) if work.baselines else {}
+        if work.naive is not None:
+            simple[NAIVE] = _naive_line(work.naive, first, clip)
         heard = compared_lines(first, clip, other, {**simple, **generated})
         if mixed:
             heard[TRUE] = HeardLine(mixed.bass, clip.true_notes)
@@ -295,10 +307,16 @@ def _simple_lines(
     }
 
 
+def _naive_line(naive: NaivePrior, sampler: ClipSampler, clip: Clip) -> HeardLine:
+    """Sample the codes of a line without notes, and render them."""
+    seed = sampler.settings.seed + clip.number
+    return sampler.render(clip, sample_codes(naive, clip.accompaniment, sampler.settings, seed))
+
+
 def _markov_line(codes: Path, clips: Sequence[Clip]) -> MarkovLine | None:
     """Learn from the training songs in the folder, but not from those that are evaluated."""
     evaluated = {(clip.song.split, clip.song.track) for clip in clips}
-    files = [path for path in read_manifest(codes).files if path.parent.name == "train"]
+    files = read_manifest(codes).files.of_split("train")
     step = max(1, len(files) // MARKOV_SONGS)
     songs = (SongCodes.load(path) for path in files[::step])
     return MarkovLine.learn(song for song in songs if (song.split, song.track) not in evaluated)
@@ -366,7 +384,9 @@ def _sections(
         generation_section(judged, equal),
     ]
     if work.mixed:
-        sections.append(bass_removal_section(judged, [clip.bass_found for clip in work.mixed]))
+        sections.append(
+            bass_removal_section(judged, [clip.own_bass is not None for clip in work.mixed])
+        )
     sections.append(guidance_section(guided))
     return tuple(sections)
 

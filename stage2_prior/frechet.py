@@ -17,7 +17,7 @@ RANGE_DB = 80.0
 
 def embed(audio: npt.NDArray[np.float32], sample_rate: int) -> npt.NDArray[np.float64]:
     """Return an embedding for each whole second of audio `[C, N]`, as `[seconds, BANDS]`."""
-    import librosa
+    from shared.sound.librosa_guard import librosa
 
     mel = librosa.feature.melspectrogram(
         y=audio.mean(0), sr=sample_rate, n_fft=4096, hop_length=2048, n_mels=BANDS, fmax=8000.0

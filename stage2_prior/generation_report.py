@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from shared.music.bar_grid import BarGrid
-from shared.music.chord import Chord
-from shared.music.lead_sheet import lead_sheet
 from shared.sound.integrated_loudness import integrated_loudness
 from shared.sound.samples import rms
 from shared.sound.sliced import SlicedSamples
@@ -49,22 +46,6 @@ def sound_figures(song: SongFile, prepared: PreparedSong, mix: Mix) -> dict[str,
             "removed_bass": None if prepared.bass is None else _decibels(prepared.bass),
         },
         "loudness_lufs": {"song": of_song, **loudness},
-    }
-
-
-def song_figures(grid: BarGrid, chords: tuple[Chord, ...], key: str | None) -> dict[str, Any]:
-    """Describe the bars, the key and the chords of a song. Times are in seconds."""
-    return {
-        "tempo": round(grid.tempo, 2),
-        "meter": list(grid.meter),
-        "key": key,
-        "beats": grid.beats.round(4).tolist(),
-        "downbeats": grid.downbeats.round(4).tolist(),
-        "chords": [
-            {"start": round(chord.start, 4), "end": round(chord.end, 4), "symbol": chord.symbol}
-            for chord in chords
-        ],
-        "lead_sheet": lead_sheet(chords, grid) if chords else None,
     }
 
 

@@ -32,15 +32,14 @@ class Outcome:
     takes: Sequence[Arrangement] = ()
     error: str | None = None
 
-    @property
-    def row(self) -> list[str]:
-        """The song in the table at the end: see HEADING."""
+    def row(self, name: str) -> list[str]:
+        """Return the song, under a name, in the table at the end: see HEADING."""
         if self.error is not None:
-            return [self.song.name, "", "", "", f"failed: {self.error}"]
+            return [name, "", "", "", f"failed: {self.error}"]
         rows, best = self.takes[0].summary.rows, self.takes[0]
         files = len(self.takes) * len(best.files)
         told = (rows.get("tempo", "").removesuffix(" beats per minute"), rows.get("key", ""))
-        return [self.song.name, *told, rows.get("new bass", "silent"), f"{files} files"]
+        return [name, *told, rows.get("new bass", "silent"), f"{files} files"]
 
 
 HEADING = ("song", "tempo", "key", "new bass", "result")
@@ -124,7 +123,7 @@ def write_songs(
     Raises:
         UserError: the only song failed, or the disk is full.
     """
-    reporter.expect(len(songs))
+    reporter.expect(songs)
     if len(songs) == 1:
         reporter.begin_song(songs[0])
         return [_written(songs[0], write(songs[0], (names or {}).get(songs[0])), reporter)]
@@ -143,7 +142,8 @@ def write_songs(
             reporter.failed(song, sentence)
             outcome = Outcome(song, error=sentence)
         outcomes.append(outcome)
-    reporter.table(HEADING, [outcome.row for outcome in outcomes])
+    rows = [outcome.row(reporter.names[outcome.song]) for outcome in outcomes]
+    reporter.table(HEADING, rows)
     return outcomes
 
 

@@ -61,6 +61,16 @@ class SongFile:
         channels = audio.samples.shape[0]
         return cls(path, stereo, audio.sample_rate, mixture, channels, audio.wide)
 
+    def brought_home(
+        self, samples: SlicedSamples, codec: Codec, folder: Path | None = None
+    ) -> SlicedSamples:
+        """Bring sound `[2, M]` at the codec's sample rate to the rate and length of the song.
+
+        `folder` is where a long sound is kept (`StoredSamples`).
+        """
+        rates = (codec.sample_rate, self.sample_rate)
+        return at_rate(samples, *rates, self.stereo.shape[-1], folder)
+
     def with_its_channels(self, stereo: SlicedSamples) -> SlicedSamples:
         """Return sound `[2, N]` as `[1, N]` for a mono song, and as it is for any other."""
         return settled(Derived(_mono, stereo, channels=1)) if self.channels == 1 else stereo
@@ -125,10 +135,9 @@ class Mix:
 
         `folder` is where long sounds are kept (`StoredSamples`).
         """
-        length, rates = song.stereo.shape[-1], (codec.sample_rate, song.sample_rate)
 
         def at_home(samples: SlicedSamples) -> SlicedSamples:
-            return song.with_its_channels(at_rate(samples, *rates, length, folder))
+            return song.with_its_channels(song.brought_home(samples, codec, folder))
 
         mixed = song.with_its_channels(song.stereo)
         if prepared.bass is None:

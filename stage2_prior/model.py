@@ -13,7 +13,8 @@ from typing import Any
 
 from torch import nn
 
-from shared.codes.codec import CodeFormat
+from shared.codes.codec import Codec, CodeFormat
+from shared.codes.song_codes import require_fingerprint
 from shared.device import resolve_device
 from shared.training.checkpoint import load_checkpoint, load_weights
 from stage2_prior.balance import BalanceRange
@@ -66,6 +67,14 @@ class Prior(nn.Module):
         self.listener = Listener(config.listener, format)
         self.composer = Composer(config.composer)
         self.performer = Performer(config.performer, format)
+
+    def require_codec(self, codec: Codec, name: str = "this prior") -> None:
+        """Check that the prior was trained on the codes of a codec.
+
+        Raises:
+            UserError: it was trained on those of another one. The sentence calls the prior `name`.
+        """
+        require_fingerprint(self.format.fingerprint, codec.fingerprint, f"the codes of {name}")
 
 
 def prior_metadata(model: Prior) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.bootstrap import Estimate
+from shared.plots import drawable
 from shared.song_figures import SongFigures
 from stage2_prior.frechet import EMBEDDING
 from stage2_prior.likelihood import WINDOWS_A_SONG
@@ -132,7 +133,7 @@ class PriorReport:
 def report_markdown(report: PriorReport) -> str:
     """Write the report as a page of Markdown. Figures that no row has are left out."""
     windows = " or ".join(dict.fromkeys(f"{prior.window_seconds:g} s" for prior in report.priors))
-    form = [row for row in report.comparison if _known(FORM, [row])]
+    form = [row for row in report.comparison if known_figures(FORM, [row])]
     parts = [
         "# Priors on songs they were not trained on"
         if len(report.priors) > 1
@@ -150,7 +151,7 @@ def report_markdown(report: PriorReport) -> str:
         f"Frechet is the distance from '{report.comparison[-1].name}'. Embedding: {EMBEDDING}.",
         "## Form",
         "These figures are judged by the notes of the lines, and the last one also by their sound.",
-        _rows_table(FORM, form),
+        rows_table(FORM, form),
         *_differences(report),
         "## Likelihood",
         "The true bass is the history of every prediction. The figures are measured in at most "
@@ -197,7 +198,7 @@ def draw_report(report: PriorReport, path: Path) -> None:
         axis.set_title("saved by the right accompaniment")
 
     def draw_comparison(axis: Axes) -> None:
-        columns = _known(SHARES, report.comparison)
+        columns = known_figures(SHARES, report.comparison)
         rows = len(report.comparison)
         for index, row in enumerate(report.comparison):
             shares = [row.figures[name] for name in columns]
@@ -211,7 +212,7 @@ def draw_report(report: PriorReport, path: Path) -> None:
                 edgecolor="white",
                 linewidth=0,
                 hatch="//" if row.from_mixture else None,
-                label=row.name,
+                label=drawable(row.name),
             )
         axis.set_xticks(range(len(columns)), list(map(_spoken, columns)))
         axis.set_ylim(0, 1.02)
@@ -221,7 +222,9 @@ def draw_report(report: PriorReport, path: Path) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(1, 3))
     draw_saved_bits(left)
     draw_comparison(right)
-    figure.legend(loc="outside lower center", ncols=3, fontsize=9)
+    # Names may hold what matplotlib would read as a formula.
+    for label in figure.legend(loc="outside lower center", ncols=3, fontsize=9).get_texts():
+        label.set_parse_math(False)
     figure.savefig(path, format="png", dpi=130)
 
 
@@ -235,7 +238,7 @@ def _errors(estimates: Sequence[Estimate]) -> list[list[float]]:
     return [[e.mean - e.low for e in estimates], [e.high - e.mean for e in estimates]]
 
 
-def _known(names: Sequence[str], rows: Sequence[ComparisonRow | Difference]) -> list[str]:
+def known_figures(names: Sequence[str], rows: Sequence[ComparisonRow | Difference]) -> list[str]:
     """Return the figures for which at least one row has a value."""
     return [name for name in names if any(row.figures[name].songs for row in rows)]
 
@@ -260,7 +263,7 @@ def _differences(report: PriorReport) -> list[str]:
     return [
         "## Differences",
         "The figures of one prior's lines minus those of other lines, song by song.",
-        *(_rows_table(names, report.differences) for names in ((*SHARES, "voiced_share"), FORM)),
+        *(rows_table(names, report.differences) for names in ((*SHARES, "voiced_share"), FORM)),
     ]
 
 
@@ -277,14 +280,15 @@ def _figures_table(figures: Mapping[str, Mapping[str, Estimate]]) -> str:
 
 
 def _comparison_table(names: Sequence[str], rows: Sequence[ComparisonRow]) -> str:
-    known = _known(names, rows)
+    known = known_figures(names, rows)
     header = ("bass", *map(_spoken, known), "Frechet")
     cells = [(*_cells(row, known), f"{row.frechet:.1f}") for row in rows]
     return _table(header, cells)
 
 
-def _rows_table(names: Sequence[str], rows: Sequence[ComparisonRow | Difference]) -> str:
-    known = _known(names, rows)
+def rows_table(names: Sequence[str], rows: Sequence[ComparisonRow | Difference]) -> str:
+    """Write one row for each line and one column for each figure that any of them has."""
+    known = known_figures(names, rows)
     return _table(("bass", *map(_spoken, known)), [_cells(row, known) for row in rows])
 
 

@@ -2,21 +2,18 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from shared.codes.codec import Codec
+from shared.config import config_from_dict
 from shared.errors import UserError, require
-from shared.music.bar_tracking import BarHints
-from shared.times import TimeRange
 from shared.version import versions
 from stage2_prior.arrange import Arrangement, ArrangeOptions
 from stage2_prior.bass_sound import BassSound
-from stage2_prior.delivery import Delivery, default_name
-from stage2_prior.edits import Edits
+from stage2_prior.delivery import default_name
 from stage2_prior.generation_report import sha256
-from stage2_prior.harmony import Harmony, HarmonySource
 from stage2_prior.model import Prior
 from stage2_prior.sampling import SamplingSettings
 
@@ -61,34 +58,30 @@ class Recipe:
         require(path.is_file(), f"there is no file {path}: name a NAME.json of generate-bass")
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            return cls(
-                path=path,
-                name=str(content["name"]),
-                song=Path(content["song"]),
-                song_sha256=str(content["song_sha256"]),
-                settings=SamplingSettings(**content["settings"]),
-                options=_options(content["options"]),
-                sound=dict(content["sound"]),
-                checkpoints={
-                    name: str(content["checkpoints"][name]) for name in ("codec", "prior")
-                },
-                versions=dict(content["versions"]),
-                rank=int(content["rank"]),
-                sha256=dict(content["sha256"]),
-            )
-        except (
-            *(AttributeError, KeyError, RecursionError, TypeError, ValueError, UserError),
-        ) as error:
+            for part in ("edits", "hints", "harmony", "delivery"):
+                content["options"][part]  # an empty one would stand for the defaults
+            known = {each.name: content[each.name] for each in fields(cls) if each.name != "path"}
+            return config_from_dict(cls, {**known, "path": path})
+        except (OSError, ValueError, LookupError, TypeError, RecursionError, UserError) as error:
             raise UserError(
                 f"{path} does not say how to write its files again ({error}): name a NAME.json "
                 "that generate-bass wrote"
             ) from error
 
+    def __post_init__(self) -> None:
+        """Check what joins several values."""
+        missing = [name for name in ("codec", "prior") if name not in self.checkpoints]
+        require(not missing, f"it names no {' and no '.join(missing)}")
+        require(
+            1 <= self.rank <= self.settings.candidates,
+            f"its line has the place {self.rank} among {self.settings.candidates}",
+        )
+
     @property
     def sound_option(self) -> str:
         """The sound, as the option `--sound` names it."""
         if "soundfont" in self.sound:
-            return f"{self.sound['soundfont']}:{self.sound['program']}"
+            return f"{self.sound['soundfont']}:{self.sound.get('program')}"
         return str(self.sound.get("name"))
 
     def options_for(self, song: Path, name: str | None, force: bool) -> ArrangeOptions:
@@ -147,32 +140,3 @@ class Recipe:
         ]
         why = f"it was made with {'; '.join(changed)}" if changed else "on another kind of machine"
         return f"{', '.join(different)} differ from those of {self.path} ({why})"
-
-
-def _options(content: Mapping[str, Any]) -> ArrangeOptions:
-    """Read the options of a NAME.json, where they are as `dataclasses.asdict` left them."""
-    fields = dict(content)
-    parts = ("edits", "hints", "harmony", "delivery")
-    edits, hints, harmony, delivery = (fields.pop(key) for key in parts)
-    meter = hints["meter"]
-    return ArrangeOptions(
-        edits=Edits(
-            prompt=_path(edits["prompt"]),
-            style=_path(edits["style"]),
-            midi=_path(edits["midi"]),
-            keep=_ranges(edits["keep"]),
-            redo=_ranges(edits["redo"]),
-        ),
-        hints=BarHints(hints["bpm"], hints["first_downbeat"], meter and (meter[0], meter[1])),
-        harmony=Harmony(HarmonySource(harmony["source"]), harmony["chords"]),
-        delivery=Delivery(**delivery),
-        **fields,
-    )
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
-
-
-def _ranges(content: Sequence[Mapping[str, float]]) -> tuple[TimeRange, ...]:
-    return tuple(TimeRange(each["start"], each["stop"]) for each in content)

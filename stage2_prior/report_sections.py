@@ -85,13 +85,13 @@ def differences(
     between_priors = [
         Difference(
             f"{second.prior} minus {first.prior}{REMOVED if first.from_mixture else ''}",
-            _mean_difference(judged[first.name], judged[second.name]),
+            mean_difference(judged[first.name], judged[second.name]),
         )
         for first, second in pairs
     ]
     from_baselines = [
         Difference(
-            f"{row.prior} minus '{baseline}'", _mean_difference(judged[baseline], judged[row.name])
+            f"{row.prior} minus '{baseline}'", mean_difference(judged[baseline], judged[row.name])
         )
         for row in generated
         if not row.from_mixture
@@ -100,9 +100,10 @@ def differences(
     return (*between_priors, *from_baselines)
 
 
-def _mean_difference(
+def mean_difference(
     before: Sequence[JudgedLine], after: Sequence[JudgedLine]
 ) -> dict[str, Estimate]:
+    """Average how much the figures of later lines differ from those of earlier ones."""
     return _summary(list(map(_difference, before, after)))
 
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,28 +11,17 @@ import numpy.typing as npt
 
 from shared.errors import require
 from shared.music.bar_grid import STEPS, BarGrid
-from shared.music.bar_tracking import BarHints, track_bars
+from shared.music.bar_tracking import BarHints
 from shared.music.chord import Chord
-from shared.music.chord_naming import name_chords, quality_probabilities
-from shared.music.chord_posterior import (
-    expert_posterior,
-    harmony_on_grid,
-    multiply_experts,
-)
+from shared.music.chord_posterior import harmony_on_grid
 from shared.music.notes import Note, NoteVocabulary, notes_to_tokens, tokens_to_notes
-from shared.music.onset_envelope import OnsetEnvelope
+from shared.seeds import LARGEST_SEED
 from stage2_prior.chord_line import limits_on_grid
-from stage2_prior.composer.features import (
-    ROOT,
-    TONES,
-    Floats,
-    Hearing,
-    guided_hearing,
-    pitch_classes,
-)
+from stage2_prior.composer.features import Floats, pitch_classes
 from stage2_prior.composer.grid_notes import GridNotes
 from stage2_prior.composer.sampling import E1, G3, Rules, compose
 from stage2_prior.harmony import Harmony, HarmonySource
+from stage2_prior.heard_song import SongEvidence, hear_song
 from stage2_prior.model import Prior
 from stage2_prior.performance import Checked, Listening, Score, play_line
 from stage2_prior.performer.sampling import FREE
@@ -48,7 +37,7 @@ Codes = npt.NDArray[np.integer]
 CHORD_LEANING, NOTE_LEANING, ROOT_LEANING = 0.3, 0.5, 0.5
 LEAST_HEARD = 0.01  # a pitch class that is less probable counts as being so probable
 FEWER_RESTS = 0.5  # nats; the listener hears too many rests in songs that are unlike its own
-RECOGNISER_TRUST = 0.7  # the probability that a chord recogniser names the right root
+MOST_CANDIDATES = 1024  # all are composed at once, and what they have in memory grows with them
 
 
 @dataclass(frozen=True)
@@ -77,8 +66,15 @@ class SamplingSettings(SamplingDefaults):
                 math.isfinite(scale),
                 f"the guidance by {source} is {scale}, but it must be a finite number",
             )
-        require(self.seed >= 0, f"the seed is {self.seed}, but it must be at least 0")
-        require(self.candidates >= 1, f"there are {self.candidates} candidates, but 1 is the least")
+        require(
+            0 <= self.seed <= LARGEST_SEED,
+            f"the seed is {self.seed}, but it must be from 0 to {LARGEST_SEED}",
+        )
+        require(
+            1 <= self.candidates <= MOST_CANDIDATES,
+            f"{self.candidates} candidates are asked for: give a number from 1 to "
+            f"{MOST_CANDIDATES}",
+        )
 
     @classmethod
     def of(cls, prior: Prior, **given: Any) -> "SamplingSettings":
@@ -117,24 +113,6 @@ class Wishes:
     tone: int = UNKNOWN_TONE
     fixed: Codes | None = None
     lead: Codes | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class SongEvidence:
-    """What is known of a song beside its codes.
-
-    Attributes:
-        grid: its bars; None where they are to be found.
-        chords: chords that a recogniser names; None where there is none.
-        onsets: the onsets of its sound, to which beats are moved; None where they are not known.
-        end: when it has ended, in seconds, and the line with it; None where that is at its last
-            frame.
-    """
-
-    grid: BarGrid | None = None
-    chords: tuple[Chord, ...] | None = None
-    onsets: OnsetEnvelope | None = None
-    end: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,15 +189,15 @@ def generate_all(
     if wishes.fixed is not None:
         _check_fixed(wishes.fixed, fixed.shape)
         fixed = wishes.fixed
-    hearing = guided_hearing(prior.listener, accompaniment, settings.source_guidance)
-    if evidence.chords is not None:
-        hearing = with_roots(hearing, evidence.chords)
-    grid = evidence.grid or find_bars(hearing, wishes.hints, evidence.onsets)
+    heard = hear_song(
+        prior.listener, accompaniment, evidence, wishes.hints, settings.source_guidance
+    )
+    grid = heard.grid
     chords = wishes.harmony.given_chords(grid, frames / rate)
     heard_chords = chords is None
     if chords is None:
-        chords = heard_chords_of(hearing, grid)
-    features = hearing.with_fewer_rests(FEWER_RESTS).on_grid(grid)
+        chords = heard.chords()
+    features = heard.hearing.with_fewer_rests(FEWER_RESTS).on_grid(grid)
     given = _Given.of(fixed[0], grid, rate)
     rules = Rules.of_range(grid.positions, wishes.lowest, wishes.highest)
     if not heard_chords:
@@ -284,29 +262,6 @@ def _leaning(features: Floats, chords: tuple[Chord, ...], grid: BarGrid) -> Floa
     bars = bars[bars < grid.positions]
     leaning[bars] += ROOT_LEANING * np.log(harmony.roots[bars])
     return leaning.astype(np.float32)
-
-
-def find_bars(
-    hearing: Hearing, hints: BarHints | None = None, onsets: OnsetEnvelope | None = None
-) -> BarGrid:
-    """Find the beats and bars of a song from what the listener hears."""
-    duration = len(hearing.beats) / hearing.frame_rate
-    beat, downbeat = hearing.beats.T
-    return track_bars(beat, downbeat, hearing.frame_rate, duration, hints, onsets)
-
-
-def heard_chords_of(hearing: Hearing, grid: BarGrid) -> tuple[Chord, ...]:
-    """Name the chords of a song from what the listener hears."""
-    root, tones = hearing.features[:, ROOT], hearing.features[:, TONES]
-    return name_chords(root, quality_probabilities(root, tones), hearing.frame_rate, grid)
-
-
-def with_roots(hearing: Hearing, chords: tuple[Chord, ...]) -> Hearing:
-    """Multiply the listener's probabilities of roots with what a chord recogniser names."""
-    features = hearing.features.copy()
-    named = expert_posterior(chords, len(features), hearing.frame_rate, RECOGNISER_TRUST)
-    features[:, ROOT] = multiply_experts(features[:, ROOT], named, 1.0)
-    return replace(hearing, features=features)
 
 
 @dataclass(frozen=True, eq=False)

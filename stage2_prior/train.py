@@ -9,8 +9,9 @@ import torch
 
 from shared.codes.codec import CodeFormat
 from shared.codes.manifest import Manifest
+from shared.codes.song_codes import SongCodes
 from shared.console import err_console, progress
-from shared.device import Device
+from shared.device import Device, resolve_device
 from shared.errors import require
 from shared.training.checkpoint import (
     WEIGHTS_NAME,
@@ -70,12 +71,11 @@ def train_prior(
         "--init-from",
     )
     corpus = open_corpus(codes)
-    torch.manual_seed(config.listener.train.seed)
-    prior = Prior(config.model, corpus.format, fingerprint="in training")
+    prior = new_prior(config, corpus.format)
     if init_from is not None:
         _start_from(prior, load_checkpoint(init_from, "prior"))
     for part in (part for part in PARTS if part in config.parts):
-        task, settings = _task(part, prior, corpus, config)
+        task, settings = _task(part, prior, corpus, config, device)
         if settings.compile:
             tell_compiler()
         best = fit(task, settings, out / part, resume, device)
@@ -85,15 +85,24 @@ def train_prior(
     return out / WEIGHTS_NAME
 
 
+def new_prior(config: PriorConfig, format: CodeFormat) -> Prior:
+    """Build a prior with the random weights of the seed of its listener."""
+    torch.manual_seed(config.listener.train.seed)
+    return Prior(config.model, format, fingerprint="in training")
+
+
 def _task(
-    part: Part, prior: Prior, corpus: Manifest, config: PriorConfig
+    part: Part, prior: Prior, corpus: Manifest, config: PriorConfig, device: Device
 ) -> tuple[Task, TrainSettings]:
     """Read what a part learns from, and set its training up."""
     if part == "listener":
-        heard = _split([*read_songs(corpus, HeardSong.of)])
+        views = config.listener.views
+        heard = _split([*read_songs(corpus, lambda song: HeardSong.of(song, views))])
         return ListenerTask(*heard, prior.listener, config.listener), config.listener.train
     if part == "composer":
-        composed = _split(_composed_songs(prior, corpus, config.hearings))
+        prior.listener.to(resolve_device(device))  # it hears all songs first
+        composed = _split(_composed_songs(prior, corpus, config))
+        prior.listener.cpu()
         heard_by = fingerprint(prior.listener.state_dict())
         task = ComposerTask(*composed, prior.composer, config.composer, heard_by)
         return task, config.composer.train
@@ -101,11 +110,15 @@ def _task(
     return PerformerTask(*performed, prior.performer, config.performer), config.performer.train
 
 
-def _composed_songs(prior: Prior, corpus: Manifest, hearings: int) -> list[ComposedSong]:
-    listener = prior.listener.eval()
+def _composed_songs(prior: Prior, corpus: Manifest, config: PriorConfig) -> list[ComposedSong]:
+    listener, views = prior.listener.eval(), config.listener.views
+
+    def hear(song: SongCodes) -> ComposedSong | None:
+        return composed_song(song, listener, config.hearings, views)
+
     songs = []
     with progress("listening to the songs", len(corpus.files)) as bar:
-        for song in read_songs(corpus, lambda song: composed_song(song, listener, hearings)):
+        for song in read_songs(corpus, hear):
             songs += [] if song is None else [song]
             bar.advance()
     return songs

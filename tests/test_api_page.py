@@ -1,45 +1,27 @@
 """Every sample of docs/api.md runs, one after another, and does what the page says."""
 
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-import torch
 
-from shared.codes.codec import CodeFormat
 from shared.codes.manifest import read_manifest
-from shared.config import load_config
 from shared.sources import BASS
-from shared.training.checkpoint import save_checkpoint
-from stage1_vqvae.codec import load_codec
-from stage1_vqvae.config import PRESETS, VQVAEConfig
-from stage1_vqvae.model import VQVAE
-from stage2_prior.config import PRESETS as PRIOR_PRESETS
-from stage2_prior.config import PriorConfig
-from stage2_prior.model import Prior, prior_metadata
 from tests.conftest import WriteSong
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 SECONDS = 4.0
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory, write_song: WriteSong) -> dict[str, Any]:
-    """What the samples leave. The models that ship are replaced by small untrained ones."""
+    """What the samples leave, with the models that ship."""
     folder = tmp_path_factory.mktemp("api")
-    torch.manual_seed(0)
-    config = load_config(VQVAEConfig, PRESETS, "tiny")
-    codec = folder / "models" / "codec.safetensors"
-    meta = {"stage": "vqvae", "config": asdict(config)}
-    save_checkpoint(codec, VQVAE(config.model).state_dict(), meta)
-    format = CodeFormat.of(load_codec(codec))
-    model = Prior(load_config(PriorConfig, PRIOR_PRESETS, "tiny").model, format, "untrained")
-    prior = folder / "models" / "prior.safetensors"
-    save_checkpoint(prior, model.state_dict(), {"stage": "prior", **prior_metadata(model)})
     for name in ("train/one", "valid/two", "test/three"):
         song = write_song(folder / "songs" / name)
     stems = [soundfile.read(path)[0] for path in sorted(song.glob("*.wav"))]
@@ -48,8 +30,6 @@ def names(tmp_path_factory: pytest.TempPathFactory, write_song: WriteSong) -> di
     made: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr("stage1_vqvae.codec.SHIPPED", codec)
-        patch.setattr("stage2_prior.model.SHIPPED", prior)
         for sample in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):
             exec(compile(sample, str(PAGE), "exec"), made)
         made["folder"] = folder

@@ -42,14 +42,15 @@ from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.delivery import Delivery
 from stage2_prior.edits import Edits
 from stage2_prior.harmony import Harmony, HarmonySource
+from stage2_prior.heard_song import SongEvidence
 from stage2_prior.model import Prior
+from stage2_prior.own_bass import OwnBass
 from stage2_prior.performer.sampling import FREE
 from stage2_prior.performer.tone import TONES
 from stage2_prior.repeat import Recipe
 from stage2_prior.sampling import (
     GeneratedBass,
     SamplingSettings,
-    SongEvidence,
     Wishes,
     generate,
 )
@@ -123,7 +124,7 @@ def recogniser(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Samples, int]]:
         heard.append((audio, sample_rate))
         return CHORDS[:1]
 
-    monkeypatch.setattr("stage2_prior.arrange.recognise_chords", recognise)
+    monkeypatch.setattr("stage2_prior.heard_song.recognise_chords", recognise)
     return heard
 
 
@@ -393,6 +394,29 @@ def test_chords_are_recognised_in_the_whole_song_and_onsets_without_its_bass(
         assert line.evidence is not None
         assert line.evidence.chords is None
     assert len(recogniser) == 1
+
+
+def test_a_bass_that_is_found_is_heard(
+    song: Path,
+    codec: VQVAECodec,
+    prior: Prior,
+    line: FixedLine,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    compose(song, tmp_path, codec, prior)
+    assert line.evidence is not None
+    assert line.evidence.own_bass is None  # what was taken out is too soft to be a bass
+    monkeypatch.setattr(codec, "audible_bass", 0.0)
+    generate_bass(song, tmp_path, codec, prior, QUICK, ArrangeOptions(None, delivery=FORCE))
+    own = line.evidence.own_bass
+    assert own is not None
+    bass = prepared(song, codec).bass
+    assert bass is not None
+    np.testing.assert_allclose(own.pitch, OwnBass.of(bass, RATE).pitch)
+    off = ArrangeOptions(None, harmony=Harmony(HarmonySource.OFF), delivery=FORCE)
+    generate_bass(song, tmp_path, codec, prior, QUICK, off)
+    assert line.evidence.own_bass is None
 
 
 @pytest.mark.parametrize(
@@ -955,7 +979,7 @@ def test_the_json_file_is_gone_before_any_other_is_replaced(
 def test_the_json_file_is_enough_to_write_the_same_bytes_again(
     song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path
 ) -> None:
-    edits = Edits(redo=(TimeRange(1, 2),))
+    edits = Edits(redo=(TimeRange(1.0, 2.0),))
     options = ArrangeOptions(True, edits, lowest=30, bass_level=-2.0, delivery=Delivery("flac"))
     first = generate_bass(song, tmp_path / "a", codec, prior, replace(QUICK, seed=5), options)
     recipe = Recipe.read(first.files["json"])

@@ -124,6 +124,22 @@ def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path, error: Exception) -
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
+@needs_dev_full
+@pytest.mark.usefixtures("full")
+def test_a_full_disk_is_said_before_a_writer_can_give_another_reason(tmp_path: Path) -> None:
+    def write(path: Path) -> None:
+        try:
+            with atomic_path(path) as temporary:
+                write_and_fail(temporary, RuntimeError("System error"))
+        except RuntimeError as error:
+            raise UserError("cannot write (System error)") from error
+
+    paths = {"a": tmp_path / "a", "b": tmp_path / "b"}
+    with pytest.raises(UserError, match=r"^no space left in "), files_together(paths) as files:
+        write(files["a"])
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "error", [OSError(errno.EIO, "Input/output error"), ZeroDivisionError(), UserError("other")]
 )

@@ -235,9 +235,9 @@ def test_bad_soundfonts_and_arguments_are_refused_in_a_sentence(tmp_path: Path) 
             make_dataset(tmp_path / "out", songs=1, seed=0, soundfonts=[path])
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"songs": 0}, "no song to make"),
-        ({"songs": -1}, "songs is -1: give 0 or more"),
-        ({"workers": 0}, "workers is 0: give 1 or more"),
-        ({"seconds": 7.9}, "seconds is 7.9: give 8 or more"),
+        ({"songs": -1}, "songs is -1: give a number from 0 to 1000000"),
+        ({"workers": 0}, "workers is 0: give a number from 1 to 1000"),
+        ({"seconds": 7.9}, "seconds is 7.9: give a number from 8 to 1800"),
         ({"seconds": float("nan")}, "seconds is nan"),
         ({"audio_format": "mp3"}, "wav or flac"),
         ({"splits": (0.5, 0.6, 0.1)}, "add up to 1"),
@@ -247,7 +247,7 @@ def test_bad_soundfonts_and_arguments_are_refused_in_a_sentence(tmp_path: Path) 
             make_dataset(tmp_path / "out", **{"songs": 1, "seed": 0, **change})
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot make the folder .*file"):
+    with pytest.raises(UserError, match=r"cannot write .*file"):
         make_dataset(tmp_path / "file", songs=1, seed=0)
 
 

@@ -87,8 +87,10 @@ def test_a_bass_decoder_is_the_default_where_there_is_one() -> None:
     for wanted in (None, "codes"):
         sound = choose_sound(wanted, codec, lambda: decoder)
         assert sound.description() == {"name": "codes", "bass_decoder": "fixed"}
-        notes = np.array([3, -1])
-        assert (sound.render(np.zeros((1, 2), np.uint16), notes, 1000) == 0.25).all()
+        notes = np.array([NoteVocabulary.onset(40), -1])
+        rendered = sound.render(np.zeros((1, 2), np.uint16), notes, 1000)
+        assert (rendered[:, round(0.005 * RATE) :] == 0.25).all()
+        assert (rendered[:, 0] < 0.25).all()  # the attack of the first note
         assert decoder.notes is notes
     assert choose_sound("paper", codec, unexpected).description() == {"name": "paper"}
     assert choose_sound(None, codec, no_decoder).description() == {"name": "paper"}

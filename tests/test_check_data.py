@@ -265,3 +265,17 @@ def test_the_command_notes_a_mapping(good: Path) -> None:
     assert CliRunner().invoke(cli.app, ["check-data", str(good)]).exit_code == 0
     result = CliRunner().invoke(cli.app, ["check-data", str(good / "no"), "--map", "bass=DI.wav"])
     assert (result.exit_code, "there is no folder" in result.stderr) == (2, True)
+
+
+def test_songs_one_folder_too_deep_are_named(
+    tmp_path: Path, write_song: WriteSong, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    for name in ("one", "two", "three", "artist/four", ".hidden/five"):
+        write_song(data / name)
+    found = check_data(data)
+    assert sorted(song.name for song in found.songs) == ["one", "three", "two"]
+    assert found.wrong == (f"{data / 'artist/four'} lies one folder too deep: move it up",)
+    build_cache(data, tmp_path / "cache")
+    warning = f"1 songs lie one folder too deep and are left out, such as {data / 'artist/four'}:"
+    assert warning in " ".join(capsys.readouterr().err.split())

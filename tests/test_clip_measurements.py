@@ -37,7 +37,9 @@ from stage2_prior.clip_sampler import ClipLine, ClipSampler, HeardLine
 from stage2_prior.clips import Clip, MixedClip
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.frechet import embed
+from stage2_prior.heard_song import SongEvidence
 from stage2_prior.model import Prior
+from stage2_prior.own_bass import OwnBass
 from stage2_prior.performance import Listening
 from stage2_prior.performer.sampling import FREE
 from stage2_prior.sampling import GeneratedBass, SamplingSettings, Wishes
@@ -74,6 +76,7 @@ class Recorder:
         accompaniment: npt.NDArray[np.integer],
         settings: SamplingSettings,
         wishes: Wishes,
+        evidence: SongEvidence,
         listening: Listening,
     ) -> GeneratedBass:
         self.calls.append(
@@ -81,6 +84,7 @@ class Recorder:
                 "accompaniment": accompaniment,
                 "settings": settings,
                 "fixed": wishes.fixed,
+                "own_bass": evidence.own_bass,
                 "heard": listening.decode(np.zeros((1, accompaniment.shape[2]), np.uint16)),
             }
         )
@@ -137,16 +141,19 @@ def test_a_line_is_sampled_for_the_accompaniment_with_a_seed_of_its_own(
     assert call["heard"].shape == (2, clip.num_samples)
     assert call["settings"] == SamplingSettings(seed=103, guidance=4.0)
     assert call["fixed"] is None
+    assert call["own_bass"] is None
     assert sampled.gain == clip.song.gain
 
 
-def test_a_line_for_a_mixture_has_the_gain_of_the_mixture(
+def test_a_line_for_a_mixture_has_its_gain_and_its_bass(
     sampler: ClipSampler, clip: Clip, recorder: Recorder
 ) -> None:
     codes = np.full_like(clip.accompaniment, 1)
     recording: Any = None
-    sampled = sampler.sample(clip, mixed=MixedClip(clip, recording, codes, 0.25, True))
+    own = OwnBass(np.arange(2.0), np.full(2, 40.0))
+    sampled = sampler.sample(clip, mixed=MixedClip(clip, recording, codes, 0.25, own))
     assert recorder.calls[0]["accompaniment"] is codes
+    assert recorder.calls[0]["own_bass"] is own
     assert sampled.gain == 0.25
 
 

@@ -134,7 +134,7 @@ def test_a_mixed_clip_is_prepared_like_the_song_of_a_user(
     length = stems.shape[-1]
     clip = Clip(0, oracle_song(codec, "song", 2.0), 0, codec.num_frames(length), length)
     (mixed,) = mixed_clips([clip], tmp_path, codec)
-    assert mixed.bass_found
+    assert mixed.own_bass is not None
     assert mixed.accompaniment.shape == clip.accompaniment.shape
     np.testing.assert_allclose(mixed.bass, stems[BASS], atol=1e-4)
     rest = stems.sum(0) - stems[BASS]
@@ -161,7 +161,7 @@ def test_a_mixture_without_bass_stays_as_it_is(write_song: WriteSong, tmp_path: 
     write_song(tmp_path / "test" / "song", **by_source(codec.stems))
     length = codec.stems.shape[-1]
     clip = Clip(0, oracle_song(codec, "song", 2.0), 0, codec.num_frames(length), length)
-    assert not mixed_clips([clip], tmp_path, codec)[0].bass_found
+    assert mixed_clips([clip], tmp_path, codec)[0].own_bass is None
 
 
 def test_songs_other_than_those_of_the_codes(

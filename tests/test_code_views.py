@@ -1,5 +1,6 @@
 """Tables show what a codes file holds; pictures are written."""
 
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -121,3 +122,12 @@ def test_a_piano_roll_has_a_bar_for_each_note() -> None:
     np.testing.assert_allclose(boxes, [(0.5, 39.55, 1.0, 0.9), (2.0, 42.55, 0.25, 0.9)])
     assert axis.get_ylim() == (38, 45)
     assert [label.get_text() for label in axis.get_yticklabels()] == ["E2", "G2", "A2"]
+
+
+def test_names_that_no_font_and_no_formula_has(song: SongCodes, tmp_path: Path) -> None:
+    name = "\udcff $x^$ 曲"
+    save_codes_picture(tmp_path / "a.png", replace(song, track=name), "alone")
+    silence = np.zeros((2, 4410), np.float32)
+    save_generation_picture(tmp_path / "b.png", silence, silence, 44_100, (), name)
+    for file in ("a.png", "b.png"):
+        assert (tmp_path / file).read_bytes().startswith(b"\x89PNG")

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from shared.codes.codec import CodeFormat
 from shared.codes.decoding import decode_file
-from shared.codes.manifest import Manifest, read_manifest, require_format, write_manifest
+from shared.codes.manifest import CodeFiles, Manifest, read_manifest, require_format, write_manifest
 from shared.codes.song_codes import FORMAT, SongCodes, require_codec, require_fingerprint
 from shared.errors import UserError
 from shared.music.notes import NoteVocabulary
@@ -223,7 +223,10 @@ def test_a_manifest_comes_back(tmp_path: Path) -> None:
     format = CodeFormat.of(ToyCodec())
     files = tuple(tmp_path / split / "song.codes.safetensors" for split in ("test", "train"))
     path = write_manifest(tmp_path, format, files[::-1])
-    assert read_manifest(tmp_path) == Manifest(format, files)
+    read = read_manifest(tmp_path)
+    names = tuple(file.relative_to(tmp_path).as_posix() for file in files)
+    assert read == Manifest(format, CodeFiles(tmp_path, names))
+    assert list(read.files) == list(files)
     assert json.loads(path.read_text()) == {
         "sources": list(SOURCES),
         "codebooks": 2,

@@ -43,6 +43,10 @@ def failing(error: Exception) -> typer.Typer:
             PermissionError(errno.EACCES, "Permission denied", "locked"),
             "there is no permission to read or write locked: change it",
         ),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "xxx"),
+            "the file xxx cannot exist (File name too long): name another one",
+        ),
     ],
 )
 def test_what_the_user_can_solve_is_a_sentence(error: Exception, sentence: str) -> None:

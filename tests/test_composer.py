@@ -66,6 +66,22 @@ def test_notes_move_to_the_nearest_simple_place_and_back_to_the_times_of_the_gri
     np.testing.assert_allclose([n.onset for n in notes.played(GRID)], [0, 1 / 3, 0.75])
 
 
+def test_what_pads_a_song_changes_none_of_its_costs() -> None:
+    model = composer()
+    short, long = (
+        window(
+            ComposedSong.of("a", "train", heard(beats * STEPS)[None], grid, line((0, 5, 40, 3))),
+            0,
+            beats * STEPS,
+        )
+        for beats, grid in ((3, BarGrid(np.arange(4.0), np.array([0]))), (16, GRID))
+    )
+    alone = model({**collate([short]), "hidden": torch.tensor([False])})
+    beside = model({**collate([short, long]), "hidden": torch.tensor([False, False])})
+    for name, nats in alone.items():
+        torch.testing.assert_close(beside[name][0, : nats.shape[1]], nats[0], rtol=1e-5, atol=1e-6)
+
+
 def test_notes_do_not_overlap_and_one_position_has_one_note() -> None:
     played = [Note(0.0, 1.0, 40), Note(0.02, 0.1, 50), Note(0.5, 0.4, 41)]
     notes = GridNotes.quantise(played, GRID)

@@ -14,6 +14,8 @@ from stage1_vqvae.bass_decoder.config import BassDecoderConfig
 from stage1_vqvae.config import PRESETS, VQVAEConfig
 from stage2_prior.config import PRESETS as PRIOR_PRESETS
 from stage2_prior.config import PriorConfig
+from stage2_prior.naive.train import PRESETS as NAIVE_PRESETS
+from stage2_prior.naive.train import NaiveConfig
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,7 @@ from stage2_prior.config import PriorConfig
         ("train-vqvae", VQVAEConfig, PRESETS, "paper"),
         ("train-bass-decoder", BassDecoderConfig, BASS_DECODER_PRESETS, "compact"),
         ("train-prior", PriorConfig, PRIOR_PRESETS, "tiny"),
+        ("train-naive-prior", NaiveConfig, NAIVE_PRESETS, "tiny"),
     ],
 )
 def test_what_is_shown_is_a_file_of_the_same_settings(

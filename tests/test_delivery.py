@@ -35,7 +35,7 @@ def test_a_song_in_two_formats_does_not_collide(tmp_path: Path) -> None:
     assert default_name(tmp_path / "missing" / "d.wav") == "d"
 
 
-@pytest.mark.parametrize("name", ["", " ", ".", "..", "a/b", "/a", "../a", "a\\b", "a\0b"])
+@pytest.mark.parametrize("name", ["", " ", ".", "..", "a/b", "/a", "../a", "a\0b"])
 def test_names_that_leave_the_folder_are_refused(name: str) -> None:
     with pytest.raises(UserError, match="cannot be the name of files"):
         Delivery(name=name)

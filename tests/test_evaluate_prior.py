@@ -30,16 +30,19 @@ from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage2_prior import evaluate
-from stage2_prior.baselines import LAST_BARS, ROOTS
+from stage2_prior.baselines import LAST_BARS, NAIVE, ROOTS
+from stage2_prior.bass_sound import PlainSound
 from stage2_prior.clip_measurements import JudgedLine
-from stage2_prior.clip_sampler import HeardLine
-from stage2_prior.clips import Clip
+from stage2_prior.clip_sampler import ClipSampler, HeardLine
+from stage2_prior.clips import Clip, load_clips
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.evaluate import NamedPrior, evaluate_prior
 from stage2_prior.frechet import BANDS
 from stage2_prior.likelihood import Likelihood, NoteBits
 from stage2_prior.listener.accuracy import ListeningAccuracy
 from stage2_prior.model import Prior
+from stage2_prior.naive.network import NaivePrior, NaiveSizes
+from stage2_prior.naive.sampling import sample_codes
 from stage2_prior.sampling import SamplingSettings
 from stage2_prior.sampling_defaults import SamplingDefaults
 
@@ -440,6 +443,33 @@ def test_simple_lines_are_played_by_the_first_prior(
         f"mine minus '{ROOTS}'",
         f"mine minus '{LAST_BARS}'",
     ]
+
+
+def test_a_plain_encoder_decoder_has_a_row_and_is_compared(
+    codes: Path,
+    codec: VQVAECodec,
+    prior: Prior,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorded = Recorded(monkeypatch)
+    sizes = NaiveSizes(dim=16, heads=2, depth=1, feedforward=1, window_seconds=2.0)
+    naive = NaivePrior(sizes, CodeFormat.of(codec)).eval()
+    priors = [named(prior, seed=3)]
+    report = evaluate_prior(codes, codec, priors, tmp_path, songs=2, seconds=SECONDS, naive=naive)
+    assert [each.name for each in report.differences] == [f"mine minus '{NAIVE}'"]
+    lines = [call for call in recorded.calls if call[0] == "lines"]
+    line = lines[1][3][NAIVE]
+    assert list(lines[1][3]) == [NAIVE, "generated"]
+    assert line.notes is None
+    assert line.sound.shape == (2, round(SECONDS * RATE))
+    clip = load_clips(codes, codec, "test", 2, SECONDS)[1]
+    codes_of_line = sample_codes(naive, clip.accompaniment, priors[0].settings, 3 + 1)
+    sampler = ClipSampler(codec, prior, priors[0].settings, PlainSound(codec))
+    np.testing.assert_array_equal(line.sound, sampler.render(clip, codes_of_line).sound)
+    other = replace(CodeFormat.of(codec), fingerprint="other")
+    with pytest.raises(UserError, match="plain encoder-decoder"):
+        evaluate_prior(codes, codec, priors, tmp_path, naive=NaivePrior(sizes, other))
 
 
 def test_without_stems_the_saved_accompaniment_is_decoded_and_nothing_is_half_written(

@@ -59,7 +59,7 @@ def test_the_line_that_the_shipped_prior_writes(
     codec: VQVAECodec, stems: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether the optional package that names chords is installed does not matter."""
-    monkeypatch.setattr("stage2_prior.arrange.recognise_chords", lambda *_: None)
+    monkeypatch.setattr("stage2_prior.heard_song.recognise_chords", lambda *_: None)
     song = tmp_path / "song.wav"
     write_wav(song, stems.sum(0) - stems[BASS], codec.sample_rate, "FLOAT")
     settings = SamplingSettings(temperature=0, note_temperature=0, candidates=1)

@@ -113,6 +113,14 @@ def test_one_failure_does_not_stop_the_rest(capsys: pytest.CaptureFixture[str]) 
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
+def test_songs_of_one_name_are_told_apart_in_the_table() -> None:
+    reporter = Recorder()
+    songs = [Path("x", "one", "mix.wav"), Path("x", "two", "mix.wav"), Path("x", "two", "b.wav")]
+    write_songs(songs, write, reporter, names_of(songs))
+    *_, table = reporter.told
+    assert [row[0] for row in table[1:]] == ["one/mix.wav", "two/mix.wav", "b.wav"]
+
+
 def test_a_full_disk_stops_all() -> None:
     with pytest.raises(NoSpaceError):
         write_songs([Path("full.wav"), Path("a.wav")], write, Recorder())

@@ -232,3 +232,17 @@ def test_a_bad_file_is_refused(tmp_path: Path) -> None:
     write_midi(tmp_path / "empty.mid", [])
     with pytest.raises(UserError, match="holds no notes"):
         read_midi(tmp_path / "empty.mid")
+
+
+@pytest.mark.parametrize("signature", [b"\x01\x02", b"\xff\xff", b"\x08\x00", b"\x80\x01"])
+def test_a_key_signature_that_does_not_exist_is_passed_over(
+    tmp_path: Path, signature: bytes
+) -> None:
+    path = tmp_path / "line.mid"
+    grid = BarGrid(np.linspace(0, 8, 17), np.arange(0, 17, 4))
+    write_midi(path, [Note(0.5, 0.25, 40)], MidiScore(grid, "E minor"))
+    content = path.read_bytes()
+    assert content.count(b"\xff\x59\x02\x01\x01") == 1
+    path.write_bytes(content.replace(b"\xff\x59\x02\x01\x01", b"\xff\x59\x02" + signature))
+    (note,) = read_midi(path)
+    assert (note.pitch, note.onset) == (40, pytest.approx(0.5, abs=0.01))

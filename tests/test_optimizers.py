@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from shared.errors import UserError
 from shared.training.optimizers import make_average, make_optimizers, set_learning_rate
 from shared.training.settings import TrainSettings
 
@@ -96,3 +97,25 @@ def test_without_muon_there_is_one_optimizer() -> None:
         assert type(optimizer) is kind
         assert optimizer.defaults["lr"] == 0.3
         assert optimizer.defaults["betas"] == (0.5, 0.7)
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_a_fused_optimizer_takes_the_same_steps(kind: Any) -> None:
+    weights = []
+    for fused in (False, True):
+        torch.manual_seed(0)
+        model = nn.Linear(3, 2)
+        settings = TrainSettings(optimizer=kind, fused=fused, weight_decay=0.1)
+        (optimizer,) = make_optimizers(model, settings)
+        assert bool(optimizer.defaults["fused"]) is fused
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.ones(1, 3)).square().sum().backward()
+            optimizer.step()
+        weights.append(model.weight.detach().clone())
+    torch.testing.assert_close(*weights)
+
+
+def test_a_fused_optimizer_cannot_clip_scaled_gradients() -> None:
+    with pytest.raises(UserError, match=r"train\.fused"):
+        TrainSettings(fused=True, precision="16-mixed")

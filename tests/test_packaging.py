@@ -106,6 +106,13 @@ def test_torchaudio_is_imported_by_its_guard_only() -> None:
             assert "torchaudio" not in imports_anywhere(path), path
 
 
+def test_librosa_is_imported_by_its_guard_only() -> None:
+    for path in MODULES:
+        if path.name != "librosa_guard.py":
+            found = {name.partition(".")[0] for name in imports_anywhere(path)}
+            assert "librosa" not in found, path
+
+
 def imports(nodes: Iterable[ast.AST]) -> set[str]:
     """The absolute modules that these nodes themselves import."""
     names: set[str] = set()

@@ -198,9 +198,10 @@ def test_the_composer_learns_from_what_the_trained_listener_hears(
 ) -> None:
     listeners: list[Listener] = []
 
-    def recorded(song: object, listener: Listener, hearings: int) -> object:
+    def recorded(song: object, listener: Listener, hearings: int, views: object) -> object:
         listeners.append(listener)
         assert hearings == 3
+        assert views == ("accompaniment", "without_bass")
         assert not listener.training
         return composed_song(song, listener, hearings)  # type: ignore[arg-type]
 

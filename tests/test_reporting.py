@@ -48,7 +48,7 @@ def test_without_a_terminal_every_step_is_a_line(capsys: pytest.CaptureFixture[s
 
 def test_lines_name_the_song_where_there_are_several(capsys: pytest.CaptureFixture[str]) -> None:
     with reporting(ONCE, EACH) as reporter:
-        reporter.expect(2)
+        reporter.expect([Path("a.wav"), Path("b[1].wav")])
         job(reporter)
         reporter.failed(Path("b[1].wav"), "it is empty")
     err = capsys.readouterr().err
@@ -109,11 +109,11 @@ def test_a_terminal_has_a_bar_that_moves_within_a_step(terminal: Console) -> Non
     assert "1:15, about 0:0" in shown[1]
     percents = [int(re.findall(r"(\d+)%", text)[0]) for text in shown]
     assert 5 < percents[0] < percents[1] < 100
-    reporter.expect(2)
-    reporter.begin_song(Path("a [1].wav"))
+    reporter.expect([Path("one/a [1].wav"), Path("two/a [1].wav")])
+    reporter.begin_song(Path("one/a [1].wav"))
     with terminal.capture() as capture:
         terminal.print(reporter._render())
-    assert "a [1].wav" in capture.get()
+    assert "one/a [1].wav" in capture.get()
 
 
 def test_the_results_come_out_beside_the_bar(

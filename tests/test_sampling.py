@@ -17,12 +17,13 @@ from stage2_prior.composer.grid_notes import MAY_BEGIN, GridNotes
 from stage2_prior.composer.sampling import E1, G3
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.harmony import Harmony
+from stage2_prior.heard_song import HeardSong, SongEvidence
 from stage2_prior.model import Prior
+from stage2_prior.own_bass import OwnBass
 from stage2_prior.performer.sampling import FREE
 from stage2_prior.sampling import (
     GeneratedBass,
     SamplingSettings,
-    SongEvidence,
     Wishes,
     generate,
 )
@@ -264,7 +265,7 @@ def test_the_chords_that_are_heard_weigh_the_notes_unless_that_is_off(
     prior: Prior, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = (Chord(0.0, 4.0, 1, "maj", 1), Chord(4.0, 8.0, 6, "min", 6))
-    monkeypatch.setattr(sampling, "heard_chords_of", lambda *_: heard)
+    monkeypatch.setattr(HeardSong, "chords", lambda _: heard)
     monkeypatch.setattr(sampling, "CHORD_LEANING", 30.0)
 
     def hits(text: str) -> list[bool]:
@@ -288,6 +289,16 @@ def test_a_chord_recogniser_weighs_the_roots_that_are_heard(prior: Prior) -> Non
     assert {chord.root for chord in told if chord.end <= 4} == {1}
     assert {chord.root for chord in told if chord.start >= 4} == {6}
     assert {chord.root for chord in written(prior).chords} != {1, 6}
+
+
+def test_the_own_bass_of_the_song_weighs_the_roots_that_are_heard(prior: Prior) -> None:
+    frames = round(8.1 * prior.format.frame_rate)
+    times = np.arange(0, 8.1, 0.02)
+    own = OwnBass(times, np.where(times < 4, 37.0, 30.0))
+    told = written(prior, evidence=SongEvidence(grid=GRID, own_bass=own), frames=frames).chords
+    assert {chord.root for chord in told if chord.end <= 4} == {1}
+    assert {chord.root for chord in told if chord.start >= 4} == {6}
+    assert {chord.root for chord in written(prior, frames=frames).chords} != {1, 6}
 
 
 @pytest.mark.parametrize(("lowest", "highest"), [(23, 35), (40, 47), (33, 33)])

@@ -13,6 +13,13 @@ def test_the_parts_are_the_whole(count: int) -> None:
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
+def test_a_part_is_divided_into_parts() -> None:
+    part = Shard(2, 3)
+    parts = [part.divided(number, 4).share(range(50)) for number in range(4)]
+    assert sorted(item for each in parts for item in each) == part.share(range(50))
+    assert Shard().divided(0, 1) == Shard()
+
+
 def test_it_is_written_as_it_is_read() -> None:
     assert Shard.parse("3/8") == Shard(3, 8)
     assert str(Shard(3, 8)) == "3/8"

@@ -1,8 +1,10 @@
 """Audio files: what is read and written, and which files are refused with one sentence."""
 
+import json
 import os
 import shutil
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -13,9 +15,10 @@ import yaml
 
 from shared.atomic import files_together
 from shared.errors import UserError
-from shared.sound.files import STEM_STREAMS, read_audio, read_stem, write_wav
+from shared.sound.files import Audio, read_audio, read_stem, write_wav
 from shared.sound.headers import share_of_stated_size
 from shared.sound.samples import Samples, to_int16
+from shared.sound.stem_streams import STEM_STREAMS
 
 RATE = 44100
 
@@ -477,6 +480,31 @@ def test_a_flac_that_claims_years_needs_no_memory(tmp_path: Path, noise: Samples
         read_audio(path)
 
 
+@pytest.mark.parametrize("stated", [0, 4, 4000])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_a_wav_that_states_too_little_is_read_whole(
+    tmp_path: Path, noise: Samples, stated: int, subtype: str
+) -> None:
+    path = tmp_path / "crashed.wav"
+    write_wav(path, noise.T, RATE, subtype)
+    whole = read_audio(path)
+    content = bytearray(path.read_bytes())
+    size = content.index(b"data") + 4
+    content[size : size + 4] = stated.to_bytes(4, "little")
+    path.write_bytes(content)
+    again = read_audio(path)
+    assert (again.sample_rate, again.wide) == (whole.sample_rate, whole.wide)
+    np.testing.assert_array_equal(again.samples, whole.samples)
+
+
+def test_long_chunks_after_short_sound_are_no_sound(tmp_path: Path) -> None:
+    path = tmp_path / "notes.wav"
+    write_wav(path, np.stack([sine(100)] * 2), RATE)
+    content = path.read_bytes()
+    path.write_bytes(content + b"LIST" + (5000).to_bytes(4, "little") + bytes(5000))
+    assert read_audio(path).samples.shape == (2, 100)
+
+
 def test_the_size_in_a_header_is_found_behind_other_chunks(tmp_path: Path) -> None:
     path = tmp_path / "song.wav"
     path.write_bytes(wav_header(size=1600))
@@ -511,6 +539,75 @@ def test_mp4_with_one_stream_is_no_stem_file(tmp_path: Path) -> None:
     encode(tmp_path / "one.stem.mp4", np.stack([sine(4096)] * 2), RATE, "aac")
     with pytest.raises(UserError, match="has 1 audio stream"):
         read_stem(tmp_path / "one.stem.mp4", "bass")
+
+
+def write_stems(path: Path, names: Sequence[str], titled: bool) -> None:
+    """Write a stem file whose streams are sines of 100, 200, ... Hz, in the order of the names."""
+    with av.open(str(path), "w", format="mp4") as container:
+        streams = [container.add_stream("aac", rate=RATE, layout="stereo") for _ in names]
+        for stream, name in zip(streams, names, strict=True):
+            if titled:
+                stream.metadata["title"] = name
+        for number, stream in enumerate(streams, 1):
+            assert isinstance(stream, av.AudioStream)
+            sound = np.stack([sine(RATE // 2, hertz=100.0 * number)] * 2)
+            frame = av.AudioFrame.from_ndarray(sound, "fltp", "stereo")
+            frame.rate, frame.pts = RATE, 0
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+
+
+def put_names_into_box(path: Path, names: Sequence[str]) -> None:
+    """Name the stems of a file as programs for DJs do, in a box at the end of its box `moov`."""
+    content = path.read_bytes()
+    moov = content.rindex(b"moov") - 4
+    size = int.from_bytes(content[moov : moov + 4], "big")
+    assert moov + size == len(content)
+    inner = json.dumps({"version": 1, "stems": [{"name": name} for name in names]}).encode()
+    for kind in (b"stem", b"udta"):
+        inner = (8 + len(inner)).to_bytes(4, "big") + kind + inner
+    grown = (size + len(inner)).to_bytes(4, "big")
+    path.write_bytes(content[:moov] + grown + content[moov + 4 :] + inner)
+
+
+def hertz(audio: Audio) -> int:
+    spectrum = np.abs(np.fft.rfft(audio.samples[0, : RATE // 2]))
+    return round(int(spectrum.argmax()) * 2, -1)
+
+
+@pytest.mark.parametrize("titled", [True, False], ids=["titles", "box"])
+def test_named_streams_are_found_in_any_order(tmp_path: Path, titled: bool) -> None:
+    path = tmp_path / "song.stem.mp4"
+    names = ["Vox", "Master", "Bass", "DRUMS", "other"]
+    if not titled:
+        names = ["Master", "Vox", "Bass", "DRUMS", "other"]  # the mixture has no name of its own
+    write_stems(path, names, titled)
+    if not titled:
+        put_names_into_box(path, names[1:])
+    assert hertz(read_audio(path)) == 100 * (names.index("Master") + 1)
+    for source, name in (
+        ("vocals", "Vox"),
+        ("bass", "Bass"),
+        ("drums", "DRUMS"),
+        ("other", "other"),
+    ):
+        assert hertz(read_stem(path, source)) == 100 * (names.index(name) + 1)
+
+
+def test_streams_without_known_names_are_in_the_usual_order(tmp_path: Path) -> None:
+    path = tmp_path / "song.stem.mp4"
+    write_stems(path, ["1", "2", "3", "4", "5"], titled=True)
+    assert hertz(read_audio(path)) == 100
+    assert hertz(read_stem(path, "vocals")) == 500
+
+
+def test_a_name_that_no_stream_has_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "song.stem.mp4"
+    write_stems(path, ["drums", "synths", "fx", "vocals", "other"], titled=True)
+    said = "names its streams 'drums', 'synths', .* none of them"
+    with pytest.raises(UserError, match=f"{said} bass"):
+        read_stem(path, "bass")
+    with pytest.raises(UserError, match=f"{said} mixture"):
+        read_audio(path)
 
 
 def test_stem_order_is_musdbs(musdb_config: Path) -> None:
@@ -560,3 +657,16 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(
     monkeypatch.setattr("os.access", lambda path, mode: False)  # root may read everything
     with pytest.raises(UserError, match=r"song\.wav may not be read"):
         read_audio(tmp_path / "song.wav")
+
+
+def test_eight_channels_of_a_file_that_libsndfile_cannot_read(tmp_path: Path) -> None:
+    path = tmp_path / "surround.mka"
+    samples = (np.arange(8 * 4096).reshape(8, 4096) % 30_000 - 15_000).astype(np.int16)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=48_000, layout="7.1")
+        frame = av.AudioFrame.from_ndarray(samples.T.reshape(1, -1).copy(), "s16", "7.1")
+        frame.sample_rate = 48_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    read = read_audio(path)
+    np.testing.assert_array_equal(read.samples, samples.astype(np.float32) / 32768)

@@ -364,6 +364,30 @@ def test_chords_that_cannot_be_read_are_refused_and_not_kept(page: Page) -> None
     expect(page.get_by_role("alert")).to_be_empty()
 
 
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_no_button_is_smaller_than_its_text(page: Page, size: ViewportSize) -> None:
+    page.set_viewport_size(size)
+    page.evaluate("studio.player.seek(0)")
+    assert (
+        page.evaluate(
+            "[...document.querySelectorAll('button, .files a')]"
+            ".filter((each) => each.scrollWidth > each.clientWidth).map((each) => each.textContent)"
+        )
+        == []
+    )
+
+
+def test_a_program_that_does_not_answer_any_more_is_said(browser: Browser, address: str) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.route("**/api/jobs", lambda route: route.abort())
+    page.goto(address)
+    expect(page.locator("#gone")).to_contain_text("The program does not answer")
+    page.unroute_all()
+    expect(page.locator("#gone")).to_be_hidden()
+    context.close()
+
+
 def test_two_users_work_at_once_and_see_their_own(
     browser: Browser, address: str, song: Path, tmp_path: Path
 ) -> None:

@@ -2,11 +2,13 @@
 
 import io
 import json
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -21,9 +23,11 @@ from mido import MidiFile
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
+from stage2_prior.studio.orders import OpenSong
 from stage2_prior.studio.server import COOKIE, Limits
 from tests.toy_studio import BEAT, ENDLESS, ToyWorker, toy_studio
 
+ROOT = Path(__file__).parents[1]
 URL = "http://127.0.0.1:8765"
 RATE, SECONDS = 22050, 8.0
 PAGE = {"Origin": URL}
@@ -201,11 +205,48 @@ def test_the_downloads_agree_with_each_other(client: TestClient, path: str) -> N
     assert single.content == files["bass.wav"]
 
 
+def test_downloads_that_would_clip_are_all_made_softer_by_the_same_amount(
+    client: TestClient, path: str
+) -> None:
+    answer = client.get(f"{path}/takes/1/download/zip", params={"level": 12})
+    with ZipFile(io.BytesIO(answer.content)) as archive:
+        files = {name.partition("take 1.")[2]: archive.read(name) for name in archive.namelist()}
+    mix, bass_, backing = (
+        soundfile.read(io.BytesIO(files[f"{name}.wav"]))[0] for name in ("mix", "bass", "backing")
+    )
+    assert np.abs(mix).max() == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(mix, bass_ + backing, atol=1e-6)
+    scale = json.loads(files["json"])["peaks"]["scale"]
+    raw = bass(client, path, 1) / 2**31
+    np.testing.assert_allclose(bass_, scale * raw * 10 ** (12 / 20), atol=1e-6)
+    single = client.get(f"{path}/takes/1/download/backing.wav", params={"level": 12})
+    assert single.content == files["backing.wav"]
+
+
 def test_the_loudness_of_original_and_mix_is_told(client: TestClient, path: str) -> None:
     soft = client.get(f"{path}/takes/1/loudness", params={"level": -24}).json()
     loud = client.get(f"{path}/takes/1/loudness", params={"level": 6}).json()
     assert soft["original"] == loud["original"] == pytest.approx(soft["mix"], abs=0.3)
     assert loud["mix"] > soft["mix"] + 1
+
+
+@pytest.mark.parametrize(("bass", "remove"), [(None, None), ("remove", True), ("leave", False)])
+def test_what_happens_to_the_songs_own_bass_can_be_chosen(
+    client: TestClient, worker: list[ToyWorker], bass: str | None, remove: bool | None
+) -> None:
+    params = {"name": "a.wav"} | ({} if bass is None else {"bass": bass})
+    client.post("/api/sessions", params=params, content=song_bytes())
+    (order,) = eventually(lambda: worker[0].orders[:1])
+    assert isinstance(order, OpenSong)
+    assert order.remove_bass is remove
+
+
+def test_a_choice_that_does_not_exist_leaves_no_folder(client: TestClient) -> None:
+    params = {"name": "a.wav", "bass": "louder"}
+    answer = client.post("/api/sessions", params=params, content=song_bytes())
+    assert answer.status_code == 400
+    assert "choose one of auto, remove, leave" in answer.json()["error"]
+    assert client.post("/api/me").json()["sessions"] == []
 
 
 def test_a_file_that_is_no_song_leaves_one_sentence_and_no_folder(
@@ -365,9 +406,12 @@ def test_no_path_leads_out_of_the_folder(client: TestClient, name: str) -> None:
     assert "/tmp" not in answer.text
 
 
-def test_the_server_starts_without_torch() -> None:
+def test_the_server_starts_without_the_packages_that_take_seconds_to_import() -> None:
     """Which takes seconds to import; the page is to be there at once."""
-    code = "import sys, stage2_prior.studio.server as server; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, stage2_prior.studio.server as server; "
+        "sys.exit(bool({'torch', 'scipy'} & set(sys.modules)))"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -401,6 +445,31 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
         )
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
     assert f"port {port} cannot be used" in result.stderr
+
+
+def test_ctrl_c_ends_the_page_without_complaint(tmp_path: Path) -> None:
+    """Also while a browser listens for news of its jobs, whose answer ends as it should."""
+    command = [sys.executable, "cli.py", "studio", "--port", "0", "--out", str(tmp_path / "out")]
+    command += ["--prior", str(tmp_path / "none")]  # no models are needed
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as served:
+        assert served.stdout is not None
+        address = served.stdout.readline().strip()
+        browser = HTTPConnection(address.removeprefix("http://").rstrip("/"), timeout=30)
+        browser.request("POST", "/api/me", headers={"Origin": address.rstrip("/")})
+        known = browser.getresponse()
+        cookie = (known.headers["Set-Cookie"] or "").partition(";")[0]
+        known.read()
+        browser.request("GET", "/api/jobs", headers={"Cookie": cookie})
+        news = browser.getresponse()
+        assert news.readline() == b"data: []\r\n"
+        served.send_signal(signal.SIGINT)
+        assert news.read().strip() == b""  # IncompleteRead where it was cut off
+        _, said = served.communicate(timeout=30)
+    assert "ERROR" not in said
+    assert "Traceback" not in said
+    assert served.returncode == 130
 
 
 def test_what_is_not_the_pages_own_stays_in_its_folder(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,9 +23,11 @@ from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.model import VQVAE
 from stage2_prior.config import PRESETS, PriorConfig
+from stage2_prior.heard_song import SongEvidence
 from stage2_prior.model import Prior
+from stage2_prior.sampling import GeneratedBass, generate
 from stage2_prior.studio.band import Band
-from stage2_prior.studio.opening import open_song
+from stage2_prior.studio.opening import OpenedSong, open_song
 from stage2_prior.studio.options import TakeOptions
 from stage2_prior.studio.orders import MakeTake, OpenSong
 from stage2_prior.studio.song_facts import SongFacts
@@ -43,7 +46,7 @@ RATE, SECONDS = 32000, 10.0  # not the codec's rate
 @pytest.fixture(scope="module", autouse=True)
 def no_recogniser() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stage2_prior.studio.opening.recognise_chords", lambda *_: None)
+        patch.setattr("stage2_prior.heard_song.recognise_chords", lambda *_: None)
         yield
 
 
@@ -105,6 +108,15 @@ def test_an_opened_song_is_the_song_and_its_bars(session: Path, band: Band) -> N
     assert str(session) not in (session / "song.json").read_text()
 
 
+@pytest.mark.parametrize("remove", [True, False])
+def test_a_bass_is_taken_out_or_stays_as_the_user_wants(
+    band: Band, tmp_path: Path, remove: bool
+) -> None:
+    upload = write_song(tmp_path / "upload.wav", 2.0)
+    open_song(OpenSong(tmp_path, upload, "a.wav", 60, remove), band, silent)
+    assert SongFacts.load(tmp_path).bass_removed is remove
+
+
 def test_a_take_is_of_the_songs_length_and_says_what_it_is(session: Path, band: Band) -> None:
     assert len(sound(session, 1)) == SECONDS * RATE
     take = facts(session, 1)
@@ -113,6 +125,40 @@ def test_a_take_is_of_the_songs_length_and_says_what_it_is(session: Path, band: 
     frames = band.codec.num_frames(round(SECONDS * band.codec.sample_rate))
     assert tokens(session, 1).shape == (1 + band.codec.num_codebooks, frames)
     json.dumps(take.for_page())
+
+
+@pytest.mark.parametrize(("chords", "told"), [("", True), ("Am", False)])
+def test_takes_know_the_bass_that_was_found_in_the_song(
+    chords: str,
+    told: bool,
+    band: Band,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(band.codec, "audible_bass", 0.0)
+    upload = write_song(tmp_path / "upload.wav")
+    open_song(OpenSong(tmp_path, upload, "my song.wav", 60), band, silent)
+    opened = OpenedSong.load(tmp_path, band.codec).own_bass
+    assert opened is not None
+    assert opened.times[-1] == pytest.approx(SECONDS, abs=0.1)
+    evidence: list[SongEvidence] = []
+
+    def recorded(*arguments: Any) -> GeneratedBass:
+        evidence.append(arguments[4])
+        return generate(*arguments)
+
+    monkeypatch.setattr("stage2_prior.studio.takes.generate", recorded)
+    options = TakeOptions(sound="codec", chords=chords)
+    make_take(MakeTake(tmp_path, 1, options=options), band, silent)
+    own = evidence[0].own_bass
+    assert (own is not None) == told
+    if own is not None:
+        np.testing.assert_array_equal(own.pitch, opened.pitch)
+
+
+def test_a_song_without_bass_has_none_to_be_known(session: Path, band: Band) -> None:
+    assert not SongFacts.load(session).bass_removed
+    assert OpenedSong.load(session, band.codec).own_bass is None
 
 
 def test_outside_the_redone_bars_every_sample_note_and_code_stays(

@@ -4,8 +4,6 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,10 @@ from torch import Tensor, nn
 from shared.device import resolve_device
 from shared.errors import UserError
 from shared.training.checkpoint import load_checkpoint
+from shared.training.item_noise import ItemNoise
 from shared.training.loop import fit
 from shared.training.settings import TrainSettings
+from tests.launching import run_with_torchrun
 from tests.toy_task import (
     AVERAGED,
     SETTINGS,
@@ -80,9 +80,10 @@ def plain_loop(settings: TrainSettings) -> dict[str, Tensor]:
         cosine = 0.01 + 0.99 * (1 + math.cos(math.pi * step / settings.steps)) / 2
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * warm * cosine
-        torch.manual_seed(settings.seed * 1_000_003 + step * 1_009)
         optimizer.zero_grad()
-        task.loss(task.model, task.make_batch(step, 0, 1), step)["loss"].backward()
+        with ItemNoise(settings.seed, step, range(4)):
+            loss = task.loss(task.model, task.make_batch(step, 0, 1), step)["loss"]
+        loss.backward()
         nn.utils.clip_grad_norm_(task.model.parameters(), settings.grad_clip)
         optimizer.step()
         decay = min(settings.ema_decay, (1 + step) / (10 + step)) if step else 0.0
@@ -339,18 +340,6 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
         rows = [row for pair in zip(*(note["rows"] for note in notes), strict=True) for row in pair]
         assert torch.equal(torch.tensor(rows), Regression().make_batch(step, 0, 1)["x"])
         assert notes[0]["noise"] != notes[1]["noise"]
-
-
-def run_with_torchrun(script: Path, *arguments: Any) -> subprocess.CompletedProcess[str]:
-    """Run a script in two processes that know each other."""
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    return subprocess.run(
-        [sys.executable, *launch, str(script), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -39,11 +39,15 @@ from shared.band.song_jobs import (
 from shared.band.songbook.progressions import chord_files, read_songbooks
 from shared.console import err_console, progress
 from shared.errors import UserError, require
+from shared.file_lock import sole_owner
 from shared.json_files import write_json
+from shared.seeds import LARGEST_SEED
 from shared.shard import WHOLE, Shard
 from shared.songs.tracks import SPLITS
 
 MANIFEST = "dataset.json"
+LOCK_NAME = ".lock"  # in the folder, while the songs are made
+MOST_SONGS, MOST_WORKERS, MOST_SECONDS = 1_000_000, 1000, 1800
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def make_dataset(
             for is not installed, no progression can be used, or `out` cannot be made or holds other
             songs. A bad MIDI file or progression is only reported, even if no MIDI file is left.
     """
-    _check_arguments(songs, seconds, audio_format, styles, workers, splits)
+    _check_arguments(songs, seed, seconds, audio_format, styles, workers, splits)
     _check_chords_and_shares(chords, chord_songs, voice, records)
     left_out = _check_programs(soundfonts, mma, voice, records)
     files = {} if midi is None else find_midi_files(Path(midi))
@@ -161,9 +165,10 @@ def make_dataset(
         "records": records,
         "kits": [kit.name for kit in installed_kits()] if records else [],
     }
-    _open_folder(settings.out, arguments, left_out)
-    missing = [job for job in jobs if not settings.folder(job).is_dir()]
-    failed = _make_songs(missing, len(jobs), settings, workers)
+    with sole_owner(settings.out / LOCK_NAME, f"{out} is being made", "choose another folder"):
+        _open_folder(settings.out, arguments, left_out)
+        missing = [job for job in jobs if not settings.folder(job).is_dir()]
+        failed = _make_songs(missing, len(jobs), settings, workers)
     written = sorted(f"{job.split}/{job.name}" for job in jobs if job not in failed)
     dropped += [Dropped(str(job.midi or job.name), reason) for job, reason in failed.items()]
     dropped.sort(key=lambda drop: drop.name)
@@ -209,6 +214,7 @@ def _check_programs(
 
 def _check_arguments(
     songs: int,
+    seed: int,
     seconds: float | None,
     audio_format: str,
     styles: Sequence[str] | None,
@@ -221,13 +227,14 @@ def _check_arguments(
         audio_format in ("wav", "flac"),
         f"there is no audio format '{audio_format}'; use wav or flac",
     )
-    for name, value, least in (
-        ("songs", songs, 0),
-        ("workers", workers, 1),
-        ("seconds", seconds, 8),
+    for name, value, least, most in (
+        ("songs", songs, 0, MOST_SONGS),
+        ("seed", seed, 0, LARGEST_SEED),
+        ("workers", workers, 1, MOST_WORKERS),
+        ("seconds", seconds, 8, MOST_SECONDS),
     ):
-        if value is not None and not value >= least:
-            raise UserError(f"{name} is {value}: give {least} or more")
+        if value is not None and not least <= value <= most:
+            raise UserError(f"{name} is {value}: give a number from {least} to {most}")
     require(
         len(splits) == 3 and min(splits) >= 0 and abs(sum(splits) - 1) < 1e-6,
         f"splits {tuple(splits)} must be three shares that add up to 1",
@@ -273,7 +280,7 @@ def _read_manifest(path: Path) -> dict[str, Any] | None:
     """Return the arguments that a manifest records; None where there is none to be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 

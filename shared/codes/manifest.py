@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
+from typing import overload
 
 from shared.atomic import atomic_path
 from shared.codes.codec import CodeFormat
@@ -18,11 +19,50 @@ MANIFEST = "manifest.json"
 class Manifest:
     """The format that the songs of a folder share, and their files.
 
-    `files` are paths `folder/SPLIT/NAME.codes.safetensors`. Other files in the folder are ignored.
+    Other files in the folder are ignored.
     """
 
     format: CodeFormat
-    files: tuple[Path, ...]
+    files: "CodeFiles"
+
+
+@dataclass(frozen=True)
+class CodeFiles(Sequence[Path]):
+    """The files of a folder of codes, as paths `folder/SPLIT/NAME.codes.safetensors`.
+
+    A path is made when it is asked for, because a million of them take seconds and gigabytes.
+
+    Attributes:
+        folder: the folder.
+        names: the paths of the files in it, with "/" as separator.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Count the files."""
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> "CodeFiles": ...
+    def __getitem__(self, index: int | slice) -> "Path | CodeFiles":
+        """Return a file, or some of them."""
+        if isinstance(index, slice):
+            return CodeFiles(self.folder, self.names[index])
+        return self.folder / self.names[index]
+
+    def of_split(self, split: str) -> "CodeFiles":
+        """Return the files of one split."""
+        start, within = f"{split}/", f"/{split}/"
+        kept = tuple(
+            name
+            for name in self.names
+            if name.startswith(start) or name[: name.rfind("/") + 1].endswith(within)
+        )
+        return CodeFiles(self.folder, kept)
 
 
 def write_manifest(folder: Path, format: CodeFormat, files: Sequence[Path]) -> Path:
@@ -51,9 +91,10 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         names = content.pop("files")
-        outside = [name for name in names if _leaves_folder(PurePosixPath(name))]
+        suspects = [name for name in names if not name or name[0] in "/." or ".." in name]
+        outside = [name for name in suspects if _leaves_folder(PurePosixPath(name))]
         require(not outside, f"it names {outside[:1]}, which is outside its folder")
-        files = tuple(folder / name for name in names)
+        files = CodeFiles(folder, tuple(names))
         return Manifest(config_from_dict(CodeFormat, content), files)
     except (
         *(AttributeError, LookupError, OSError, RecursionError),

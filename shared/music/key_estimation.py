@@ -35,14 +35,14 @@ def estimate_key(notes: Sequence[Note]) -> str:
     return _name_of_best(_profile_fits(weights)) if weights.std() > 0 else _DEFAULT
 
 
-def key_of_chords(chords: Sequence[Chord]) -> str:
-    """Estimate the key of chords, such as "A minor"; "C major" where there are none."""
+def key_of_chords(chords: Sequence[Chord]) -> str | None:
+    """Estimate the key of chords, such as "A minor"; None where there are none."""
     lengths = [
         (ChordName(chord.root, chord.quality, chord.bass), chord.end - chord.start)
         for chord in chords
         if chord.end > chord.start
     ]
-    return _name_of_best(key_likelihoods(lengths)) if lengths else _DEFAULT
+    return _name_of_best(key_likelihoods(lengths)) if lengths else None
 
 
 def key_likelihoods(chords: Sequence[tuple[ChordName, float]]) -> dict[Key, float]:

@@ -5,6 +5,7 @@ files that were cut short it accepted 29 without notice and aborted the process 
 them, because pretty_midi cannot write tempo changes.
 """
 
+import io
 import math
 import re
 import warnings
@@ -35,6 +36,11 @@ FINGERED_BASS = 33  # General MIDI program, counted from 0
 BASS_PROGRAMS = range(32, 40)  # General MIDI's basses
 BASS_NAME, PLAYED_NAME = "bass", "bass (as played)"  # the tracks that write_midi writes
 
+# A key signature has as many sharps as the first number says, or flats where it is negative, and is
+# major or minor. Some programs write others, for which mido refuses the whole file.
+_KEY_SIGNATURE = re.compile(rb"\xff\x59\x02(?![\x00-\x07\xf9-\xff][\x00\x01])..", re.DOTALL)
+_C_MAJOR = b"\xff\x59\x02\x00\x00"
+
 # Also in compounds such as "RiffBass" and "bass_2".
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
 
@@ -62,11 +68,16 @@ def parse_midi(path: Path) -> "pretty_midi.PrettyMIDI":
         UserError: it cannot be parsed. The sentence does not name the file.
     """
     import pretty_midi
+    from mido.midifiles.meta import KeySignatureError
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return pretty_midi.PrettyMIDI(str(path))
+            try:
+                return pretty_midi.PrettyMIDI(str(path))
+            except KeySignatureError:
+                content = _KEY_SIGNATURE.sub(_C_MAJOR, path.read_bytes())
+                return pretty_midi.PrettyMIDI(io.BytesIO(content))
     except Exception as error:  # a damaged file makes the parser raise nearly anything
         cause = str(error) or type(error).__name__
         raise UserError(f"it is not a readable MIDI file ({cause})") from error

@@ -45,8 +45,9 @@ def track_pitch(
     samples: npt.NDArray[np.float32], sample_rate: int, frame_rate: float
 ) -> PitchTrack:
     """Find the pitch of audio `[C, N]` from time 0 on, at nearly `frame_rate` frames per second."""
-    import librosa
     from scipy.signal import resample_poly
+
+    from shared.sound.librosa_guard import librosa
 
     factor = max(1, round(sample_rate / WORKING_RATE))
     mono = resample_poly(samples.mean(0, dtype=np.float64), 1, factor)
@@ -84,7 +85,7 @@ def track_pitch(
 
 def _attacks(mono: npt.NDArray[np.float64], rate: float) -> npt.NDArray[np.float64]:
     """Find the times in s at which the spectral flux begins to rise to one of its peaks."""
-    import librosa
+    from shared.sound.librosa_guard import librosa
 
     silence = ATTACK_WINDOW  # put before the signal, so that an attack at time 0 is a rise too
     frames = librosa.onset.onset_detect(

@@ -26,7 +26,7 @@ from shared.console import err_console, progress
 from shared.errors import UserError
 from shared.file_lock import file_lock
 from shared.songs.decode import decode_song
-from shared.songs.tracks import Split, Track, discover_tracks, song_name
+from shared.songs.tracks import Split, Track, discover_tracks, nested_songs, song_name
 from shared.sources import SOURCES
 
 FORMAT = 1  # a change of the arrays' meaning needs a higher one: every cache is then rebuilt
@@ -137,6 +137,12 @@ def build_cache(
     """
     data = Path(data)
     tracks = discover_tracks(data)
+    nested = nested_songs(data)
+    if nested:
+        err_console.print(
+            f"warning: {len(nested)} songs lie one folder too deep and are left out, such as "
+            f"{nested[0]}: move them up"
+        )
     places = [Path(cache)] if cache is not None else [data / ".cache", _users_cache(data)]
     recipes = [_Recipe(track, data, sample_rate) for track in tracks]
     for place in places:

@@ -13,7 +13,7 @@ import numpy as np
 from shared.console import progress
 from shared.errors import UserError
 from shared.songs.decode import Int16, decode_song
-from shared.songs.tracks import SPLITS, Split, Track, find_tracks
+from shared.songs.tracks import SPLITS, Split, Track, find_tracks, nested_songs
 from shared.sound.files import read_audio
 from shared.sound.samples import resample, to_int16, to_stereo
 from shared.sources import BASS, SOURCES
@@ -114,6 +114,7 @@ def check_data(data: Path) -> DataCheck:
         for split in ("train", "valid")
         if not any(song.split == split for song in checked)
     ]
+    wrong += [f"{song} lies one folder too deep: move it up" for song in nested_songs(data)]
     if cache_bytes > free_bytes:
         wrong.append("the decoded songs do not fit on the disk")
     return DataCheck(tuple(checked), tuple(wrong), cache_bytes, free_bytes)

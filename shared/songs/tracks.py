@@ -128,6 +128,25 @@ def find_tracks(root: Path | str) -> list[Track]:
     return tracks
 
 
+def nested_songs(root: Path | str) -> list[Path]:
+    """List the folders of songs that lie one folder too deep, and so are not among the songs."""
+    root = Path(root)
+    names = read_names(root)
+    places = [root, *(root / folder for folder in _SPLIT_FOLDERS if (root / folder).is_dir())]
+    outer = [
+        folder
+        for place in places
+        for folder in _folders(place)
+        if folder not in places and find_stems(folder, names) is None
+    ]
+    return [song for folder in outer for song in _folders(folder) if find_stems(song, names)]
+
+
+def _folders(folder: Path) -> list[Path]:
+    found = sorted(folder.iterdir())
+    return [path for path in found if path.is_dir() and not path.name.startswith(".")]
+
+
 @cache
 def musdb_validation_names() -> frozenset[str]:
     """Read the names of the 14 songs of MUSDB18's `train/` that musdb uses for validation."""

@@ -27,15 +27,14 @@ from shared.sound.headers import (
     may_be_mp3,
     mp3_frames,
     share_of_stated_size,
+    states_too_little,
 )
 from shared.sound.samples import Samples, to_int16, to_int24
 from shared.sound.sliced import SlicedSamples, StoredSamples, blocks_of, whole
+from shared.sound.stem_streams import STEM_STREAMS, find_stem
 
 MAX_CHANNELS = 8
 MIN_RATE, MAX_RATE = 1000, 768_000  # Hz
-
-# The order of the streams in a MUSDB18 .stem.mp4 (Native Instruments' Stems format).
-STEM_STREAMS = ("mixture", "drums", "bass", "other", "vocals")
 
 # A file that ends at least this many seconds before the end that its header states is broken.
 # Encoders pad by less.
@@ -113,7 +112,7 @@ def read_audio(path: Path | str) -> Audio:
     """Read a whole audio file at its own sample rate and with its own channels.
 
     Float files keep samples beyond full scale. The first stream is read of a file with several
-    (`.stem.mp4`).
+    (`.stem.mp4`), or the one that is named as the mixture (stem_streams.py).
 
     Raises:
         UserError: the file is missing, empty, truncated or cannot be decoded; it has no samples,
@@ -145,25 +144,28 @@ def read_sliced(path: Path | str, folder: Path | None = None) -> SlicedAudio:
     path = _readable(path)
     with full_disk_said(folder or Path(tempfile.gettempdir())):
         try:
-            decoded = None if may_be_mp3(path) else _read_soundfile(path, folder)
+            unusual = may_be_mp3(path) or states_too_little(path)
+            decoded = None if unusual else _read_soundfile(path, folder)
         except (soundfile.LibsndfileError, TypeError):  # TypeError: a name that ends with .raw
             decoded = None
         if decoded is None:
-            decoded = _read_av(path, 0, folder)
+            decoded = _read_av(path, None, folder)
         return _checked(decoded, path, str(path))
 
 
 def read_stem(path: Path | str, source: str) -> Audio:
-    """Read one source of a MUSDB18 `.stem.mp4`.
+    """Read one source of a stem file (stem_streams.py), such as a MUSDB18 `.stem.mp4`.
 
-    `source` is one of `STEM_STREAMS`. Through `to_int16` the samples equal musdb's, which decodes
-    to 16 bits with ffmpeg, to 1 LSB.
+    `source` is one of `STEM_STREAMS`. Where all four sources are the names of streams, these names
+    count, and else the order of STEM_STREAMS. Through `to_int16` the samples equal musdb's, which
+    decodes to 16 bits with ffmpeg, to 1 LSB.
 
     Raises:
-        UserError: in the cases of `read_audio`, and for a file with fewer than five audio streams.
+        UserError: in the cases of `read_audio`, and for a file with fewer than five audio streams,
+            or whose streams are named, but none of them as the source.
     """
     path = _readable(path)
-    decoded = _read_av(path, STEM_STREAMS.index(source))
+    decoded = _read_av(path, source)
     return _checked(decoded, path, f"{source} in {path}").read()
 
 
@@ -286,11 +288,18 @@ def _read_soundfile(path: Path, folder: Path | None) -> _Decoded | None:
         return _Decoded(samples, file.samplerate, stated, file.subtype in _WIDE)
 
 
-def _read_av(path: Path, stream: int, folder: Path | None = None) -> _Decoded:
-    """Decode one audio stream. FFmpeg itself drops the priming samples that an edit list names."""
+def _read_av(path: Path, source: str | None = None, folder: Path | None = None) -> _Decoded:
+    """Decode the audio stream of a source, or of the song.
+
+    FFmpeg itself drops the priming samples that an edit list names.
+    """
+    options = dict(_ACCESS)
+    if states_too_little(path):
+        options["ignore_length"] = "1"
+        err_console.print(f"warning: {path} holds more sound than its header states; all is read")
     try:
-        with av.open(f"file:{path}", options=_ACCESS) as container:
-            chosen = _audio_stream(path, container, stream)
+        with av.open(f"file:{path}", options=options) as container:
+            chosen = _audio_stream(path, container, source)
             rate, channels = chosen.rate, chosen.channels
             _require_usual(path, channels, rate)
             stated = _stated_seconds(path, container, chosen)
@@ -310,18 +319,32 @@ def _read_av(path: Path, stream: int, folder: Path | None = None) -> _Decoded:
     return _Decoded(samples, rate, stated, wide)
 
 
-def _audio_stream(path: Path, container: av.container.InputContainer, index: int) -> av.AudioStream:
+def _audio_stream(
+    path: Path, container: av.container.InputContainer, source: str | None
+) -> av.AudioStream:
+    """Return the stream of a source; without one, that of the mixture where there are several."""
     streams = container.streams.audio
     if not streams:
         raise UserError(f"{path} has no audio stream; name an audio file")
-    if len(streams) <= index:
+    titles = [_title(stream) for stream in streams]
+    if source is None:
+        index = find_stem(path, titles, STEM_STREAMS[0]) if len(streams) > 1 else 0
+    elif len(streams) < len(STEM_STREAMS):
         raise UserError(
-            f"{path} has {len(streams)} audio stream(s), but a MUSDB18 stem file has "
+            f"{path} has {len(streams)} audio stream(s), but a stem file has "
             f"{len(STEM_STREAMS)}; use stems in a folder"
         )
+    else:
+        index = find_stem(path, titles, source)
     if streams[index].codec_context is None:
         raise UserError(f"{path} is encrypted or of an unknown encoding; export it as WAV")
     return streams[index]
+
+
+def _title(stream: av.AudioStream) -> str:
+    """Return what a stream is called; MP4 has three places for it, and "" where it is not."""
+    found = (stream.metadata.get(key) for key in ("title", "name", "handler_name"))
+    return next(filter(None, found), "")
 
 
 def _stated_seconds(
@@ -341,7 +364,8 @@ def _float_blocks(
     path: Path, container: av.container.InputContainer, stream: av.AudioStream
 ) -> Iterator[Samples]:
     """Decode a stream to float. What is no sound in an MP3, such as a tag, is left out."""
-    to_float = av.AudioResampler(format="fltp")
+    # Interleaved: of a frame with one plane for each of 8 channels, PyAV finds a ninth, somewhere.
+    to_float = av.AudioResampler(format="flt")
     decoded = undecodable = 0
     for packet in container.demux(stream):
         try:
@@ -354,7 +378,8 @@ def _float_blocks(
         for frame in frames:
             decoded += 1
             for block in to_float.resample(frame):
-                yield block.to_ndarray().astype(np.float32, copy=False)
+                samples = block.to_ndarray().astype(np.float32, copy=False)
+                yield samples.reshape(-1, block.layout.nb_channels).T
     if undecodable > decoded:
         raise ValueError("hardly anything in the file is sound")
     if undecodable:

@@ -73,6 +73,26 @@ def share_of_stated_size(path: Path) -> float:
     return min(1.0, max(0, file_size - start) / stated)
 
 
+def states_too_little(path: Path) -> bool:
+    """Whether a WAV holds more sound than its header states.
+
+    That is so where a program ended before it wrote the length. After the stated length, more bytes
+    follow than were stated, and they do not begin as another chunk does.
+    """
+    with path.open("rb") as file:
+        file_size = os.fstat(file.fileno()).st_size
+        if file.read(4) != b"RIFF":
+            return False
+        start, stated = _find_sound(file, _LAYOUTS[b"RIFF"], file_size)
+        following = start + stated + stated % 2
+        if file_size - following <= stated:
+            return False
+        file.seek(following)
+        name, size = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
+    fits = following + 8 + size <= file_size + 1
+    return not (fits and name.isascii() and name.decode("ascii").isprintable())
+
+
 def ends_within_ogg_page(path: Path) -> bool:
     """Whether the file's last Ogg page is incomplete. False for a file that is not Ogg."""
     with path.open("rb") as file:

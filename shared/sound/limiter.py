@@ -14,7 +14,6 @@ import av
 import av.filter
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import resample_poly
 
 from shared.sound.sliced import Derived, SlicedSamples, StoredSamples
 
@@ -53,6 +52,8 @@ def true_peaks(samples: SlicedSamples) -> npt.NDArray[np.float64]:
 
 def _true_peaks(samples: SlicedSamples) -> Iterator[npt.NDArray[np.float64]]:
     """Yield the true peaks block after block."""
+    from scipy.signal import resample_poly  # takes a second to import, and few songs are limited
+
     length = samples.shape[1]
     for start in range(0, length, _BLOCK):
         low, high = max(0, start - _MARGIN), min(length, start + _BLOCK + _MARGIN)

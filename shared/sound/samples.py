@@ -83,6 +83,11 @@ def resample(samples: Samples, original_rate: int, new_rate: int) -> Samples:
     return resampled[..., :length]  # Both methods round the length up.
 
 
+def resample_to(samples: Samples, original_rate: int, new_rate: int, num_samples: int) -> Samples:
+    """Resample `[C, N]` to `num_samples` samples, as resampling there and back must end."""
+    return fit_length(resample(samples, original_rate, new_rate), num_samples)
+
+
 def fit_length(samples: Samples, num_samples: int) -> Samples:
     """Cut `[C, N]` to `num_samples`, or append zeros.
 

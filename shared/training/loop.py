@@ -5,7 +5,6 @@ A run is a pure function of its configuration: the batch and the noise of a step
 uninterrupted one, and the state to keep is that of `shared.training.state.Run`.
 """
 
-import os
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,15 +14,18 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import TorchElasticEnvironment
 from torch import Tensor
 
 from shared.console import err_console, progress
 from shared.device import Device, resolve_device
 from shared.errors import UserError, require
 from shared.file_lock import sole_owner
+from shared.processes import find_processes, mean_over_processes
 from shared.training.announcement import Pace, announce
 from shared.training.checkpoint import WEIGHTS_NAME, heal_checkpoint
 from shared.training.exports import ensure_checkpoint, export_if_best, keep_step
+from shared.training.item_noise import ItemNoise
 from shared.training.loader import BatchStream
 from shared.training.optimizers import make_average, make_optimizers, set_learning_rate
 from shared.training.run_log import RunLog, require_tensorboard
@@ -38,7 +40,7 @@ from shared.training.state import (
     run_identity,
     save_state,
 )
-from shared.training.task import Task
+from shared.training.task import Task, with_sums
 
 LOCK_NAME = ".lock"  # is in the folder of a run while it is trained, and names the process
 TRIED_EXAMPLES = 2  # of validation, before the first step
@@ -127,9 +129,12 @@ def _take_steps(
 
             stopping = fabric.broadcast(bool(interrupted))
             validating = run.step % settings.validate_every == 0 or run.step == settings.steps
+            logging = run.step % settings.log_every == 0
+            if logging:
+                losses = {name: mean_over_processes(value) for name, value in losses.items()}
             if log is not None:
                 pace.watch(run)
-                if run.step % settings.log_every == 0:
+                if logging:
                     logged = {name: value.item() for name, value in losses.items()}
                     log.add(run.step, "train", run.seconds, {**logged, "learning_rate": rate})
                     bar.note(f"loss {logged['loss']:.3f}{headline}")
@@ -157,20 +162,20 @@ def _take_steps(
 
 
 def make_fabric(device: Device, precision: str = "32-true") -> Fabric:
-    """Launch Fabric for one process, or for as many as `torchrun` started.
+    """Launch Fabric for one process, or for as many as `torchrun` or Slurm's `srun` started.
 
     Raises:
         UserError: the device is not available.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
-    accelerator = resolve_device(device).type
+    processes = find_processes()
+    several = processes.world > 1
     fabric = Fabric(
-        accelerator=accelerator,
-        devices=local,
-        num_nodes=max(1, world // local),
-        strategy="ddp" if world > 1 else "auto",
+        accelerator=resolve_device(device).type,
+        devices=processes.local_world,
+        num_nodes=max(1, processes.world // processes.local_world),
+        strategy="ddp" if several else "auto",
         precision=precision,  # type: ignore[arg-type]
+        plugins=[TorchElasticEnvironment()] if several else None,
     )
     fabric.launch()
     return fabric
@@ -277,19 +282,41 @@ def _compute_gradients(
 ) -> dict[str, Tensor]:
     """Add up the gradients of the shares of a batch; return their mean losses.
 
-    The noise of a share depends on its number, so that two processes with one share each compute
-    the same as one process with two.
+    The noise belongs to the examples, and the shares divide by sums over the whole batch, so that
+    several processes compute together what one process computes.
     """
     parts = []
     last = max(shares)
-    for number, share in shares.items():
+    count = fabric.world_size * settings.accumulate
+    batches = {number: fabric.to_device(share) for number, share in shares.items()}
+    sums = _whole_sums(task, list(batches.values())) if count > 1 else {}
+    for number, batch in batches.items():
         torch.manual_seed(settings.seed * 1_000_003 + step * 1_009 + number)
+        with (
+            fabric.no_backward_sync(model, enabled=number != last),
+            _noise(settings, step, range(number, settings.batch_size, count)),
+        ):
+            losses = task.loss(model.train(), with_sums(batch, sums), step)
         with fabric.no_backward_sync(model, enabled=number != last):
-            losses = task.loss(model.train(), fabric.to_device(share), step)
             _refuse_divergence(losses["loss"], step)
             fabric.backward(losses["loss"] / len(shares))
         parts.append({name: value.detach() for name, value in losses.items()})
     return {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
+
+
+def _noise(settings: TrainSettings, step: int, items: range) -> AbstractContextManager[Any]:
+    """Draw random numbers for each example by itself, which a compiled model cannot do."""
+    return nullcontext() if settings.compile else ItemNoise(settings.seed, step, items)
+
+
+def _whole_sums(task: Task, shares: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Average what the losses divide by over all shares of a step, also of other processes."""
+    with torch.no_grad():
+        sums = [task.sums(share) for share in shares]
+    return {
+        name: mean_over_processes(torch.stack([each[name] for each in sums]).mean(0))
+        for name in sums[0]
+    }
 
 
 def _refuse_divergence(loss: Tensor, step: int) -> None:

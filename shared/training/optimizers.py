@@ -38,7 +38,12 @@ def make_optimizers(model: nn.Module, settings: TrainSettings) -> list[torch.opt
     ]
     kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
     optimizers: list[torch.optim.Optimizer] = [
-        kind([g for g in groups if g["params"]], lr=rate, betas=settings.betas)
+        kind(
+            [group for group in groups if group["params"]],
+            lr=rate,
+            betas=settings.betas,
+            fused=settings.fused or None,
+        )
     ]
     if hidden:
         optimizers.append(

@@ -65,10 +65,10 @@ class RunLog:
         if not self._path.is_file():
             return
         flush(self._path)
-        lines = [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()]
+        lines = [json.loads(line) for line in self._path.read_bytes().splitlines()]
         with (
             atomic_path(self._out / TABLE_NAME) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
+            temporary.open("w", encoding="utf-8", errors="replace", newline="") as file,
         ):
             table = csv.DictWriter(
                 file, list(dict.fromkeys(name for line in lines for name in line))

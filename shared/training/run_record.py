@@ -69,8 +69,11 @@ def settings_of(run: Path) -> dict[str, Any]:
     starts = read_record(run)
     if starts:
         last = starts[-1]
+        settings = last.get("settings", {})
+        if not isinstance(settings, dict):
+            raise UserError(f"{run / RECORD_NAME} holds no settings: copy it again")
         known = {name: last[name] for name in ("commit", "versions") if name in last}
-        return {**last.get("settings", {}), **flatten(known)}
+        return {**settings, **flatten(known)}
     file = (run / WEIGHTS_NAME if run.is_dir() else run).with_suffix(".json")
     try:
         return flatten({"config": json.loads(file.read_text(encoding="utf-8"))["config"]})

@@ -33,6 +33,7 @@ class TrainSettings:
     ema_decay: Decay = 0.999  # of the moving average of the weights; 0 = off
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = False
+    fused: bool = False  # Adam and AdamW in one kernel for all weights
     log_every: Count = 20
     validate_every: Count = 500
     patience: Annotated[int, Range(0, 10**9)] = 0  # validations without a better score; 0 = off
@@ -48,4 +49,9 @@ class TrainSettings:
             not (self.optimizer == "muon" and self.precision == "16-mixed"),
             # The gradient scaler of 16-bit training serves one optimiser only.
             "'train.optimizer=muon' cannot train in 16-mixed: set 'train.precision=bf16-mixed'",
+        )
+        require(
+            not (self.fused and self.precision == "16-mixed"),
+            # A fused optimiser takes the scale off the gradients itself, after they are clipped.
+            "'train.fused=true' cannot train in 16-mixed: set 'train.precision=bf16-mixed'",
         )

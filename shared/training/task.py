@@ -1,7 +1,7 @@
 """What a run trains, as the training loop sees it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,35 @@ class SplitSize:
         return cls(len(lengths), sum(lengths))
 
 
+_PREFIX = "whole sum of "
+
+
+def whole_sum(batch: Mapping[str, Tensor], name: str, own: Tensor) -> Tensor:
+    """Return one of `Task.sums` as the mean over all shares of a step, or `own` for a single share.
+
+    `own` is the sum over the share that `batch` holds.
+    """
+    return batch.get(_key(name), own)
+
+
+def with_sums(batch: Mapping[str, Tensor], sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put the means of `Task.sums` over all shares into the batch of a share."""
+    return {**batch, **{_key(name): value for name, value in sums.items()}}
+
+
+def whole_sums(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return all sums that a batch holds; none where it is the single share of its step."""
+    return {
+        name.removeprefix(_PREFIX): value
+        for name, value in batch.items()
+        if name.startswith(_PREFIX)
+    }
+
+
+def _key(name: str) -> str:
+    return f"{_PREFIX}{name}"
+
+
 class Task(ABC):
     """A task is what a run trains: a model, its data and its loss."""
 
@@ -44,6 +73,14 @@ class Task(ABC):
 
         The result must be a pure function of the arguments.
         """
+
+    def sums(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the sums over a share of a batch by which `loss` divides, by name; none here.
+
+        Where a step has several shares, each of them must divide by the same numbers: these sums,
+        averaged over all shares. They are put into its batch, and `whole_sum` finds them there.
+        """
+        return {}
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:

@@ -43,24 +43,39 @@ def windows_of(step: int) -> tuple[int, ...]:
     return WINDOWS[step % 2 :: 2]
 
 
-def note_loss(logits: Tensor, tokens: Tensor, confidence: Tensor) -> Tensor:
+def note_weight(tokens: Tensor, confidence: Tensor) -> Tensor:
+    """Return how much the note of each frame counts: its confidence where it is known."""
+    return confidence * (tokens >= 0)
+
+
+def note_loss(
+    logits: Tensor, tokens: Tensor, confidence: Tensor, whole: Tensor | None = None
+) -> Tensor:
     """Compute the cross-entropy of the note head in nats, weighted by how sure the notes are.
 
     Args:
         logits: `[B, T, tokens]`.
         tokens: `[B, T]`; negative where they are not known.
         confidence: from 0 to 1, `[B, T]`.
+        whole: what the sum is divided by; by default the sum of the weights.
     """
-    weight = confidence * (tokens >= 0)
+    weight = note_weight(tokens, confidence)
     entropy = torch.nn.functional.cross_entropy(
         logits.transpose(1, 2), tokens.clamp(min=0), reduction="none"
     )
-    return (entropy * weight).sum() / weight.sum().clamp(min=1)
+    whole = weight.sum() if whole is None else whole
+    return (entropy * weight).sum() / whole.clamp(min=1)
 
 
-def deviation_loss(deviation: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Compute the mean error of the pitch in semitones where the target is known, all `[B, T]`."""
-    return ((deviation - target).abs() * known).sum() / known.sum().clamp(min=1)
+def deviation_loss(
+    deviation: Tensor, target: Tensor, known: Tensor, whole: Tensor | None = None
+) -> Tensor:
+    """Compute the mean error of the pitch in semitones where the target is known, all `[B, T]`.
+
+    `whole` is what the sum is divided by; by default it is the number of frames that are known.
+    """
+    whole = known.sum() if whole is None else whole
+    return ((deviation - target).abs() * known).sum() / whole.clamp(min=1)
 
 
 def _power(audio: Tensor, size: int) -> Tensor:

@@ -6,6 +6,7 @@ at any step and be divided among any number of processes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from shared.codes.song_codes import SUFFIX, SongCodes, require_fingerprint
 from shared.errors import UserError, require
 from shared.music.notes import NoteVocabulary
 from shared.songs.cache import CachedSong, StemCache
+from shared.songs.drawing import ByLength
 from shared.songs.tracks import Split
 from shared.sources import BASS, SOURCES
 from stage1_vqvae.bass_decoder.config import DataConfig
@@ -98,9 +100,9 @@ def read_bass_songs(cache: StemCache, codes: Path, split: Split) -> list[BassSon
     manifest = read_manifest(codes)
     audio = {song.name: song for song in cache.split(split)}
     songs = []
-    for file in manifest.files:
+    for file in manifest.files.of_split(split):
         name = file.name.removesuffix(SUFFIX)
-        if file.parent.name != split or name not in audio or audio[name].silent[BASS]:
+        if name not in audio or audio[name].silent[BASS]:
             continue
         song = SongCodes.load(file)
         require_fingerprint(song.fingerprint, manifest.format.fingerprint, f"the codes in {file}")
@@ -144,7 +146,7 @@ class SegmentDrawer:
 
     def __post_init__(self) -> None:
         """Raise UserError if no song is as long as a segment."""
-        if not self._long_enough():
+        if not self._long_enough:
             raise UserError(
                 "no song of the train split has a bass, codes and samples for a segment of "
                 f"{self.config.segment_seconds} s: extract the codes of the same --data, or set a "
@@ -164,9 +166,8 @@ class SegmentDrawer:
             "samples" `[B, N]`, "codes" `[B, T, H]`, and `[B, T]` under "tokens", "confidence",
             "deviation" (semitones) and "steady" (whether the deviation is known).
         """
-        songs = self._long_enough()
         examples = [
-            self._example(songs, np.random.default_rng((self.seed, step, index)))
+            self._example(np.random.default_rng((self.seed, step, index)))
             for index in range(rank, self.batch_size, world)
         ]
         return {
@@ -174,15 +175,17 @@ class SegmentDrawer:
             for name in examples[0]
         }
 
+    @cached_property
     def _long_enough(self) -> list[BassSong]:
         return [song for song in self.songs if song.num_frames >= self.frames]
 
-    def _example(
-        self, songs: Sequence[BassSong], rng: np.random.Generator
-    ) -> dict[str, npt.NDArray]:
-        lengths = np.array([song.num_frames for song in songs], np.float64)
+    @cached_property
+    def _by_length(self) -> ByLength:
+        return ByLength(song.num_frames for song in self._long_enough)
+
+    def _example(self, rng: np.random.Generator) -> dict[str, npt.NDArray]:
         for _ in range(1 + self.config.redraws):
-            song = songs[rng.choice(len(songs), p=lengths / lengths.sum())]
+            song = self._long_enough[self._by_length.draw(rng)]
             start = int(rng.integers(song.num_frames - self.frames + 1))
             segment = song.segment(start, self.frames)
             if np.square(segment.samples).mean() > SILENT**2:

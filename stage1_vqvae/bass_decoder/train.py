@@ -18,10 +18,16 @@ from shared.songs.cache import build_cache
 from shared.sound.spectral_distance import BANDS, band_distances
 from shared.training.checkpoint import load_checkpoint, load_weights
 from shared.training.loop import fit
-from shared.training.task import SplitSize, Task
+from shared.training.task import SplitSize, Task, whole_sum
 from stage1_vqvae.bass_decoder.config import BassDecoderConfig
 from stage1_vqvae.bass_decoder.decode import STAGE, BassDecoder, Crossover
-from stage1_vqvae.bass_decoder.losses import deviation_loss, note_loss, spectral_terms, windows_of
+from stage1_vqvae.bass_decoder.losses import (
+    deviation_loss,
+    note_loss,
+    note_weight,
+    spectral_terms,
+    windows_of,
+)
 from stage1_vqvae.bass_decoder.network import BassDecoderNetwork, Reading
 from stage1_vqvae.bass_decoder.songs import BassSong, SegmentDrawer, read_bass_songs
 from stage1_vqvae.bass_decoder.synthesis import (
@@ -73,6 +79,13 @@ class BassDecoderTask(Task):
         """Return a batch of `SegmentDrawer`."""
         return self.drawer.batch(step, rank, world)
 
+    def sums(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return what the losses of notes and pitch are divided by."""
+        return {
+            "notes": note_weight(batch["tokens"], batch["confidence"]).sum(),
+            "steady": batch["steady"].sum().float(),
+        }
+
     def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Return the weighted sum of the terms under "loss", and every term by its name."""
         reading: Reading = model(batch["codes"], batch["tokens"])
@@ -82,8 +95,14 @@ class BassDecoderTask(Task):
         sound = self._synthesise(reading, deviation)
         terms = spectral_terms(sound, batch["samples"], self.format.sample_rate, windows_of(step))
         weights = self.config.loss
-        terms["notes"] = note_loss(reading.note_logits, batch["tokens"], batch["confidence"])
-        terms["deviation"] = deviation_loss(controls.deviation, batch["deviation"], batch["steady"])
+        own = self.sums(batch)
+        whole = {name: whole_sum(batch, name, value) for name, value in own.items()}
+        terms["notes"] = note_loss(
+            reading.note_logits, batch["tokens"], batch["confidence"], whole["notes"]
+        )
+        terms["deviation"] = deviation_loss(
+            controls.deviation, batch["deviation"], batch["steady"], whole["steady"]
+        )
         total = terms["magnitude"] + weights.convergence * terms["convergence"]
         total = total + weights.notes * terms["notes"] + weights.deviation * terms["deviation"]
         return {"loss": total, **terms}

@@ -27,6 +27,7 @@ TONES = slice(PITCHES + 12, PITCHES + 24)
 ONSET = PITCHES + 24
 REST = PITCHES + 25
 FEATURES = PITCHES + 26
+PITCH_CLASS = (LOWEST + np.arange(PITCHES)) % 12  # of each pitch of the bass
 
 READ_SECONDS = 0.14  # harmony is averaged from a position until this much later
 ONSET_SECONDS = 0.035  # an onset belongs to a position that it is at most this far from

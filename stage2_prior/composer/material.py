@@ -1,6 +1,6 @@
 """Songs as the composer learns from them: what the listener hears, on the bars of the song."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from stage2_prior.composer.features import Hearing, listen
 from stage2_prior.composer.grid_notes import GridNotes
 from stage2_prior.composer.sequences import ComposedSong
 from stage2_prior.listener.network import Listener
+from stage2_prior.listener.sequences import WITHOUT_BASS, View, known_views
 
 # A training song is heard with some of its codes hidden, a share from 0 to the first number, and
 # without each source with the chance of the second. Otherwise the listener, which has learned these
@@ -20,7 +21,9 @@ from stage2_prior.listener.network import Listener
 HIDDEN_CODES, HIDDEN_SOURCE = 0.35, 0.1
 
 
-def composed_song(song: SongCodes, listener: Listener, hearings: int) -> ComposedSong | None:
+def composed_song(
+    song: SongCodes, listener: Listener, hearings: int, views: Sequence[View] = WITHOUT_BASS
+) -> ComposedSong | None:
     """Let the listener hear a song, and put its line on the bars.
 
     Bars that song.json does not know are found by the listener, and notes by the pitch tracker.
@@ -30,6 +33,7 @@ def composed_song(song: SongCodes, listener: Listener, hearings: int) -> Compose
         listener: a listener in eval mode.
         hearings: how often it hears the song, each time with other codes hidden. A song that is not
             for training is heard once, as it is.
+        views: the views of the song, which are heard in turn.
 
     Returns:
         The song; None where nothing is known of its line.
@@ -38,7 +42,7 @@ def composed_song(song: SongCodes, listener: Listener, hearings: int) -> Compose
     if notes is None:
         return None
     training = song.split == "train"
-    heard = list(_hearings(song, listener, hearings if training else 1, training))
+    heard = list(_hearings(song, listener, hearings if training else 1, training, views))
     grid = known_or_tracked_grid(song, heard[0])
     features = np.stack([each.on_grid(grid) for each in heard])
     line = GridNotes.quantise(notes, grid)
@@ -63,8 +67,10 @@ def known_or_tracked_grid(song: SongCodes, heard: Hearing) -> BarGrid:
     return track_bars(beat, downbeat, heard.frame_rate, song.duration)
 
 
-def _hearings(song: SongCodes, listener: Listener, count: int, hide: bool) -> Iterable[Hearing]:
-    views = [view for view in ("accompaniment", "without_bass") if view in song.views]
+def _hearings(
+    song: SongCodes, listener: Listener, count: int, hide: bool, wanted: Sequence[View]
+) -> Iterable[Hearing]:
+    views = known_views(song, wanted)
     chance = np.random.default_rng(sum(song.track.encode()))
     for index in range(count):
         codes = song.view(views[index % len(views)])

@@ -91,23 +91,31 @@ class SongReader(nn.Module):
         self.form = make_transformer(Encoder, config, config.reader_depth)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, features: Tensor, place: Tensor, hidden: Tensor) -> Tensor:
+    def forward(
+        self, features: Tensor, place: Tensor, hidden: Tensor, positions: Tensor | None = None
+    ) -> Tensor:
         """Read some songs.
 
         Args:
             features: probabilities `[B, P, FEATURES]` (features.py); P is a multiple of STEPS.
             place: how far each position is into its bar `[B, P]`.
             hidden: whether the features of a song are hidden `[B]`; the bars never are.
+            positions: how many positions each song has `[B]`, where some are padded.
 
         Returns:
             What is read at each position `[B, P, D]`.
         """
         x = self._position(features, place, hidden)
-        context = self.form(self.dropout(self._beats(x)))
+        beats = self._beats(x)
+        known = None
+        if positions is not None:  # what pads a song must not be read
+            number = torch.arange(beats.shape[1], device=positions.device)
+            known = STEPS * number < positions[:, None]
+        context = self.form(self.dropout(beats), mask=known)
         return x + context.repeat_interleave(STEPS, dim=1)
 
     def read_long(self, features: Tensor, place: Tensor, hidden: Tensor) -> Tensor:
-        """Read songs as `forward` does, in parts of READ_AT_ONCE positions, with less memory."""
+        """Read songs of one length as `forward` does, in parts, so that it needs less memory."""
         parts = [slice(at, at + READ_AT_ONCE) for at in range(0, place.shape[1], READ_AT_ONCE)]
         beats = [
             self._beats(self._position(features[:, part], place[:, part], hidden)) for part in parts
@@ -179,7 +187,7 @@ class Composer(nn.Module):
                 are hidden.
         """
         features, place, cursor = batch["features"], batch["place"], batch["cursor"]
-        song = self.reader(features, place, batch["hidden"])
+        song = self.reader(features, place, batch["hidden"], batch["positions"])
         features = features.masked_fill(batch["hidden"][:, None, None], 0)
         last = song.shape[1] - 1  # is read in place of the positions after it
         past = PastNotes(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from shared.config import Range
 from shared.training.settings import TrainSettings
-from shared.training.task import SplitSize, Task
+from shared.training.task import SplitSize, Task, whole_sum
 from stage2_prior.composer.network import CHOICES, NONE, Composer
 from stage2_prior.composer.sequences import (
     COMMON_BAR,
@@ -66,10 +66,14 @@ class ComposerTask(Task):
         train = self.settings.train
         return self.sequences.batch(train.seed, step, range(rank, train.batch_size, world))
 
+    def sums(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the number of steps of all lines."""
+        return {"steps": (batch["gap"] != NONE).sum().float()}
+
     def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Compute the mean cost of a step, as the weighted sum of its choices."""
         nats = model(batch)
-        steps = (batch["gap"] != NONE).sum().clamp_min(1)
+        steps = whole_sum(batch, "steps", self.sums(batch)["steps"]).clamp_min(1e-6)
         means = {name: nats[name].sum() / steps for name in CHOICES}
         weights = {"loudness": self.settings.loudness}
         total = sum(weights.get(name, 1.0) * mean for name, mean in means.items())

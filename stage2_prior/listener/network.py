@@ -87,7 +87,7 @@ class Listener(nn.Module):
     @property
     def window(self) -> int:
         """The largest number of frames that are heard at once."""
-        return round(self.config.window_seconds * self.format.frame_rate)
+        return max(2, round(self.config.window_seconds * self.format.frame_rate))
 
     def forward(self, accompaniment: Tensor) -> Heard:
         """Predict every frame.

@@ -6,7 +6,7 @@ nor resuming changes the training data.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,15 @@ from torch import Tensor
 
 from shared.codes.song_codes import SongCodes
 from shared.config import Fraction, Range
+from shared.errors import require
 from shared.music.notes import NoteVocabulary
 from stage2_prior.listener.labels import UNKNOWN, FrameLabels
 
 Array = npt.NDArray[Any]
+View = Literal["accompaniment", "without_bass", "mixture"]
+
+WITHOUT_BASS: tuple[View, ...] = ("accompaniment", "without_bass")
+"""The views of a song in which its bass was taken out: from the stems, and by the codec."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,17 @@ class HidingConfig:
     drop_source: Fraction = 0.15  # chance that one source is dropped
     # Mean share of the codes that are hidden one by one; it is drawn from 0 to twice this.
     hidden_codes: Annotated[float, Range(0, 0.5)] = 0.15
+
+
+def known_views(song: SongCodes, views: Sequence[View]) -> list[View]:
+    """Return those of the views that a codes file has.
+
+    Raises:
+        UserError: it has none of them.
+    """
+    known = [view for view in views if view in song.views]
+    require(bool(known), f"codes of '{song.track}' have none of the views {', '.join(views)}")
+    return known
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +68,13 @@ class HeardSong:
     labels: FrameLabels
 
     @classmethod
-    def of(cls, song: SongCodes) -> "HeardSong":
-        """Select them from the content of a codes file."""
-        views = [view for view in ("accompaniment", "without_bass") if view in song.views]
-        codes = np.stack([song.view(view) for view in views])
+    def of(cls, song: SongCodes, views: Sequence[View] = WITHOUT_BASS) -> "HeardSong":
+        """Select them from the content of a codes file.
+
+        Raises:
+            UserError: the file has none of the views.
+        """
+        codes = np.stack([song.view(view) for view in known_views(song, views)])
         notes, confidence = song.notes, song.note_confidence
         if notes is None or confidence is None:
             notes = np.zeros(song.num_frames, np.uint8)

@@ -9,16 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shared.config import Range
+from shared.errors import require
 from shared.music.notes import NoteVocabulary
 from shared.training.settings import TrainSettings
-from shared.training.task import SplitSize, Task
+from shared.training.task import SplitSize, Task, whole_sum
 from stage2_prior.listener.accuracy import listening_accuracy, mean_accuracy
 from stage2_prior.listener.labels import UNKNOWN
 from stage2_prior.listener.network import Heard, Listener
 from stage2_prior.listener.sequences import (
+    WITHOUT_BASS,
     HeardSong,
     HidingConfig,
     ListeningSequences,
+    View,
     collate,
     window,
 )
@@ -35,11 +38,16 @@ class ListenerTraining:
 
     train: TrainSettings = field(default_factory=TrainSettings)
     hiding: HidingConfig = field(default_factory=HidingConfig)
+    views: tuple[View, ...] = WITHOUT_BASS  # of a song, one of which is heard at a time
     note: Weight = 1.0
     root: Weight = 1.0
     tones: Weight = 2.0  # the mean over twelve pitch classes is a small number
     beats: Weight = 2.0  # most frames have no beat, so that this mean is small too
     valid_windows: Annotated[int, Range(1, 100_000)] = 64
+
+    def __post_init__(self) -> None:
+        """Raise UserError where nothing is heard."""
+        require(bool(self.views), "'listener.views' must name at least one view of a song")
 
 
 class ListenerTask(Task):
@@ -79,6 +87,10 @@ class ListenerTask(Task):
         """Cut random windows, and hide parts of them."""
         train = self.settings.train
         return self.sequences.batch(train.seed, step, range(rank, train.batch_size, world))
+
+    def sums(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return what the losses of the heads are divided by."""
+        return listening_sums(batch, self.rest_weight)
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Compute the weighted sum of the losses of all heads."""
@@ -132,20 +144,36 @@ def listening_losses(heard: Heard, batch: dict[str, Tensor], rest: float) -> dic
         rest: the weight of the frames in which the bass rests.
     """
     note = batch["note"]
-    weight = batch["confidence"] * torch.where(note == NoteVocabulary.REST, rest, 1.0)
+    weight = note_weight(batch, rest)
+    own = listening_sums(batch, rest)
     notes = F.cross_entropy(heard.note.transpose(1, 2), note, reduction="none")
     roots = F.cross_entropy(
         heard.root.transpose(1, 2), batch["root"], reduction="none", ignore_index=UNKNOWN
     )
-    return {
-        "note": (notes * weight).sum() / weight.sum().clamp_min(1e-6),
-        "root": roots.sum() / (batch["root"] != UNKNOWN).sum().clamp_min(1),
+    nats = {
+        "note": (notes * weight).sum(),
+        "root": roots.sum(),
         "tones": _binary(heard.tones, batch["tones"]),
         "beats": _binary(heard.beats, batch["beats"]),
     }
+    return {
+        name: total / whole_sum(batch, name, own[name]).clamp_min(1e-6)
+        for name, total in nats.items()
+    }
+
+
+def note_weight(batch: dict[str, Tensor], rest: float) -> Tensor:
+    """Return how much the note of each frame counts `[B, F]`; `rest` where the bass rests."""
+    return batch["confidence"] * torch.where(batch["note"] == NoteVocabulary.REST, rest, 1.0)
+
+
+def listening_sums(batch: dict[str, Tensor], rest: float) -> dict[str, Tensor]:
+    """Return what the loss of each head is divided by."""
+    known = {name: (batch[name] != UNKNOWN).sum().float() for name in ("root", "tones", "beats")}
+    return {"note": note_weight(batch, rest).sum(), **known}
 
 
 def _binary(logits: Tensor, labels: Tensor) -> Tensor:
     known = labels != UNKNOWN
     nats = F.binary_cross_entropy_with_logits(logits, labels.clamp_min(0).float(), reduction="none")
-    return (nats * known).sum() / known.sum().clamp_min(1)
+    return (nats * known).sum()

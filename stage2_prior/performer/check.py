@@ -1,6 +1,6 @@
 """Check whether a sound plays the notes that it should play.
 
-YIN (de Cheveigné and Kawahara, 2002) estimates the pitch of every frame of the sound. A note is
+YIN estimates the pitch of every frame of the sound (shared/music/yin_pitch.py). A note is
 played if, in at least half of the frames in which it sounds, the pitch lies within 50 cents of it.
 Octaves are not told apart, because the overtones of a bass are often louder than its fundamental.
 In 20 rendered songs with their true notes this accepts 97.5 % of the notes. Of notes that are a
@@ -15,14 +15,10 @@ import numpy.typing as npt
 
 from shared.errors import require
 from shared.music.notes import NoteVocabulary, tokens_to_notes
-from shared.music.yin import yin
-from shared.sound.decimated import DecimatedFrames
+from shared.music.yin_pitch import yin_pitch
 from shared.sound.sliced import SlicedSamples
 from stage2_prior.performer.phrases import Phrase
 
-WORKING_RATE = 11_025  # Hz, about; the fundamental of a bass lies far below half of it
-WINDOW, HOP = 1024, 256  # samples at the working rate: 93 ms, almost three periods of B0
-QUIET_DB = 40.0  # a frame so far below the loud frames counts as silence
 ATTACK_SECONDS = 0.03  # the noise at the beginning of a note that is not judged
 NEAR = 0.5  # semitones
 ENOUGH = 0.5  # share of the frames of a note that must have its pitch
@@ -90,7 +86,7 @@ def listen_to_notes(
         f"the notes of the line must be tokens from 0 to {NoteVocabulary.size - 1}",
     )
     wanted = tokens_to_notes(notes, frame_rate)
-    times, pitch = _track(audio, sample_rate)
+    times, pitch = yin_pitch(audio, sample_rate)
     agreement = np.zeros(len(wanted))
     for index, note in enumerate(wanted):
         attack = min(ATTACK_SECONDS, note.duration / 4)
@@ -108,27 +104,3 @@ def failed_phrases(
 ) -> list[Phrase]:
     """Return the phrases in which wrong notes take more than a share `most_wrong` of the time."""
     return [phrase for phrase in phrases if played.within(phrase).right_share < 1 - most_wrong]
-
-
-def _track(audio: SlicedSamples, sample_rate: int) -> tuple[Floats, Floats]:
-    """Return the times in s and the pitches of the frames of a sound; nan where it is quiet."""
-    factor = max(1, round(sample_rate / WORKING_RATE))
-    rate = sample_rate / factor
-    frames = DecimatedFrames(audio, factor, WINDOW, HOP)
-    times = np.arange(frames.count) * HOP / rate
-    lowest, highest = (_hertz(note) for note in (NoteVocabulary.LOW - 1, NoteVocabulary.HIGH + 1))
-    levels, frequencies = [], []
-    for block in frames.blocks():
-        levels.append(np.sqrt(np.square(block).mean(1)))
-        frequencies.append(yin(block, rate, lowest, highest))
-    level = np.concatenate(levels)
-    if not level.any():
-        return times, np.full(len(times), np.nan)
-    loud = np.percentile(level[level > 0], 95)
-    pitch = 69 + 12 * np.log2(np.concatenate(frequencies) / 440)
-    return times, np.where(level > loud * 10 ** (-QUIET_DB / 20), pitch, np.nan)
-
-
-def _hertz(pitch: float) -> float:
-    """Return the frequency of a MIDI number."""
-    return float(440 * 2 ** ((pitch - 69) / 12))

@@ -84,7 +84,7 @@ class Performer(nn.Module):
     @property
     def window(self) -> int:
         """The largest number of frames that are read at once."""
-        return round(self.config.window_seconds * self.format.frame_rate)
+        return max(2, round(self.config.window_seconds * self.format.frame_rate))
 
     def embed_score(self, score: Tensor) -> Tensor:
         """Embed a score `[B, ROWS, F]` as one vector for each step `[B, steps(F), D]`."""

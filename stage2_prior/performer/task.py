@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from shared.config import Range
 from shared.errors import require
 from shared.training.settings import TrainSettings
-from shared.training.task import SplitSize, Task
+from shared.training.task import SplitSize, Task, whole_sum
 from stage2_prior.performer.network import Performer
 from stage2_prior.performer.score import HIDDEN, TONE
 from stage2_prior.performer.sequences import (
@@ -71,11 +71,16 @@ class PerformerTask(Task):
         train = self.settings.train
         return self.sequences.batch(train.seed, step, range(rank, train.batch_size, world))
 
+    def sums(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the sum of the weights of all frames."""
+        return {"weight": batch["weight"].sum()}
+
     def loss(self, model: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Compute the mean cross-entropy of a code."""
         nats = code_nats(model(batch["score"], batch["history"]), batch["target"])
         weight = batch["weight"]
-        loss = (nats.mean(1) * weight).sum() / weight.sum().clamp_min(1e-6)
+        whole = whole_sum(batch, "weight", weight.sum()).clamp_min(1e-6)
+        loss = (nats.mean(1) * weight).sum() / whole
         return {"loss": loss, "bits_per_code": loss.detach() / math.log(2)}
 
     def validate(self, model: nn.Module, at_most: int | None = None) -> dict[str, float]:

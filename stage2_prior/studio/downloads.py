@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cached_property, partial
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile
 
@@ -9,14 +10,17 @@ import numpy as np
 
 from shared.json_files import write_json
 from shared.music.midi import MidiScore, write_midi
+from shared.sound.decibels import factor
 from shared.sound.files import read_audio, write_wav
 from shared.sound.integrated_loudness import integrated_loudness
-from shared.sound.samples import Samples, unclipped
+from shared.sound.samples import Samples
+from stage2_prior.delivery import SOUNDS
+from stage2_prior.music_figures import music_figures
+from stage2_prior.peaks import TamedParts, tame_peaks
 from stage2_prior.studio.sessions import Session
-from stage2_prior.studio.song_facts import BACKING_FILE, chords_for_page
+from stage2_prior.studio.song_facts import BACKING_FILE, WORD_SIZE
 from stage2_prior.studio.take_files import BASS_FILE, take_folder
 
-WORD_SIZE = "PCM_24"
 ZIP = "zip"
 
 
@@ -37,9 +41,7 @@ class Download:
         self.session, self.song, self.take = session, session.facts, session.take(take)
         self.level = level
         self.kinds: dict[str, Callable[[Path], None]] = {
-            "bass.wav": lambda path: self._write_sound(path, self._bass()),
-            "backing.wav": lambda path: self._write_sound(path, self._backing()),
-            "mix.wav": lambda path: self._write_sound(path, self._mix()[0]),
+            **{f"{part}.wav": partial(self._write_sound, part) for part in SOUNDS},
             "mid": self._write_midi,
             "json": self._write_json,
         }
@@ -60,22 +62,22 @@ class Download:
 
     def loudness(self) -> float | None:
         """Return the loudness of the mix in LUFS, before it is kept from clipping."""
-        return integrated_loudness(self._backing() + self._bass(), self.song.sample_rate)
+        return integrated_loudness(self._parts()["mix"], self.song.sample_rate)
 
-    def _bass(self) -> Samples:
+    def _parts(self) -> dict[str, Samples]:
+        """Return bass, backing and mix at the level of the song."""
         folder = take_folder(self.session.folder, self.take.number)
-        gain = np.float32(10 ** (self.level / 20))
-        return unclipped(read_audio(folder / BASS_FILE).samples * gain)[0]
+        bass = read_audio(folder / BASS_FILE).samples * np.float32(factor(self.level))
+        backing = read_audio(self.session.folder / BACKING_FILE).samples
+        return dict(zip(SOUNDS, (bass, backing, backing + bass), strict=True))
 
-    def _backing(self) -> Samples:
-        return read_audio(self.session.folder / BACKING_FILE).samples
+    @cached_property
+    def _tamed(self) -> TamedParts:
+        """The same as they are written, all softer by the same amount where one would clip."""
+        return tame_peaks(self._parts(), self.song.sample_rate, "rescale")
 
-    def _mix(self) -> tuple[Samples, float]:
-        """Return the mix and its scale, which keeps it from clipping."""
-        return unclipped(self._backing() + self._bass())
-
-    def _write_sound(self, path: Path, samples: Samples) -> None:
-        write_wav(path, samples, self.song.sample_rate, WORD_SIZE)
+    def _write_sound(self, part: str, path: Path) -> None:
+        write_wav(path, self._tamed.parts[part], self.song.sample_rate, WORD_SIZE)
 
     def _write_midi(self, path: Path) -> None:
         score = MidiScore(self.song.grid, self.take.key, self.take.chords)
@@ -90,12 +92,7 @@ class Download:
                 "sample_rate": song.sample_rate,
                 "samples": song.samples,
                 "bass_removed": song.bass_removed,
-                "tempo": round(song.grid.tempo, 2),
-                "meter": song.grid.meter,
-                "key": take.key,
-                "beats": song.grid.beats.round(4).tolist(),
-                "downbeats": song.grid.downbeats.round(4).tolist(),
-                "chords": chords_for_page(take.chords),
+                **music_figures(song.grid, take.chords, take.key),
                 "take": take.number,
                 "made_of_take": take.parent,
                 "written_anew": [str(each) for each in take.ranges],
@@ -103,6 +100,6 @@ class Download:
                 "options": asdict(take.options),
                 "notes": [asdict(note) for note in take.notes],
                 "level_change_db": self.level,
-                "mix_scale": self._mix()[1],
+                "peaks": asdict(self._tamed.report),
             },
         )

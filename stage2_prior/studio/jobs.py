@@ -118,6 +118,7 @@ class Jobs:
         self._news = asyncio.Condition()
         self._version = 0  # of the queue; it rises with every change
         self._pending: set[asyncio.Task[None]] = set()
+        self._watched = True
 
     def add(self, job: Job) -> None:
         """Put a job at the end of the queue.
@@ -179,9 +180,12 @@ class Jobs:
         ]
 
     async def watch(self, user: str) -> AsyncIterator[list[dict[str, Any]]]:
-        """Return the jobs of a user, now and whenever something about them has changed."""
+        """Return the jobs of a user, now and whenever something about them has changed.
+
+        It ends after `end_watching`.
+        """
         shown, seen = None, -1
-        while True:
+        while self._watched:
             async with self._news:
                 while self._version == seen:
                     await self._news.wait()
@@ -189,6 +193,11 @@ class Jobs:
             if now != shown:
                 shown = now
                 yield now
+
+    def end_watching(self) -> None:
+        """End all watching, because the server ends."""
+        self._watched = False
+        self._tell()
 
     async def run(self) -> None:
         """Do the jobs in order, for ever."""

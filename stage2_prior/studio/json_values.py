@@ -1,7 +1,6 @@
 """Values of the JSON that a page sends, each checked before it is used."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ def parse_object(text: bytes) -> Mapping[str, Any]:
     """
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError("the page sent something that is not JSON: reload it") from error
     require(isinstance(value, dict), "the page sent something that is no JSON object: reload it")
     return dict(value)
@@ -30,7 +29,7 @@ def parse_object(text: bytes) -> Mapping[str, Any]:
 def number(value: Any, name: str, lowest: float, highest: float) -> float:
     """Return a finite number between two limits."""
     usable = isinstance(value, int | float) and not isinstance(value, bool)
-    if not usable or not math.isfinite(value) or not lowest <= value <= highest:
+    if not usable or not lowest <= value <= highest:  # nan fails the comparison
         raise UserError(f"the {name} must be a number from {lowest:g} to {highest:g}")
     return float(value)
 

@@ -10,32 +10,27 @@ import numpy as np
 import soundfile
 
 from shared.codes.codec import Codec, Codes
-from shared.codes.song_codes import require_fingerprint
 from shared.errors import UserError, require
-from shared.music.chord_recogniser import recognise_chords
 from shared.music.key_estimation import key_of_chords
 from shared.music.lead_sheet import GOES_ON, lead_sheet
-from shared.music.onset_envelope import onset_envelope
 from shared.sound.files import read_audio, write_wav
 from shared.sound.integrated_loudness import integrated_loudness
-from shared.sound.samples import Samples, fit_length, resample, unclipped
+from shared.sound.samples import Samples, resample, unclipped
 from shared.sound.sliced import whole
 from stage2_prior.accompaniment import prepare_song
-from stage2_prior.balance import song_end
 from stage2_prior.chord_line import REPEATS
-from stage2_prior.composer.features import guided_hearing
+from stage2_prior.heard_song import SongEvidence, hear_song
 from stage2_prior.mixing import SongFile
-from stage2_prior.sampling import find_bars, heard_chords_of, with_roots
+from stage2_prior.own_bass import OwnBass
 from stage2_prior.studio.band import Band
 from stage2_prior.studio.orders import OpenSong
 from stage2_prior.studio.song_facts import (
     BACKING_FILE,
     CODES_FILE,
     ORIGINAL_FILE,
+    WORD_SIZE,
     SongFacts,
 )
-
-WORD_SIZE = "PCM_24"
 
 Progressing = Callable[[str, float], None]
 
@@ -44,52 +39,48 @@ def open_song(order: OpenSong, band: Band, progress: Progressing) -> None:
     """Open a song, and write what is found of it into the folder of its session.
 
     The files are `original.wav` and `backing.wav`, the song with and without its bass, in stereo at
-    the song's own sample rate; `codes.npz`, the codes of the accompaniment; and `song.json`
-    (song_facts.py), which is written last.
+    the song's own sample rate; `codes.npz`, the codes of the accompaniment and the pitch of the
+    bass; and `song.json` (song_facts.py), which is written last.
 
     Raises:
         UserError: the song cannot be read, or is too short or too long. The sentence names the song
             as its user does.
     """
     codec = band.codec
-    require_fingerprint(band.prior.format.fingerprint, codec.fingerprint, "the codes of this prior")
+    band.prior.require_codec(codec)
     progress("reading the song", 0.0)
     song = _read(order, codec)
     original, scale = unclipped(whole(song.stereo))
     write_wav(order.session / ORIGINAL_FILE, original, song.sample_rate, WORD_SIZE)
     progress("taking its bass out", 0.1)
-    prepared = prepare_song(whole(song.mixture) * np.float32(scale), codec, None)
+    prepared = prepare_song(whole(song.mixture) * np.float32(scale), codec, order.remove_bass)
     length = original.shape[-1]
     backing = original
     if prepared.bass is not None:
-        own = resample(whole(prepared.bass), codec.sample_rate, song.sample_rate)
-        backing = original - fit_length(own, length)
+        backing = original - whole(song.brought_home(prepared.bass, codec))
     backing, _ = unclipped(backing)
     write_wav(order.session / BACKING_FILE, backing, song.sample_rate, WORD_SIZE)
     progress("encoding it", 0.5)
     codes = codec.encode(prepared.heard)
-    np.savez(order.session / CODES_FILE, codes=codes)
     progress("naming its chords", 0.6)
-    recognised = recognise_chords(song.mixture, codec.sample_rate)
+    evidence = SongEvidence.of_sound(song.mixture, prepared, codec.sample_rate)
+    own = {} if evidence.own_bass is None else vars(evidence.own_bass)
+    np.savez(order.session / CODES_FILE, codes=codes, **own)
     progress("finding its bars", 0.9)
-    hearing = guided_hearing(band.prior.listener, codes, {})
-    if recognised is not None:
-        hearing = with_roots(hearing, recognised)
-    onsets = onset_envelope(prepared.accompaniment, codec.sample_rate)
-    grid = find_bars(hearing, None, onsets)
-    heard = heard_chords_of(hearing, grid)
-    sheet = lead_sheet(heard, grid) if heard else ""
+    heard = hear_song(band.prior.listener, codes, evidence)
+    chords = heard.chords()
+    sheet = lead_sheet(chords, heard.grid) if chords else ""
     SongFacts(
         sample_rate=song.sample_rate,
         samples=length,
         bass_removed=prepared.bass is not None,
         loudness=integrated_loudness(original, song.sample_rate),
         gain=prepared.gain,
-        end=song_end(prepared.accompaniment, codec.sample_rate),
-        grid=grid,
-        heard=heard,
-        recognised=recognised,
-        key=key_of_chords(heard) if heard else None,
+        end=evidence.end,
+        grid=heard.grid,
+        heard=chords,
+        recognised=evidence.chords,
+        key=key_of_chords(chords),
         chord_line=_playable(sheet),
     ).save(order.session)
     order.upload.unlink(missing_ok=True)
@@ -102,11 +93,13 @@ class OpenedSong:
     Attributes:
         facts: what is known of it.
         codes: the codes of its accompaniment `[S, H, T]`.
+        own_bass: the bass that was found in it and taken out; None where there was none.
         backing: the song without its bass `[2, M]` at the codec's sample rate.
     """
 
     facts: SongFacts
     codes: Codes
+    own_bass: OwnBass | None
     backing: Samples
 
     @classmethod
@@ -115,9 +108,10 @@ class OpenedSong:
         facts = SongFacts.load(session)
         with np.load(session / CODES_FILE, allow_pickle=False) as stored:
             codes = stored["codes"]
+            own = OwnBass(stored["times"], stored["pitch"]) if "times" in stored else None
         audio = read_audio(session / BACKING_FILE)
         backing = resample(audio.samples, audio.sample_rate, codec.sample_rate)
-        return cls(facts, codes, backing)
+        return cls(facts, codes, own, backing)
 
 
 def _read(order: OpenSong, codec: Codec) -> SongFile:

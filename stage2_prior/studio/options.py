@@ -25,6 +25,9 @@ SOUNDS: dict[str, str | int | None] = {
     "synth": 38,
 }
 BOLDNESS = (0.0, 2.0)
+# What a page can choose to happen to a song's own bass: whether it is taken out; None finds out
+# whether there is one.
+OWN_BASS: dict[str, bool | None] = {"auto": None, "remove": True, "leave": False}
 
 
 @dataclass(frozen=True)

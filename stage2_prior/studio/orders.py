@@ -17,12 +17,14 @@ class OpenSong:
         upload: the file that was uploaded.
         name: the name that the user knows it by.
         most_seconds: a longer song is refused.
+        remove_bass: whether to take its bass out; None takes it out if there is one.
     """
 
     session: Path
     upload: Path
     name: str
     most_seconds: float
+    remove_bass: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from shared.console import err_console
 from shared.errors import UserError, require
+from shared.file_lock import sole_owner
 from stage2_prior.studio.worker import LoadBand
 
 ADDRESS = "127.0.0.1"
+LOCK_NAME = ".lock"  # in the folder of the sessions, while it is served
 _PACKAGES = ("starlette", "uvicorn", "sse_starlette", "pyloudnorm")
 
 
@@ -43,23 +45,25 @@ def run_studio(
 
     listening = _listen(port)
     try:
-        store = Store(out)
+        out.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {out} ({error.strerror}): choose another --out") from error
-    studio = Studio(store, Jobs(WorkerProcess(load)), Limits(megabytes, minutes))
-    settings = uvicorn.Config(
-        studio.application(),
-        log_level="warning",
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=2,  # s; a page that is open keeps a connection open
-    )
-    address = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
-    print(address, flush=True)
-    err_console.print(f"The page is at {address} and its data in {out}. Ctrl-C ends it.")
-    if show:
-        webbrowser.open(address)
-    uvicorn.Server(settings).run(sockets=[listening])
+    # A second page would remove the songs that this one is opening.
+    with sole_owner(out / LOCK_NAME, f"{out} is being served", "choose another --out"):
+        studio = Studio(Store(out), Jobs(WorkerProcess(load)), Limits(megabytes, minutes))
+        settings = uvicorn.Config(
+            studio.application(),
+            log_level="warning",
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=2,  # s; a page that is open keeps a connection open
+        )
+        address = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
+        print(address, flush=True)
+        err_console.print(f"The page is at {address} and its data in {out}. Ctrl-C ends it.")
+        if show:
+            webbrowser.open(address)
+        uvicorn.Server(settings).run(sockets=[listening])
 
 
 def _listen(port: int) -> socket.socket:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
 from sse_starlette.sse import EventSourceResponse
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -27,9 +28,9 @@ from stage2_prior.performer.tone import TONES
 from stage2_prior.studio.downloads import ZIP, Download
 from stage2_prior.studio.history import LEVELS_DB
 from stage2_prior.studio.jobs import Job, Jobs, ended
+from stage2_prior.studio.json_values import choice, number, parse_object, ranges, text, whole_number
 from stage2_prior.studio.json_values import notes as read_notes
-from stage2_prior.studio.json_values import number, parse_object, ranges, text, whole_number
-from stage2_prior.studio.options import BOLDNESS, SOUNDS, TakeOptions
+from stage2_prior.studio.options import BOLDNESS, OWN_BASS, SOUNDS, TakeOptions
 from stage2_prior.studio.orders import MakeTake, OpenSong
 from stage2_prior.studio.security import Guard
 from stage2_prior.studio.sessions import Session, Store, User
@@ -41,6 +42,7 @@ PAGE = Path(__file__).parent / "static"
 COOKIE = "bassprior_user"
 COOKIE_SECONDS = 365 * 24 * 3600
 LARGEST_JSON = 4_000_000  # bytes
+GRACE_SECONDS = 1.0  # in which what is being sent ends by itself when the server ends
 UNCHANGING = {"Cache-Control": "private, max-age=31536000, immutable"}
 
 
@@ -129,11 +131,23 @@ class Studio:
         """Send the jobs of the user, and again whenever something about them changes."""
         user = self._user(request)
 
-        async def events() -> AsyncIterator[dict[str, str]]:
-            async for jobs in self._jobs.watch(user.name):
-                yield {"data": json.dumps(jobs)}
+        stopping = anyio.Event()
 
-        return EventSourceResponse(events())
+        async def stop() -> None:
+            await stopping.wait()
+            self._jobs.end_watching()
+
+        async def events() -> AsyncIterator[dict[str, str]]:
+            stopper = asyncio.create_task(stop())
+            try:
+                async for jobs in self._jobs.watch(user.name):
+                    yield {"data": json.dumps(jobs)}
+            finally:
+                stopper.cancel()
+
+        return EventSourceResponse(
+            events(), shutdown_event=stopping, shutdown_grace_period=GRACE_SECONDS
+        )
 
     async def cancel(self, request: Request) -> Response:
         """End a job."""
@@ -144,12 +158,14 @@ class Studio:
         """Store a song, and have it opened and a first take made."""
         user = self._user(request)
         file = text(request.query_params.get("name", ""), "name of the file")
+        wanted = choice(request.query_params.get("bass", "auto"), "bass", tuple(OWN_BASS))
         session = user.new_session(file)
         try:
             path = session.folder / f"upload{_ending(file)}"
             with full_disk_said(Path("the folder of the page")):
                 await self._store_body(request, path)
-            order = OpenSong(session.folder, path, Path(file).name, 60 * self._limits.minutes)
+            longest, own_bass = 60 * self._limits.minutes, OWN_BASS[wanted]
+            order = OpenSong(session.folder, path, Path(file).name, longest, own_bass)
 
             def opened() -> None:
                 self._make(user, session, MakeTake(session.folder, session.next_take()), "new line")

@@ -17,6 +17,7 @@ from shared.times import TimeRange
 
 FACTS_FILE = "song.json"
 ORIGINAL_FILE, BACKING_FILE, CODES_FILE = "original.wav", "backing.wav", "codes.npz"
+WORD_SIZE = "PCM_24"  # of the sounds of a session and of its takes
 SHORTEST_BAR = 0.05  # s; what is left of a bar at an end of the song is no bar if it is shorter
 
 
@@ -30,7 +31,7 @@ class SongFacts:
         bass_removed: whether it had a bass, which was taken out.
         loudness: its loudness in LUFS; None for silence.
         gain: what the level of its accompaniment is multiplied by before it is encoded.
-        end: when its sound has ended, in seconds.
+        end: when its sound has ended, in seconds; None where that is at its last frame.
         grid: its beats and bars.
         heard: the chords that were heard.
         recognised: the chords that a recogniser names; None where there is none.
@@ -43,7 +44,7 @@ class SongFacts:
     bass_removed: bool
     loudness: float | None
     gain: float
-    end: float
+    end: float | None
     grid: BarGrid
     heard: tuple[Chord, ...]
     recognised: tuple[Chord, ...] | None

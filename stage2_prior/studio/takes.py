@@ -12,19 +12,20 @@ from shared.errors import require
 from shared.music.key_estimation import key_of_chords
 from shared.music.notes import notes_to_tokens
 from shared.sound.files import read_audio, write_wav
-from shared.sound.samples import Samples, fit_length, resample, unclipped
+from shared.sound.samples import Samples, resample_to, unclipped
+from shared.sound.sliced import whole
 from shared.times import TimeRange
-from stage2_prior.balance import balance_envelope, level_beside_song
-from stage2_prior.bass_sound import decoded_bass
 from stage2_prior.edits import freed
-from stage2_prior.performance import Listening
+from stage2_prior.heard_song import SongEvidence
+from stage2_prior.line_sound import listening, render_line
 from stage2_prior.performer.sampling import FREE
 from stage2_prior.performer.tone import TONES
-from stage2_prior.sampling import GeneratedBass, SamplingSettings, SongEvidence, Wishes, generate
+from stage2_prior.sampling import SamplingSettings, Wishes, generate
 from stage2_prior.studio.band import Band
 from stage2_prior.studio.json_values import joined
-from stage2_prior.studio.opening import WORD_SIZE, OpenedSong
+from stage2_prior.studio.opening import OpenedSong
 from stage2_prior.studio.orders import MakeTake
+from stage2_prior.studio.song_facts import WORD_SIZE
 from stage2_prior.studio.splicing import changed_bars, spliced_notes, spliced_sound
 from stage2_prior.studio.take_files import (
     BASS_FILE,
@@ -72,12 +73,6 @@ def make_take(order: MakeTake, band: Band, progress: Callable[[str, float], None
     )
     progress("writing and playing the line", 0.05)
     tokens = _given(order, song, parent, ranges, codec)
-    samples = song.backing.shape[-1]
-
-    def hear(codes: npt.NDArray[np.uint16]) -> Samples:
-        progress("listening to what was played", 0.7)
-        return decoded_bass(codes, samples, 1.0, codec)
-
     line = generate(
         band.prior,
         song.codes,
@@ -92,12 +87,26 @@ def make_take(order: MakeTake, band: Band, progress: Callable[[str, float], None
         SongEvidence(
             grid=song.facts.grid,
             chords=None if options.chords else song.facts.recognised,
+            own_bass=None if options.chords else song.own_bass,
             end=song.facts.end,
         ),
-        Listening(hear, codec.sample_rate),
+        listening(
+            codec,
+            song.backing.shape[-1],
+            lambda: progress("listening to what was played", 0.7),
+        ),
     )
     progress("giving it its sound", 0.85)
-    bass, level = _render(line, song, band, options.sound)
+    made = render_line(
+        line,
+        song.backing,
+        codec.sample_rate,
+        song.facts.gain,
+        band.sound(options.sound),
+        band.prior.balance,
+    )
+    rates = (codec.sample_rate, song.facts.sample_rate)
+    bass, _ = unclipped(resample_to(whole(made.sound), *rates, song.facts.samples))
     notes = line.played if order.notes is None else order.notes
     if parent is not None:
         bass = spliced_sound(parent.bass, bass, ranges, song.facts.sample_rate)
@@ -116,10 +125,10 @@ def make_take(order: MakeTake, band: Band, progress: Callable[[str, float], None
             options=options,
             notes=tuple(notes),
             chords=line.chords,
-            key=key_of_chords(line.chords) if line.chords else None,
+            key=key_of_chords(line.chords),
             fit=None if order.notes is not None else line.fits[0],
             right_share=None if line.checked is None else line.checked.right_share,
-            level=level,
+            level=made.level,
             seconds=time.monotonic() - started,
         ).save(folder)
 
@@ -163,17 +172,3 @@ def _given(
     if order.notes is not None:
         tokens[0] = notes_to_tokens(order.notes, frames, codec.frame_rate)
     return tokens
-
-
-def _render(
-    line: GeneratedBass, song: OpenedSong, band: Band, sound: str
-) -> tuple[Samples, float | None]:
-    """Turn a line into sound `[2, N]` at its level beside the song, and return that level in dB."""
-    codec, facts = band.codec, song.facts
-    length = song.backing.shape[-1]
-    bass = band.sound(sound).render(line.codes, line.notes, length) / np.float32(facts.gain)
-    balance = band.prior.balance
-    bass = bass * balance_envelope(bass, line.notes, song.backing, codec.sample_rate, balance)
-    level = level_beside_song(bass, line.notes, song.backing, codec.sample_rate)
-    at_rate_of_song = resample(bass, codec.sample_rate, facts.sample_rate)
-    return unclipped(fit_length(at_rate_of_song, facts.samples))[0], level

@@ -10,7 +10,6 @@ mechanical. MMA plays at whole tempi only; the times of its notes are scaled to 
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from shared.band.songbook.genres import suits
 from shared.errors import UserError
 from shared.music.chord import NOTE_NAMES, QUALITIES
 from shared.music.notes import Note
+from shared.scratch import ScratchFolder
 
 _TRIES = 8
 # A file of grooves that suits the chart's style is more probable by this factor.
@@ -113,7 +113,7 @@ def _play(
     # Sections of one energy share a groove; half of the time all do.
     levels = [names[1]] * 3 if rng.random() < 0.5 else names
     text = write_mma(chart, grooves, felt, levels, rng)
-    with tempfile.TemporaryDirectory(prefix="mma-") as folder:
+    with ScratchFolder("mma") as folder:
         source, midi = Path(folder, "chart.mma"), Path(folder, "chart.mid")
         source.write_text(text)
         run_mma(Path(folder), "-m", "4000", "-f", str(midi), str(source))

@@ -12,12 +12,12 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from shared.errors import UserError
+from shared.scratch import ScratchFolder
 
 LIBRARY = Path("/usr/share/mma/lib")
 _TIMEOUT = 60.0
@@ -124,7 +124,7 @@ def family(file: GrooveFile) -> Family:
 
     Raises UserError where MMA cannot read the file.
     """
-    with tempfile.TemporaryDirectory(prefix="mma-") as folder:
+    with ScratchFolder("mma") as folder:
         run = run_mma(Path(folder), "-Djs", str(LIBRARY / f"{file.path}.mma"))
     try:
         listed = json.loads(run[run.index("[") :])

@@ -7,7 +7,6 @@ alone and resampled; and tuning outside a sample's header (see `soundfont`).
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from shared.band.recording.soundfont import write_tuned
 from shared.band.scores.score import Part, PitchBend
 from shared.errors import UserError
 from shared.music.notes import Note
+from shared.scratch import ScratchFolder
 
 SAMPLE_RATE = 44100
 # libsamplerate's fastest sinc. The best (4) takes 4 times as long; they differ by -30 to -80 dB.
@@ -54,7 +54,7 @@ class Orchestra:
             UserError: a soundfont is missing or invalid.
         """
         self._soundfonts = [Path(path) for path in soundfonts] or [default_soundfont()]
-        self._folder = tempfile.TemporaryDirectory(prefix="soundfonts-")
+        self._folder = ScratchFolder("soundfonts")
         self._players: list[core.Synthesizer] = []
         try:
             for index, path in enumerate(self._soundfonts):

@@ -5,12 +5,16 @@ the zone (generator 58) and misreads its coarse tuning. FluidR3 and TimGM6mb set
 everywhere, so that without this module their basses sound up to two octaves flat. Here each zone
 with a tuning gets a sample header of its own, which contains the zone's root key, coarse tuning and
 fine tuning (SoundFont 2.04, sections 7.9, 7.10 and 8.1.2).
+
+symusic also trusts every number of a file that names a place in it, and ends the whole process
+where one of them is wrong. Such files are refused here.
 """
 
 from __future__ import annotations
 
 import itertools
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +23,7 @@ from shared.errors import UserError
 
 _GENERATOR = np.dtype([("op", "<u2"), ("amount", "<i2")])
 _BAG = np.dtype([("generator", "<u2"), ("modulator", "<u2")])
+_PRESET = np.dtype([("name", "S20"), ("number", "<u2", 2), ("bag", "<u2"), ("rest", "<u4", 3)])
 _INSTRUMENT = np.dtype([("name", "S20"), ("bag", "<u2")])
 _SAMPLE = np.dtype(
     [
@@ -31,7 +36,13 @@ _SAMPLE = np.dtype(
         ("type", "<u2"),
     ]
 )
-_COARSE, _FINE, _SAMPLE_ID, _ROOT, _UNUSED = 51, 52, 53, 58, 59
+_INSTRUMENT_ID, _COARSE, _FINE, _SAMPLE_ID, _ROOT, _UNUSED = 41, 51, 52, 53, 58, 59
+_LAST = 60  # the highest number of a generator
+_MODE, _LOOPING, _NOT_LOOPING = 54, (1, 3), (0, 2)
+# They move the beginning, the end and the loop of a sample: by samples, and by 32768 samples.
+_MOVES = ((0, 4), (1, 12), (2, 45), (3, 50))
+_RATES = (400, 768_000)  # Hz
+_COMPRESSED = 0x10  # in the type of a sample, which is then a stream of bytes
 
 
 def write_tuned(source: Path, target: Path) -> None:
@@ -51,7 +62,11 @@ def write_tuned(source: Path, target: Path) -> None:
     try:
         chunks = _chunks(data, 12, len(data))
         start, size = chunks[b"pdta"]
-        target.write_bytes(_with_preset_data(data, start, size))
+        samples = _chunks(data, chunks[b"sdta"][0], sum(chunks[b"sdta"]))[b"smpl"]
+        if start + size > len(data) or sum(samples) > len(data):
+            raise ValueError("it ends within a chunk")
+        _require_whole(_parts(data, start, size))
+        target.write_bytes(_with_preset_data(data, start, size, samples[1]))
     except (KeyError, ValueError, IndexError, struct.error) as error:
         raise UserError(f"the soundfont {source} is damaged; download it again") from error
 
@@ -71,17 +86,70 @@ def _chunks(data: bytes, start: int, end: int) -> dict[bytes, tuple[int, int]]:
     return found
 
 
-def _with_preset_data(data: bytes, start: int, size: int) -> bytes:
-    parts = {
-        name: data[offset : offset + length]
-        for name, (offset, length) in _chunks(data, start, start + size).items()
-    }
-    generators = np.frombuffer(parts[b"igen"], _GENERATOR).copy()
+def _parts(data: bytes, start: int, size: int) -> dict[bytes, bytes]:
+    """Return the lists of the preset data by their names."""
+    found = _chunks(data, start, start + size)
+    return {name: data[offset : offset + length] for name, (offset, length) in found.items()}
+
+
+def _require_whole(parts: Mapping[bytes, bytes]) -> None:
+    """Raise ValueError where a list of the preset data names something that is not there."""
+    samples = np.frombuffer(parts[b"shdr"], _SAMPLE)
+    for headers, bags, generators, link, linked in (
+        (b"phdr", b"pbag", b"pgen", _INSTRUMENT_ID, np.frombuffer(parts[b"inst"], _INSTRUMENT)),
+        (b"inst", b"ibag", b"igen", _SAMPLE_ID, samples),
+    ):
+        first = np.frombuffer(parts[headers], _PRESET if headers == b"phdr" else _INSTRUMENT)
+        zones = np.frombuffer(parts[bags], _BAG)["generator"]
+        values = np.frombuffer(parts[generators], _GENERATOR)
+        _require_rising(first["bag"], len(zones))
+        _require_rising(zones, len(values) + 1)
+        named = values["amount"][values["op"] == link]
+        # The last of each list only marks its end.
+        if len(named) and not 0 <= named.min() <= named.max() < len(linked) - 1:
+            raise ValueError("a zone names what is not there")
+
+
+def _require_playable(zone: Mapping[int, int], sample: np.ndarray, sample_bytes: int) -> None:
+    """Raise ValueError where a zone plays something outside of its sample, or a loop of nothing."""
+    moves = [zone.get(fine, 0) + 32768 * zone.get(coarse, 0) for fine, coarse in _MOVES]
+    bounds = zip(sample["bounds"].tolist(), moves, strict=True)
+    start, end, loop_start, loop_end = (bound + move for bound, move in bounds)
+    compressed = sample["type"] & _COMPRESSED
+    if not 0 <= start < end <= (sample_bytes if compressed else sample_bytes // 2):
+        raise ValueError("a sample lies beyond the end")
+    if not _RATES[0] <= sample["rate"] <= _RATES[1]:
+        raise ValueError("a sample has no sample rate")
+    mode = zone.get(_MODE, 0)
+    if mode in _LOOPING:
+        # Those of a compressed sample count from its own beginning, and it says nothing of its end.
+        first, last = (0, loop_end) if compressed else (start, end)
+        if not first <= loop_start < loop_end <= last:
+            raise ValueError("a loop lies beyond its sample")
+    elif mode not in _NOT_LOOPING:
+        raise ValueError("a zone loops in a way that does not exist")
+
+
+def _require_rising(places: np.ndarray, count: int) -> None:
+    """Raise ValueError unless the numbers never fall, and are below `count`."""
+    if len(places) < 2 or (np.diff(places.astype(np.int64)) < 0).any() or places[-1] >= count:
+        raise ValueError("its lists do not fit together")
+
+
+def _with_preset_data(data: bytes, start: int, size: int, sample_bytes: int) -> bytes:
+    parts = _parts(data, start, size)
+    generators, of_presets = (
+        np.frombuffer(parts[name], _GENERATOR).copy() for name in (b"igen", b"pgen")
+    )
+    for each in (generators, of_presets):
+        each["op"][each["op"] > _LAST] = _UNUSED  # unknown ones must be ignored
+    parts[b"pgen"] = of_presets.tobytes()
     parts[b"shdr"] = _tune(
         np.frombuffer(parts[b"inst"], _INSTRUMENT)["bag"],
         np.frombuffer(parts[b"ibag"], _BAG)["generator"],
         generators,
         np.frombuffer(parts[b"shdr"], _SAMPLE),
+        sample_bytes,
     ).tobytes()
     parts[b"igen"] = generators.tobytes()
     body = b"pdta" + b"".join(
@@ -93,7 +161,11 @@ def _with_preset_data(data: bytes, start: int, size: int) -> bytes:
 
 
 def _tune(
-    instruments: np.ndarray, bags: np.ndarray, generators: np.ndarray, samples: np.ndarray
+    instruments: np.ndarray,
+    bags: np.ndarray,
+    generators: np.ndarray,
+    samples: np.ndarray,
+    sample_bytes: int,
 ) -> np.ndarray:
     """Return the sample headers and one more for each new tuning, which `generators` then name."""
     headers = list(samples[:-1])  # the last one only marks the end of the list
@@ -109,6 +181,7 @@ def _tune(
                 continue
             tuning = shared | own
             sample = samples[own[_SAMPLE_ID]]
+            _require_playable(tuning, sample, sample_bytes)
             root = tuning.get(_ROOT, -1)
             root = root if 0 <= root <= 127 else int(sample["root"])
             cents = int(sample["cents"]) + tuning.get(_FINE, 0) + 100 * tuning.get(_COARSE, 0)

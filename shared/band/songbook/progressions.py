@@ -33,6 +33,7 @@ from shared.music.chord_notation import ChordName, read_harte, read_symbol
 LEAST_BARS = 8
 # Felt beats of a bar of each meter that the band plays.
 METERS = {"4/4": 4, "3/4": 3, "6/8": 2, "12/8": 4}
+_MOST = 100_000  # beats of a chord, or bars
 _TICKS = 72  # a beat; the lengths in the files are rounded to thousandths
 _TEXT_SUFFIXES, _JSON_SUFFIXES = (".txt", ".chords"), (".jsonl", ".json")
 
@@ -182,7 +183,7 @@ def _or_reason(read: Callable[[str, str], Progression], text: str, name: str) ->
 def _read_json(line: str, name: str) -> Progression:
     try:
         song = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError("it is not a JSON object") from error
     if not isinstance(song, dict):
         raise UserError("it is not a JSON object")
@@ -213,17 +214,23 @@ def _read_json(line: str, name: str) -> Progression:
     )
     return replace(
         progression,
-        title=song.get("th"),
+        title=_text_or_none(song, "th"),
         source=str(song.get("src") or ""),
         licence=str(song.get("lic") or ""),
-        style=song.get("style"),
+        style=_text_or_none(song, "style"),
     )
 
 
 def _number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    # nan fails the comparison
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _MOST:
         raise UserError(f"its {what} hold {value!r} where a number should be")
     return float(value)
+
+
+def _text_or_none(song: dict[str, Any], key: str) -> str | None:
+    value = song.get(key)
+    return None if value is None else str(value)
 
 
 def _pairs(song: dict[str, Any], key: str, swap: bool = False) -> list[tuple[int, Any]]:
@@ -247,7 +254,7 @@ def _sections(song: dict[str, Any]) -> list[tuple[int, str]]:
     items = song.get("sections") or []
     try:
         return sorted((int(bar), str(section)) for bar, section in items)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError("its sections are not a list of [bar, name]") from error
 
 

@@ -1,5 +1,7 @@
 // What the page asks of the server. Every failure is an Error whose message is a sentence.
 
+export const GONE = "The program does not answer. Start it again: all songs and takes are still there.";
+
 async function ask(method, path, body) {
   const options = { method };
   if (body !== undefined) options.body = JSON.stringify(body);
@@ -7,7 +9,7 @@ async function ask(method, path, body) {
   try {
     response = await fetch(path, options);
   } catch {
-    throw new Error("The server does not answer: is the program still running?");
+    throw new Error(GONE);
   }
   if (!response.ok) {
     const said = await response.json().catch(() => ({}));
@@ -21,11 +23,11 @@ const json = async (...request) => (await ask(...request)).json();
 export const welcome = () => json("POST", "/api/me");
 export const cancel = (job) => json("DELETE", `/api/jobs/${job}`);
 
-// Send a file, and call `told` with the share that was sent.
-export function upload(file, told) {
+// Send a file, with what is to happen to its bass, and call `told` with the share that was sent.
+export function upload(file, bass, told) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", `/api/sessions?name=${encodeURIComponent(file.name)}`);
+    request.open("POST", `/api/sessions?name=${encodeURIComponent(file.name)}&bass=${bass}`);
     request.responseType = "json";
     request.upload.onprogress = (event) => told(event.loaded / event.total);
     request.onerror = () => reject(new Error("The file could not be sent: is it too large, or has the program ended?"));
@@ -37,10 +39,13 @@ export function upload(file, told) {
   });
 }
 
-// Call `told` with all jobs of this user, now and whenever they change.
-export function watchJobs(told) {
+// Call `told` with all jobs of this user, now and whenever they change, and `reached` with whether
+// the server answers. The browser asks again and again by itself while it does not.
+export function watchJobs(told, reached) {
   const source = new EventSource("/api/jobs");
   source.onmessage = (event) => told(JSON.parse(event.data));
+  source.onopen = () => reached(true);
+  source.onerror = () => reached(false);
 }
 
 // What can be asked of one session.

@@ -80,6 +80,9 @@ async function begin() {
     newsCame?.();
     newsCame = null;
     attemptQuietly(() => jobsChanged(now));
+  }, (reached) => {
+    at("gone").textContent = reached ? "" : api.GONE;
+    at("gone").hidden = reached;
   });
   const wanted = location.hash.slice(1);
   if (wanted) await open(wanted);
@@ -128,7 +131,7 @@ async function send(file) {
     at("jobs").replaceChildren(bar.line);
     at("jobs").hidden = false;
     try {
-      const made = await api.upload(file, (share) => { sent = share; });
+      const made = await api.upload(file, at("own-bass").value, (share) => { sent = share; });
       location.hash = made.id;
       session = new api.Session(made.id);
       at("title").textContent = made.name;
@@ -237,7 +240,7 @@ async function take(loaded) {
   at("start").hidden = true;
   if (first) {
     roll.forget();
-    view.reset(doc.song.seconds);
+    view.reset(doc.song.seconds, at("ruler").clientWidth);
     at("work").focus({ preventScroll: true });
   }
   showAll();
@@ -398,7 +401,7 @@ function showAll() {
   at("title").textContent = doc.name;
   document.title = `${doc.name} – bassprior studio`;
   const key = song.key ? `, ${song.key}` : "";
-  const bass = song.bassRemoved ? "its own bass was taken out" : "it had no bass of its own";
+  const bass = song.bassRemoved ? "its own bass was taken out" : "no bass was taken out";
   at("facts").textContent = `${song.tempo} beats per minute, ${song.meter}${key}, ${clock(song.seconds)}; ${bass}.`;
   for (const [id, name] of [["undo", doc.undo], ["redo", doc.redo]]) {
     at(id).disabled = !name;

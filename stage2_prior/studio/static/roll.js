@@ -67,6 +67,7 @@ export class Roll extends EventTarget {
       if (x + long < 0 || x > width) return;
       context.fillStyle = colour(index === this.chosen ? "note-chosen" : "note");
       context.fillRect(x, this.y(note[PITCH], height) + 1, long, row - 2);
+      if (long < EDGE) return; // a note so short would be nothing but its edge
       context.fillStyle = colour("note-edge");
       context.fillRect(x, this.y(note[PITCH], height) + 1, 2, row - 2);
     });

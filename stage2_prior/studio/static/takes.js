@@ -61,7 +61,7 @@ export function showTakes(list, takes, current, song, choose, hide) {
       const about = document.createElement("p");
       about.className = "about";
       const said = [describe(take, song), `${take.notes.length} notes`];
-      if (take.fit !== null) said.push(`fits by ${take.fit.toFixed(2)} nats`);
+      if (take.fit !== null) said.push(`fits what is heard by ${take.fit.toFixed(2)} (0 is the best)`);
       if (take.rightShare !== null) said.push(`${Math.round(100 * take.rightShare)} % sounds as written`);
       if (take.options.tone !== "unknown") said.push(take.options.tone);
       about.textContent = said.join(" · ");

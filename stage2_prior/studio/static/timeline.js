@@ -2,14 +2,17 @@
 
 const CLOSEST = 2; // s; the shortest part that can be shown
 const BLOCK = 256; // samples that a peak stands for
+const LEAST_PIXELS = 6; // for each second of a song that has just been opened
 
 export class TimeView extends EventTarget {
   constructor() {
     super();
     this.reset(1);
   }
-  reset(duration) {
-    [this.duration, this.start, this.end] = [duration, 0, duration];
+  // Begin with a song. On a narrow screen, only as much of it is shown as can be read.
+  reset(duration, width = Infinity) {
+    [this.duration, this.start] = [duration, 0];
+    this.end = Math.min(duration, Math.max(width / LEAST_PIXELS, CLOSEST));
     this.dispatchEvent(new Event("change"));
   }
   get length() { return this.end - this.start; }
@@ -139,9 +142,10 @@ export function drawChords(canvas, view, chords) {
     context.fillStyle = colour("bar");
     context.fillRect(x, 0, 1, height);
     const at = Math.max(x, 0) + 4;
-    if (at < free) continue;
+    const stop = at + context.measureText(symbol).width;
+    if (at < free || stop > view.x(end, width)) continue;
     context.fillStyle = colour("ink");
     context.fillText(symbol, at, height / 2);
-    free = at + context.measureText(symbol).width + 6;
+    free = stop + 6;
   }
 }

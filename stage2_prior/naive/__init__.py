@@ -1,0 +1,1 @@
+"""A baseline: the plain encoder-decoder over codes alone, without notes."""

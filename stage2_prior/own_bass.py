@@ -1,0 +1,56 @@
+"""What a song's own bass tells of its harmony, before it is replaced.
+
+The listener only hears the song without its bass, as in training. The bass that was taken out says
+more clearly which pitch classes the harmony has below it. Both opinions are multiplied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from shared.music.bass_pitch_classes import bass_pitch_classes
+from shared.music.chord_posterior import multiply_experts
+from shared.music.yin_pitch import Floats, yin_pitch
+from shared.sound.sliced import SlicedSamples
+from stage2_prior.composer.features import PITCH, PITCH_CLASS, ROOT, Hearing
+
+# A note of the bass counts where it sounds. A root counts for longer, because chords are longer
+# than notes. The weights and times were chosen on MIDI songs with their bass (docs/experiments.md).
+NOTE_SECONDS, ROOT_SECONDS = 0.1, 0.5
+NOTE_WEIGHT, ROOT_WEIGHT = 1.5, 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class OwnBass:
+    """The pitch of a song's own bass.
+
+    Attributes:
+        times: at even distances from 0 on, in seconds `[K]`.
+        pitch: its pitch at these times, as MIDI numbers; nan where it is quiet `[K]`.
+    """
+
+    times: Floats
+    pitch: Floats
+
+    @classmethod
+    def of(cls, bass: SlicedSamples, sample_rate: int) -> OwnBass:
+        """Listen to a bass `[2, N]` that was taken out of a song."""
+        return cls(*yin_pitch(bass, sample_rate))
+
+    def added_to(self, hearing: Hearing) -> Hearing:
+        """Multiply what the listener hears of notes and roots with what is heard in the bass.
+
+        How probable it is that the new bass rests stays as it is.
+        """
+        frames, rate = len(hearing.features), hearing.frame_rate
+        notes, roots = (
+            bass_pitch_classes(self.times, self.pitch, frames, rate, seconds)
+            for seconds in (NOTE_SECONDS, ROOT_SECONDS)
+        )
+        features = hearing.features.copy()
+        features[:, ROOT] = multiply_experts(features[:, ROOT], roots, ROOT_WEIGHT)
+        pitches = features[:, PITCH]
+        sounding = pitches.sum(1, keepdims=True)
+        named = multiply_experts(pitches, notes[:, PITCH_CLASS], NOTE_WEIGHT)
+        features[:, PITCH] = sounding * named
+        return replace(hearing, features=features)
