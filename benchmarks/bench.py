@@ -7,8 +7,8 @@ One table is printed, and its content is written as JSON. A ratio says how many 
 peer this project is, and `of limit` how many times as long as the processor needs at least for the
 same sums and bytes (benchmarks/limits.py). All times are CPU times on one thread, the shortest of
 several runs, so that other programs hardly count; times of whole commands are CPU times of their
-processes. All networks have random weights, except those of `generate-bass`. A peer that is not
-installed is named as missing.
+processes, and reading beside musdb is timed by the clock. All networks have random weights, except
+those of `generate-bass`. A peer that is not installed is named as missing.
 """
 
 import argparse

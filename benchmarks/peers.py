@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from shared.errors import UserError
 from shared.sound.torchaudio_guard import torchaudio  # noqa: F401 - the peers import it after this
+from stage1_vqvae.bss_eval import load_museval
 
 Program = Callable[[], object]
 
@@ -156,9 +158,12 @@ def musicgen_steps(model: Any, batch: int, steps: int) -> None:
 
 def sdr_by_museval(truth: np.ndarray, estimate: np.ndarray, rate: int) -> Program:
     """BSSEval v4 of `[S, 2, N]` by museval, in windows of 1 s."""
-    museval = package("museval")
+    try:
+        museval = load_museval()
+    except UserError as error:
+        raise Missing(str(error)) from error
     references, estimates = (each.transpose(0, 2, 1) for each in (truth, estimate))
-    return lambda: museval.evaluate(references, estimates, win=rate, hop=rate)
+    return lambda: museval.bss_eval(references, estimates, window=rate, hop=rate)
 
 
 def sdr_by_fast_bss_eval(truth: np.ndarray, estimate: np.ndarray) -> Program:

@@ -115,7 +115,7 @@ class SongReader(nn.Module):
         return x + context.repeat_interleave(STEPS, dim=1)
 
     def read_long(self, features: Tensor, place: Tensor, hidden: Tensor) -> Tensor:
-        """Read songs as `forward` does, in parts of READ_AT_ONCE positions, with less memory."""
+        """Read songs of one length as `forward` does, in parts, so that it needs less memory."""
         parts = [slice(at, at + READ_AT_ONCE) for at in range(0, place.shape[1], READ_AT_ONCE)]
         beats = [
             self._beats(self._position(features[:, part], place[:, part], hidden)) for part in parts
