@@ -24,7 +24,7 @@ from shared.sound.files import read_audio
 from shared.sound.samples import unclipped
 
 STYLES = ("funk", "pop", "rock")
-SEED = 7001  # beyond the seeds of training songs
+SEED = 7001
 SECONDS = 14
 FIGURES = ("root_on_downbeats", "chord_tones", "grid_f1")
 COMPRESSION = 0.5  # of libsndfile's MP3: 0 is the best quality, and 1 the smallest file
