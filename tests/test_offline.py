@@ -70,8 +70,8 @@ def test_every_command_works_without_a_network_and_without_pickles(tmp_path: Pat
         [sys.executable, ROOT / "cli.py", "--help"], capture_output=True, text=True, check=True
     ).stdout.partition("Commands:")[2]
     named = {line.split()[0] for line in listed.splitlines() if line[:3].strip() and line.strip()}
-    # The page is served on this machine (test_studio_server.py). The paper's experiments are those of
-    # `ablate` and `evaluate-vqvae`.
+    # The page is served on this machine (test_studio_server.py). The paper's experiments are made
+    # of `ablate` and `evaluate-vqvae`.
     assert named - commands == {"studio", "reproduce-paper"}
     done = subprocess.run(
         [sys.executable, "-c", GUARDED],
