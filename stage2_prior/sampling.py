@@ -37,6 +37,7 @@ Codes = npt.NDArray[np.integer]
 CHORD_LEANING, NOTE_LEANING, ROOT_LEANING = 0.3, 0.5, 0.5
 LEAST_HEARD = 0.01  # a pitch class that is less probable counts as being so probable
 FEWER_RESTS = 0.5  # nats; the listener hears too many rests in songs that are unlike its own
+MOST_RESTS = 0.4  # the mean probability of rests in a song, at most; few basses rest so long
 MOST_CANDIDATES = 1024  # all are composed at once, and what they have in memory grows with them
 
 
@@ -197,7 +198,8 @@ def generate_all(
     heard_chords = chords is None
     if chords is None:
         chords = heard.chords()
-    features = heard.hearing.with_fewer_rests(FEWER_RESTS).on_grid(grid)
+    fewer_rests = max(FEWER_RESTS, heard.hearing.nats_for_rests(MOST_RESTS))
+    features = heard.hearing.with_fewer_rests(fewer_rests).on_grid(grid)
     given = _Given.of(fixed[0], grid, rate)
     rules = Rules.of_range(grid.positions, wishes.lowest, wishes.highest)
     if not heard_chords:

@@ -10,6 +10,7 @@ from shared.music.bar_grid import STEPS, BarGrid
 from shared.music.notes import NoteVocabulary
 from stage2_prior.composer.features import (
     FEATURES,
+    LARGEST_LOWERING,
     ONSET,
     PITCH,
     READ_SECONDS,
@@ -182,3 +183,15 @@ def test_the_log_odds_move_away_from_those_without_the_sources(listener: Listene
 def test_an_unknown_source_is_named(listener: Listener) -> None:
     with pytest.raises(UserError, match="no source 'guitar, piano': choose from vocals, bass"):
         guided_hearing(listener, codes(5), {"piano": 2, "drums": 2, "guitar": 1})
+
+
+def test_rests_are_lowered_until_they_are_a_share_of_the_song() -> None:
+    features = np.full((40, FEATURES), 0.1, np.float32)
+    features[:30, REST], features[30:, REST] = 0.9, 0.2
+    heard = Hearing(features, np.zeros((40, 2), np.float32), 43.0)
+    nats = heard.nats_for_rests(0.4)
+    lowered = heard.with_fewer_rests(nats)
+    assert lowered.features[:, REST].mean() == pytest.approx(0.4, abs=1e-3)
+    assert heard.nats_for_rests(0.725) == 0
+    features[:, REST] = 1.0  # no more can be done than is allowed
+    assert heard.nats_for_rests(0.4) == pytest.approx(LARGEST_LOWERING, abs=1e-6)

@@ -30,6 +30,7 @@ FEATURES = PITCHES + 26
 PITCH_CLASS = (LOWEST + np.arange(PITCHES)) % 12  # of each pitch of the bass
 
 READ_SECONDS = 0.14  # harmony is averaged from a position until this much later
+LARGEST_LOWERING, BISECTIONS = 12.0, 30  # nats; how often the interval of nats is halved
 ONSET_SECONDS = 0.035  # an onset belongs to a position that it is at most this far from
 
 AT_ONCE = 1 << 14  # positions that are read together
@@ -61,6 +62,26 @@ class Hearing:
         for part in (PITCH, slice(ONSET, ONSET + 1)):
             features[:, part] = np.minimum(features[:, part] * raised[:, None], 1)
         return replace(self, features=features)
+
+    def nats_for_rests(self, most: float) -> float:
+        """Return by how much rests must be lowered to have at most a share `most` of the time.
+
+        The share is the mean probability of a rest in all frames. The result is in nats, from 0 to
+        LARGEST_LOWERING, as `with_fewer_rests` takes it.
+        """
+        rest = self.features[:, REST].astype(np.float64)
+
+        def share(nats: float) -> float:
+            lowered = rest * np.exp(-nats)
+            return float((lowered / np.maximum(lowered + 1 - rest, 1e-9)).mean())
+
+        low, high = 0.0, LARGEST_LOWERING
+        if share(low) <= most:
+            return low
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            low, high = (low, middle) if share(middle) <= most else (middle, high)
+        return high
 
     def on_grid(self, grid: BarGrid) -> Floats:
         """Read the features at the positions of a grid `[P, FEATURES]`.
