@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stage2_prior.composer.agreement import UNSURE, agreement
+from stage2_prior.composer.agreement import UNSURE, agreement, sounds_enough
 from stage2_prior.composer.features import FEATURES, ONSET, PITCH, REST, Hearing, pitch_classes
 from stage2_prior.composer.grid_notes import LOWEST, PITCHES, GridNotes
 
@@ -47,6 +47,26 @@ def test_positions_outside_the_song_do_not_count() -> None:
     features = np.concatenate((heard(), np.zeros((24, FEATURES), np.float32)))
     assert agreement(line((0, 24, 40), (48, 24, 30)), features) == pytest.approx(SURE)
     assert agreement(line(), np.zeros((12, FEATURES), np.float32)) == 0
+
+
+@pytest.mark.parametrize(
+    ("notes", "enough"),
+    [
+        (line((0, 12, 40)), True),  # a note is heard in 24 positions
+        (line((30, 12, 45)), True),
+        (line((0, 6, 40), (6, 5, 40)), False),
+        (line(), False),
+    ],
+)
+def test_a_line_must_sound_for_half_of_what_is_heard(notes: GridNotes, enough: bool) -> None:
+    features = np.concatenate((heard(), np.zeros((24, FEATURES), np.float32)))
+    assert sounds_enough(notes, features) == enough
+
+
+def test_silence_is_enough_where_only_rests_are_heard() -> None:
+    features = heard()
+    features[:, REST] = 1
+    assert sounds_enough(line(), features)
 
 
 def test_pitch_classes_add_up_octaves() -> None:

@@ -13,6 +13,8 @@ from stage2_prior.composer.grid_notes import GridNotes
 
 UNSURE = 0.06  # the probability that the listener is wrong about everything
 
+LEAST_SOUND = 0.5  # of the time that a bass is heard to sound
+
 SOUNDS = 1  # the column of pitch class 0; column 0 is that of a rest
 
 
@@ -33,3 +35,18 @@ def agreement(notes: GridNotes, features: Floats) -> float:
     for onset, length, pitch in zip(notes.onset, notes.length, notes.pitch, strict=True):
         played[onset : onset + length] = SOUNDS + pitch % 12
     return float(np.log(heard[np.arange(len(heard)), played])[inside].mean())
+
+
+def sounds_enough(notes: GridNotes, features: Floats) -> bool:
+    """Whether a line sounds for at least LEAST_SOUND of the time in which a bass is heard.
+
+    Where the listener is unsure of everything, a rest is more probable than any one pitch class, so
+    that silence agrees best with what is heard. A line is asked for, however.
+
+    Args:
+        notes: the line.
+        features: what the listener hears at each position `[P, FEATURES]`.
+    """
+    inside = features.any(1)
+    heard = float((1 - features[inside, REST]).sum())
+    return int(np.sum(notes.length)) >= LEAST_SOUND * heard

@@ -20,7 +20,7 @@ from shared.device import one_thread
 from shared.errors import require
 from shared.music.bar_grid import BarGrid
 from stage2_prior.cached_decoder import CachedDecoder
-from stage2_prior.composer.agreement import agreement
+from stage2_prior.composer.agreement import agreement, sounds_enough
 from stage2_prior.composer.grid_notes import (
     LENGTHS,
     LOWEST,
@@ -162,7 +162,7 @@ def compose(
         seed: the seed of the random numbers.
 
     Returns:
-        The lines; the one that fits the song best comes first.
+        The lines; the one that fits the song best comes first, and those that hardly sound last.
     """
     device = composer.heard_pitch.device
     place = torch.from_numpy(grid.place_in_bar(np.arange(grid.positions)))[None].to(device)
@@ -189,7 +189,9 @@ def compose(
         notes = _notes(steps)
         count_alone = partial(_log_prob_of, composer, reader, steps)
         lines.append(ComposedLine(notes, log_prob, agreement(notes, features), count_alone))
-    return sorted(lines, key=lambda line: line.fit, reverse=True)
+    return sorted(
+        lines, key=lambda line: (sounds_enough(line.notes, features), line.fit), reverse=True
+    )
 
 
 class _Step(NamedTuple):
