@@ -8,8 +8,6 @@ PEERS ?= .peers
 BIN := $(VENV)/bin
 # Compiling every file of every package takes longer than compiling those that are imported.
 INSTALL := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c $(CONSTRAINTS)
-# Two processes run the tests. Those of one file stay together, because they share what they train.
-PARALLEL := -n 2 --dist loadfile
 
 .PHONY: demo test fast lint bench clean
 
@@ -17,10 +15,10 @@ demo: $(VENV)/.installed
 	$(BIN)/python benchmarks/demo.py --out demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest
 
 fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m 'not slow' $(PARALLEL)
+	$(BIN)/python -m pytest -m 'not slow'
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
