@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -452,7 +453,13 @@ def test_ctrl_c_ends_the_page_without_complaint(tmp_path: Path) -> None:
     command = [sys.executable, "cli.py", "studio", "--port", "0", "--out", str(tmp_path / "out")]
     command += ["--prior", str(tmp_path / "none")]  # no models are needed
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        # Ctrl-C may be ignored where the tests run in the background.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as served:
         assert served.stdout is not None
         address = served.stdout.readline().strip()
