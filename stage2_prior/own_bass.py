@@ -1,7 +1,7 @@
 """What a song's own bass tells of its harmony, before it is replaced.
 
-The listener only hears the song without its bass, as in training. The bass that was taken out says
-more clearly which pitch classes the harmony has below it. Both opinions are multiplied.
+The listener only hears the song without its bass, as in training. The bass that was taken out tells
+more clearly which notes are the lowest of the harmony. The probabilities of both are multiplied.
 """
 
 from __future__ import annotations

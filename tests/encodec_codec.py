@@ -5,7 +5,7 @@ EnCodec codes each of them by itself. There are no vocals and no drums.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from shared.sound.samples import Samples, fit_length
 from shared.sound.sliced import SlicedSamples, whole
 from shared.sound.torchaudio_guard import torchaudio
 from shared.sources import SOURCES
+from tests.one_block import OneBlock
 
 assert torchaudio  # imported first, because encodec imports it without a guard
 
@@ -28,7 +29,7 @@ with warnings.catch_warnings():
 CROSSOVER = 250.0  # Hz
 
 
-class EncodecCodec:
+class EncodecCodec(OneBlock):
     """EnCodec for 24 kHz with a quarter of its filters, and two codebooks a source."""
 
     sample_rate, hop, frame_rate = 24000, 320, 75.0
@@ -72,19 +73,6 @@ class EncodecCodec:
         codes: Codes | None = None,
     ) -> Samples:
         return self.split(whole(mixture))[[SOURCES.index(name) for name in sources or SOURCES]]
-
-    def decode_blocks(
-        self, codes: Codes, num_samples: int, sources: Sequence[str] | None = None
-    ) -> Iterator[Samples]:
-        yield self.decode(codes, num_samples, sources)
-
-    def separate_blocks(
-        self,
-        mixture: SlicedSamples,
-        sources: Sequence[str] | None = None,
-        codes: Codes | None = None,
-    ) -> Iterator[Samples]:
-        yield self.separate(mixture, sources, codes)
 
     def split(self, audio: Samples) -> Samples:
         """Split `[2, N]` into the sources `[S, 2, N]`."""

@@ -1,6 +1,6 @@
 """A codec that knows the sources of one song, and codes of songs for it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,12 +9,13 @@ from shared.codes.song_codes import SongCodes
 from shared.sound.samples import Samples, rms
 from shared.sound.sliced import SlicedSamples, whole
 from shared.sources import BASS, SOURCES
+from tests.one_block import OneBlock
 
 RATE = 44100
 SECONDS = 2
 
 
-class OracleCodec:
+class OracleCodec(OneBlock):
     """Decodes the stems that it was made with, at the level of what it encoded last.
 
     Its codes carry no information.
@@ -55,19 +56,6 @@ class OracleCodec:
         rows = [SOURCES.index(source) for source in sources or SOURCES]
         scale = np.float32(rms(mixture) / rms(self.stems.sum(0)))
         return scale * self.stems[rows]
-
-    def decode_blocks(
-        self, codes: Codes, num_samples: int, sources: Sequence[str] | None = None
-    ) -> Iterator[Samples]:
-        yield self.decode(codes, num_samples, sources)
-
-    def separate_blocks(
-        self,
-        mixture: SlicedSamples,
-        sources: Sequence[str] | None = None,
-        codes: Codes | None = None,
-    ) -> Iterator[Samples]:
-        yield self.separate(whole(mixture), sources, codes)
 
 
 def two_tones(bass: float = 0.2, other: float = 0.1) -> Samples:

@@ -1,6 +1,6 @@
 """Songs whose bass is one plucked-like tone, their codes, and the codec that made them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,12 @@ from shared.codes.codec import CodeFormat, Codes
 from shared.music.notes import NoteVocabulary
 from shared.songs.cache import StemCache, build_cache
 from shared.sound.samples import Samples
-from shared.sound.sliced import SlicedSamples, whole
+from shared.sound.sliced import SlicedSamples
 from shared.sources import SOURCES
 from stage1_vqvae.bass_decoder.config import NetworkConfig
 from stage1_vqvae.bass_decoder.network import BassDecoderNetwork
 from tests.conftest import WriteSong
+from tests.one_block import OneBlock
 from tests.toy_songs import make_song, write_codes
 
 RATE, HOP = 44100, 1024
@@ -23,7 +24,7 @@ PITCH = 33  # A1, 55 Hz
 SAMPLES = 60 * HOP
 
 
-class ToneCodec:
+class ToneCodec(OneBlock):
     """Decodes every bass as a soft tone of 55 Hz in both channels."""
 
     sample_rate, hop, frame_rate = RATE, HOP, RATE / HOP
@@ -50,21 +51,6 @@ class ToneCodec:
         codes: Codes | None = None,
     ) -> Samples:
         raise NotImplementedError
-
-    def decode_blocks(
-        self, codes: Codes, num_samples: int, sources: Sequence[str] | None = None
-    ) -> Iterator[Samples]:
-        """Decode in one block."""
-        yield self.decode(codes, num_samples, sources)
-
-    def separate_blocks(
-        self,
-        mixture: SlicedSamples,
-        sources: Sequence[str] | None = None,
-        codes: Codes | None = None,
-    ) -> Iterator[Samples]:
-        """Separate in one block."""
-        yield self.separate(whole(mixture), sources, codes)
 
 
 FORMAT = CodeFormat.of(ToneCodec())

@@ -1,6 +1,6 @@
 """A codec for tests of codes, which has the shapes of a real one and simple values."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,11 +8,12 @@ from shared.codes.codec import Codes
 from shared.sound.samples import Samples
 from shared.sound.sliced import SlicedSamples, whole
 from shared.sources import SOURCES
+from tests.one_block import OneBlock
 
 SILENT_CODE = 7
 
 
-class ToyCodec:
+class ToyCodec(OneBlock):
     """100 samples per second, 10 per frame, 2 codebooks of 8 entries."""
 
     sample_rate, hop, frame_rate = 100, 10, 10.0
@@ -46,18 +47,3 @@ class ToyCodec:
     ) -> Samples:
         """Give every source the same share."""
         return np.stack([whole(mixture) / len(self.sources)] * len(sources or self.sources))
-
-    def decode_blocks(
-        self, codes: Codes, num_samples: int, sources: Sequence[str] | None = None
-    ) -> Iterator[Samples]:
-        """Decode in one block."""
-        yield self.decode(codes, num_samples, sources)
-
-    def separate_blocks(
-        self,
-        mixture: SlicedSamples,
-        sources: Sequence[str] | None = None,
-        codes: Codes | None = None,
-    ) -> Iterator[Samples]:
-        """Separate in one block."""
-        yield self.separate(whole(mixture), sources, codes)

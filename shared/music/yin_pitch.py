@@ -1,6 +1,6 @@
 """The pitch of a bass over time by YIN (yin.py).
 
-It takes a hundredth of the time of pyin (pitch.py), but finds a pitch in noise as well.
+It is much faster than pyin (pitch.py), but it also finds a pitch in noise.
 """
 
 import numpy as np

@@ -156,8 +156,8 @@ def read_sliced(path: Path | str, folder: Path | None = None) -> SlicedAudio:
 def read_stem(path: Path | str, source: str) -> Audio:
     """Read one source of a stem file (stem_streams.py), such as a MUSDB18 `.stem.mp4`.
 
-    `source` is one of `STEM_STREAMS`. Where all four sources are the names of streams, these names
-    count, and else the order of STEM_STREAMS. Through `to_int16` the samples equal musdb's, which
+    `source` is one of `STEM_STREAMS`. Where the name of a stream is known, the names decide, and
+    otherwise the order of STEM_STREAMS. Through `to_int16` the samples equal musdb's, which
     decodes to 16 bits with ffmpeg, to 1 LSB.
 
     Raises:
