@@ -6,6 +6,7 @@ the other files of the folder are whole.
 """
 
 import hashlib
+import io
 import json
 import random
 import shutil
@@ -13,6 +14,7 @@ import struct
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -605,9 +607,16 @@ def _with_checksum(whole: bytes, chance: random.Random) -> bytes:
 # SoundFonts.
 
 
-def small_soundfont() -> bytes:
-    """A SoundFont with one bass, whose sample is a period of a sine."""
-    sample = (8000 * np.sin(2 * np.pi * np.arange(256) / 256)).astype("<i2").tobytes()
+@cache  # An encoder gives each stream a number of its own.
+def small_soundfont(compressed: bool = False) -> bytes:
+    """A SoundFont with one bass, whose sample is a sine: one period, or 200 as an Ogg stream."""
+    sine = (8000 * np.sin(2 * np.pi * np.arange(256) / 256)).astype("<i2")
+    sample, end, last, kind = sine.tobytes(), 255, 255, 1
+    if compressed:
+        stream = io.BytesIO()
+        soundfile.write(stream, np.tile(sine, 200), RATE, format="OGG", subtype="VORBIS")
+        sample = stream.getvalue()
+        end, last, kind = len(sample), 200 * 256 - 1, 0x11
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
@@ -619,7 +628,7 @@ def small_soundfont() -> bytes:
     presets = name(b"bass") + struct.pack("<HHHIII", 33, 0, 0, 0, 0, 0)
     presets += name(b"EOP") + struct.pack("<HHHIII", 0, 0, 1, 0, 0, 0)
     instruments = name(b"bass") + struct.pack("<H", 0) + name(b"EOI") + struct.pack("<H", 1)
-    headers = name(b"sine") + struct.pack("<IIIIIBbHH", 0, 255, 0, 255, RATE, 45, 0, 0, 1)
+    headers = name(b"sine") + struct.pack("<IIIIIBbHH", 0, end, 0, last, RATE, 45, 0, 0, kind)
     headers += name(b"EOS") + bytes(26)
     data = b"".join(
         (
@@ -657,7 +666,8 @@ def subjects(made: Tiny, folder: Path) -> list[Subject]:
         for split, path in ((p.parent.name, p) for p in made.codes.rglob("*.safetensors"))
     }
     song_json = {"song.json": json.dumps(facts(SECONDS)).encode()}
-    recipe, soundfont = {"a.json": _recipe_file()}, {"a.sf2": small_soundfont()}
+    recipe = {"a.json": _recipe_file()}
+    soundfont = {"a.sf2": small_soundfont(), "b.sf3": small_soundfont(compressed=True)}
     page = {"page.json": json.dumps(_STATE | asdict(TakeOptions())).encode()}
     return [
         Subject("audio", 24, _of_files(_audio_files(folder / "audio"), mutate_bytes), _read_sound),

@@ -130,9 +130,11 @@ def play(path: Path) -> np.ndarray:
         return orchestra.play(part, 0, SAMPLE_RATE // 4)
 
 
-def soundfont(tmp_path: Path, list_name: bytes, at: int, content: bytes) -> Path:
+def soundfont(
+    tmp_path: Path, list_name: bytes, at: int, content: bytes, compressed: bool = False
+) -> Path:
     """Write the small SoundFont with some bytes of one of its lists replaced."""
-    data = bytearray(small_soundfont())
+    data = bytearray(small_soundfont(compressed))
     start = data.index(list_name) + 8 + at
     data[start : start + len(content)] = content
     path = tmp_path / "a.sf2"
@@ -170,6 +172,21 @@ def test_a_damaged_soundfont_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=r"the soundfont .*a\.sf2 is damaged"):
         play(soundfont(tmp_path, list_name, at, content))
+
+
+@pytest.mark.parametrize("cut", [(0, 32767), (4, 1), (1, -6000), (12, -1)])
+def test_a_compressed_sample_is_played_as_a_whole(tmp_path: Path, cut: tuple[int, int]) -> None:
+    assert len(small_soundfont(compressed=True)) < 6000  # bytes for 51,200 samples
+    none = play(soundfont(tmp_path, b"igen", 0, struct.pack("<Hh", 59, 0), compressed=True))
+    sound = play(soundfont(tmp_path, b"igen", 0, struct.pack("<Hh", *cut), compressed=True))
+    assert np.abs(sound).max() > 0.01
+    np.testing.assert_array_equal(sound, none)
+
+
+def test_a_compressed_sample_beyond_the_end_of_the_file_is_refused(tmp_path: Path) -> None:
+    beyond = struct.pack("<I", 2**31)
+    with pytest.raises(UserError, match=r"the soundfont .*a\.sf2 is damaged"):
+        play(soundfont(tmp_path, b"shdr", 24, beyond, compressed=True))
 
 
 def test_generators_that_do_not_exist_are_ignored(tmp_path: Path) -> None:

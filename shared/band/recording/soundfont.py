@@ -41,6 +41,7 @@ _LAST = 60  # the highest number of a generator
 _MODE, _LOOPING, _NOT_LOOPING = 54, (1, 3), (0, 2)
 # They move the beginning, the end and the loop of a sample: by samples, and by 32768 samples.
 _MOVES = ((0, 4), (1, 12), (2, 45), (3, 50))
+_CUTS = (0, 4, 1, 12)  # those of the beginning and the end
 _RATES = (400, 768_000)  # Hz
 _COMPRESSED = 0x10  # in the type of a sample, which is then a stream of bytes
 
@@ -168,6 +169,10 @@ def _tune(
     sample_bytes: int,
 ) -> np.ndarray:
     """Return the sample headers and one more for each new tuning, which `generators` then name."""
+    if (samples["type"] & _COMPRESSED).any():
+        # They count decoded samples, but symusic takes them for bytes of the stream, and ends the
+        # process where they exceed it. Without them each sample is played as a whole.
+        generators["op"][np.isin(generators["op"], _CUTS)] = _UNUSED
     headers = list(samples[:-1])  # the last one only marks the end of the list
     known: dict[tuple[int, int, int], int] = {}
     for first, last in itertools.pairwise(instruments):
