@@ -10,6 +10,7 @@ from torch import Tensor
 
 from shared.config import load_config
 from shared.songs.cache import build_cache
+from shared.training.checkpoint import load_checkpoint
 from shared.training.loop import fit
 from shared.training.settings import TrainSettings
 from shared.training.task import Task
@@ -22,8 +23,8 @@ from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.train import VQVAETask
 from stage2_prior.composer.material import composed_song
 from stage2_prior.composer.task import ComposerTask
+from stage2_prior.config import PARTS, PriorConfig
 from stage2_prior.config import PRESETS as PRIOR_PRESETS
-from stage2_prior.config import PriorConfig
 from stage2_prior.listener.sequences import HeardSong
 from stage2_prior.listener.task import ListenerTask
 from stage2_prior.naive.network import NaivePrior
@@ -144,13 +145,21 @@ def test_the_bass_decoder(write_song: WriteSong, tmp_path: Path) -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
+from dataclasses import replace
+from shared.processes import find_processes
 from shared.training.loop import fit
 from tests.test_shares import prior_task, settings, vqvae_task
 
 songs, out = map(Path, sys.argv[1:])
-fit(vqvae_task(songs, "loss.usage=0.02"), settings(), out / "vqvae", device="cpu")
-for part in ("listener", "composer"):
-    fit(prior_task(part), settings(), out / part, device="cpu")
+
+def train(settings, out):
+    fit(vqvae_task(songs, "loss.usage=0.02"), settings, out / "vqvae", device="cpu")
+    for part in ("listener", "composer", "performer"):
+        fit(prior_task(part), settings, out / part, device="cpu")
+
+train(settings(), out)
+if find_processes().world == 2:
+    train(replace(settings(), sharded=True), out / "sharded")
 """
 
 
@@ -165,6 +174,20 @@ def test_several_processes(start: str, stem_folder: Path, tmp_path: Path) -> Non
         done = run_with_torchrun(script, stem_folder, several, processes=4)
         assert done.returncode == 0, done.stderr
     one = {"vqvae": trained(vqvae_task(stem_folder, "loss.usage=0.02"), tmp_path / "vqvae")}
-    one |= {part: trained(prior_task(part), tmp_path / part) for part in ("listener", "composer")}
+    one |= {part: trained(prior_task(part), tmp_path / part) for part in PARTS}
     for name, weights in one.items():
         assert farthest(weights, state(several / name)) < CLOSE, name
+        if "srun" in start:
+            check_sharded(tmp_path / name, several / "sharded" / name)
+
+
+def check_sharded(one: Path, sharded: Path) -> None:
+    """The files of a sharded run are those of any other, up to rounding."""
+    whole, gathered = state(one), state(sharded)
+    assert whole.keys() == gathered.keys()
+    for name, tensor in whole.items():
+        torch.testing.assert_close(gathered[name], tensor, rtol=1e-3, atol=CLOSE)
+    shipped, other = (load_checkpoint(run, one.name) for run in (one, sharded))
+    for name, tensor in shipped.weights.items():
+        torch.testing.assert_close(other.weights[name], tensor, rtol=1e-3, atol=1e-3)  # halves
+    assert other.meta["metrics"] == pytest.approx(shipped.meta["metrics"], abs=1e-3, nan_ok=True)
