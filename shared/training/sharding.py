@@ -49,6 +49,11 @@ def sharded(model: nn.Module, device: torch.device) -> nn.Module:
     return model
 
 
+def is_divided(tensor: Tensor) -> bool:
+    """Whether each process holds a part of a tensor."""
+    return isinstance(tensor, DTensor)
+
+
 def gather(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copy tensors, whole, into the main memory of the first process; the others get none.
 
