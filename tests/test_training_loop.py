@@ -361,7 +361,7 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
         assert notes[0]["noise"] != notes[1]["noise"]
     for optimizer in ("adamw", "muon"):
         run = tmp_path / optimizer
-        settings = replace(AVERAGED, optimizer=optimizer, accumulate=2)  # type: ignore[arg-type]
+        settings = replace(AVERAGED, optimizer=optimizer, accumulate=2)
         fit(Regression(), settings, tmp_path / f"one-{optimizer}", device="cpu")
         check_sharded(tmp_path / f"one-{optimizer}", run)
         assert files(run / "steps") == [f"00000000{n}.{kind}" for n in (3, 6) for kind in KINDS]

@@ -126,7 +126,7 @@ def _take_steps(
         progress(task.stage, settings.steps, run.step) as bar,
     ):
         for shares in batches:
-            rate = set_learning_rate(optimizers, settings, run.step)
+            rate = set_learning_rate(run.optimizers, settings, run.step)
             losses = _compute_gradients(task, model, fabric, settings, shares, run.step)
             _update_weights(fabric, model, optimizers, settings.grad_clip)
             run.finish_step(time.monotonic() - began)

@@ -49,9 +49,7 @@ def make_optimizers(model: nn.Module, settings: TrainSettings) -> list[torch.opt
     ]
     if hidden:
         muon = ShardedMuon if is_divided(hidden[0]) else torch.optim.Muon
-        optimizers.append(
-            muon(hidden, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
-        )
+        optimizers.append(muon(hidden, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
     return optimizers
 
 

@@ -11,7 +11,15 @@ Decay = Annotated[float, Range(0, 0.99999)]
 
 MAY_CHANGE = frozenset(
     f"train.{name}"
-    for name in ("workers", "sharded", "log_every", "patience", "keep_every", "keep_last", "tensorboard")
+    for name in (
+        "workers",
+        "sharded",
+        "log_every",
+        "patience",
+        "keep_every",
+        "keep_last",
+        "tensorboard",
+    )
 )
 """Settings that a resumed run may change, because they do not change the weights of a step."""
 

@@ -293,9 +293,7 @@ def _restore(run: Run, header: Mapping[str, Any], tensors: Mapping[str, Tensor])
 def _load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Put whole tensors into a module, which may be divided."""
     own = module.state_dict()
-    module.load_state_dict(
-        {name: part_like(value, own[name]) for name, value in tensors.items()}
-    )
+    module.load_state_dict({name: part_like(value, own[name]) for name, value in tensors.items()})
 
 
 def _strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
