@@ -81,15 +81,16 @@ def shared_map(function: Callable[[A], B], items: Sequence[A]) -> Iterator[B]:
     Raises:
         UserError: the function raised it for an item, in any of the processes.
     """
-    world = torch.distributed.get_world_size() if _know_each_other() else 1
-    rank = torch.distributed.get_rank() if world > 1 else 0
+    if not _know_each_other():
+        yield from map(function, items)
+        return
+    rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
     # Some items at a time, so that what is sent stays small and nobody waits for long.
     for first in range(0, len(items), world * AT_ONCE):
         together = items[first : first + world * AT_ONCE]
         shares: list[list[B] | UserError] = [[]] * world
         shares[rank] = _results(function, together[rank::world])
-        if world > 1:
-            torch.distributed.all_gather_object(shares, shares[rank])
+        torch.distributed.all_gather_object(shares, shares[rank])
         found: list[list[B]] = []
         for share in shares:
             if isinstance(share, UserError):

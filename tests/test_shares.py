@@ -237,6 +237,7 @@ def check_sharded(one: Path, sharded: Path) -> None:
     """The files of a sharded run are those of any other, up to rounding."""
     whole, gathered = state(one), state(sharded)
     assert whole.keys() == gathered.keys()
+    assert farthest(whole, gathered) < CLOSE
     for name, tensor in whole.items():
         torch.testing.assert_close(gathered[name], tensor, rtol=1e-3, atol=CLOSE)
     shipped, other = (load_checkpoint(run, one.name) for run in (one, sharded))

@@ -66,10 +66,10 @@ class Run:
 
         Where they are divided, they are those of the last `gather`, in the first process only.
         """
-        return self.whole or self._best_known
+        return self._trained if self.whole is None else self.whole
 
     @property
-    def _best_known(self) -> nn.Module:
+    def _trained(self) -> nn.Module:
         return self.model if self.average is None else self.average.module
 
     def gather(self) -> None:
@@ -78,7 +78,7 @@ class Run:
         All processes must call this.
         """
         if self.whole is not None:
-            weights = gather(self._best_known.state_dict())
+            weights = gather(self._trained.state_dict())
             if weights:
                 self.whole.load_state_dict(weights)
 
