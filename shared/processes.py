@@ -2,14 +2,19 @@
 
 import os
 import re
-from collections.abc import MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from shared.errors import UserError
 
+A = TypeVar("A")
+B = TypeVar("B")
+
+AT_ONCE = 8  # items of each process, after which the processes exchange their results
 FIRST_PORT, PORTS = 12000, 20000  # by the number of the Slurm job, the port for a first meeting
 
 
@@ -61,11 +66,49 @@ def find_processes(environment: MutableMapping[str, str] | None = None) -> Proce
 
 def mean_over_processes(value: Tensor) -> Tensor:
     """Return the mean of a tensor over all processes, without gradient; all must call this."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if not _know_each_other():
         return value.detach()
     total = value.detach().clone()
     torch.distributed.all_reduce(total)
     return total / torch.distributed.get_world_size()
+
+
+def shared_map(function: Callable[[A], B], items: Sequence[A]) -> Iterator[B]:
+    """Yield the function's results for all items in order; each process computes its share of them.
+
+    All processes must call this, and all receive all results, which must be picklable.
+
+    Raises:
+        UserError: the function raised it for an item, in any of the processes.
+    """
+    if not _know_each_other():
+        yield from map(function, items)
+        return
+    rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    # Some items at a time, so that what is sent stays small and nobody waits for long.
+    for first in range(0, len(items), world * AT_ONCE):
+        together = items[first : first + world * AT_ONCE]
+        shares: list[list[B] | UserError] = [[]] * world
+        shares[rank] = _results(function, together[rank::world])
+        torch.distributed.all_gather_object(shares, shares[rank])
+        found: list[list[B]] = []
+        for share in shares:
+            if isinstance(share, UserError):
+                raise share
+            found.append(share)
+        yield from (found[index % world][index // world] for index in range(len(together)))
+
+
+def _results(function: Callable[[A], B], items: Sequence[A]) -> list[B] | UserError:
+    """Compute the results, or return the error, which all processes must learn of."""
+    try:
+        return [function(item) for item in items]
+    except UserError as error:
+        return error
+
+
+def _know_each_other() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def _translated(slurm: MutableMapping[str, str]) -> dict[str, str]:

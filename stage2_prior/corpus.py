@@ -33,10 +33,19 @@ def read_songs(manifest: Manifest, select: Callable[[SongCodes], T]) -> Iterator
     """Read one song after the other, and select a part of each.
 
     Raises:
-        UserError: a song is missing, damaged, empty, or of another format than the list says.
+        UserError: see `read_song`.
     """
     for path in manifest.files:
-        song = SongCodes.load(path)
-        require(song.num_frames > 0, f"{path} holds no frames: extract codes of a longer song")
-        require_format(song, manifest.format)
-        yield select(song)
+        yield select(read_song(manifest, path))
+
+
+def read_song(manifest: Manifest, path: Path) -> SongCodes:
+    """Read one of the songs that the list names.
+
+    Raises:
+        UserError: it is missing, damaged, empty, or of another format than the list says.
+    """
+    song = SongCodes.load(path)
+    require(song.num_frames > 0, f"{path} holds no frames: extract codes of a longer song")
+    require_format(song, manifest.format)
+    return song

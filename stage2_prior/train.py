@@ -9,10 +9,10 @@ import torch
 
 from shared.codes.codec import CodeFormat
 from shared.codes.manifest import Manifest
-from shared.codes.song_codes import SongCodes
 from shared.console import err_console, progress
-from shared.device import Device, resolve_device
+from shared.device import Device
 from shared.errors import require
+from shared.processes import shared_map
 from shared.training.checkpoint import (
     WEIGHTS_NAME,
     Checkpoint,
@@ -21,14 +21,14 @@ from shared.training.checkpoint import (
     load_weights,
     save_checkpoint,
 )
-from shared.training.loop import fit
+from shared.training.loop import fit, make_fabric
 from shared.training.settings import TrainSettings
 from shared.training.task import Task
 from stage2_prior.composer.material import composed_song
 from stage2_prior.composer.sequences import ComposedSong
 from stage2_prior.composer.task import ComposerTask
 from stage2_prior.config import PARTS, ModelConfig, Part, PriorConfig
-from stage2_prior.corpus import open_corpus, read_songs
+from stage2_prior.corpus import open_corpus, read_song, read_songs
 from stage2_prior.listener.sequences import HeardSong
 from stage2_prior.listener.task import ListenerTask
 from stage2_prior.model import Prior, prior_metadata
@@ -100,7 +100,7 @@ def _task(
         heard = _split([*read_songs(corpus, lambda song: HeardSong.of(song, views))])
         return ListenerTask(*heard, prior.listener, config.listener), config.listener.train
     if part == "composer":
-        prior.listener.to(resolve_device(device))  # it hears all songs first
+        prior.listener.to(make_fabric(device).device)  # it hears all songs first
         composed = _split(_composed_songs(prior, corpus, config))
         prior.listener.cpu()
         heard_by = fingerprint(prior.listener.state_dict())
@@ -111,14 +111,15 @@ def _task(
 
 
 def _composed_songs(prior: Prior, corpus: Manifest, config: PriorConfig) -> list[ComposedSong]:
+    """Let the listener hear all songs, of which several processes hear a share each."""
     listener, views = prior.listener.eval(), config.listener.views
 
-    def hear(song: SongCodes) -> ComposedSong | None:
-        return composed_song(song, listener, config.hearings, views)
+    def hear(path: Path) -> ComposedSong | None:
+        return composed_song(read_song(corpus, path), listener, config.hearings, views)
 
     songs = []
     with progress("listening to the songs", len(corpus.files)) as bar:
-        for song in read_songs(corpus, hear):
+        for song in shared_map(hear, corpus.files):
             songs += [] if song is None else [song]
             bar.advance()
     return songs

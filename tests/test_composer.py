@@ -185,6 +185,13 @@ def test_padding_costs_nothing() -> None:
         assert not beside[name][0, steps:].any()
 
 
+def test_an_older_checkpoint_whose_weight_of_hearing_is_a_number_is_read() -> None:
+    weights = {**composer().state_dict(), "heard_pitch": torch.tensor(0.7)}
+    model = composer(seed=1)
+    model.load_state_dict(weights)
+    assert torch.equal(model.heard_pitch, torch.tensor([0.7]))
+
+
 def test_sampling_gives_a_line_the_probability_that_training_gives_it() -> None:
     """The sampled line, read as in training, costs what sampling said."""
     rules = Rules.of_range(GRID.positions, LOWEST, LOWEST + PITCHES - 1)

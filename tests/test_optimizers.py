@@ -116,6 +116,12 @@ def test_a_fused_optimizer_takes_the_same_steps(kind: Any) -> None:
     torch.testing.assert_close(*weights)
 
 
+@pytest.mark.parametrize("other", [{"precision": "16-mixed"}, {"compile": True}])
+def test_what_a_divided_run_cannot_be_combined_with(other: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"^'train\.sharded=true' .*: (set 'train|leave one out)"):
+        TrainSettings(sharded=True, **other)
+
+
 def test_a_fused_optimizer_cannot_clip_scaled_gradients() -> None:
     with pytest.raises(UserError, match=r"train\.fused"):
         TrainSettings(fused=True, precision="16-mixed")

@@ -299,6 +299,7 @@ def test_devices() -> None:
         resolve_device("tpu")
 
 
+KINDS = ("json", "safetensors")
 TWO_PROCESSES = """
 import json, os, sys, torch
 from dataclasses import replace
@@ -319,6 +320,24 @@ try:
     fit(Noting(at=2), SETTINGS, out / "run", resume="never", device="cpu")
 except KeyboardInterrupt:
     fit(Noting(at=-1), SETTINGS, out / "run", resume="auto", device="cpu")
+
+class Divided(Interrupted):
+    def loss(self, model, batch, step):
+        weight = self.model[0].weight
+        assert (weight.shape, weight.to_local().shape) == ((8, 3), (4, 3))
+        return super().loss(model, batch, step)
+
+for optimizer in ("adamw", "muon"):
+    settings = replace(AVERAGED, optimizer=optimizer, sharded=True, accumulate=2, keep_every=3)
+    run = out / optimizer
+    task = Divided(at=2)
+    try:
+        fit(task, settings, run, resume="never", device="cpu")
+    except KeyboardInterrupt:
+        task = Divided(at=-1)
+        whole = task.model
+        fit(task, replace(settings, workers=2), run, resume="auto", device="cpu")
+        assert task.model is whole  # is itself again
 """
 
 
@@ -340,6 +359,30 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
         rows = [row for pair in zip(*(note["rows"] for note in notes), strict=True) for row in pair]
         assert torch.equal(torch.tensor(rows), Regression().make_batch(step, 0, 1)["x"])
         assert notes[0]["noise"] != notes[1]["noise"]
+    for optimizer in ("adamw", "muon"):
+        run = tmp_path / optimizer
+        settings = replace(AVERAGED, optimizer=optimizer, accumulate=2)
+        fit(Regression(), settings, tmp_path / f"one-{optimizer}", device="cpu")
+        check_sharded(tmp_path / f"one-{optimizer}", run)
+        assert files(run / "steps") == [f"00000000{n}.{kind}" for n in (3, 6) for kind in KINDS]
+        # One process continues what several have divided.
+        longer = replace(settings, steps=7, sharded=True)
+        fit(Regression(), longer, run, resume="auto", device="cpu")
+
+
+def check_sharded(one: Path, sharded: Path) -> None:
+    """A divided run leaves what any other leaves."""
+    whole, gathered = state(one), state(sharded)
+    assert whole.keys() == gathered.keys()
+    for name, tensor in whole.items():
+        torch.testing.assert_close(gathered[name], tensor, rtol=1e-4, atol=1e-5)
+    shipped, other = (load_checkpoint(run, "toy") for run in (one, sharded))
+    assert other.meta["metrics"] == pytest.approx(shipped.meta["metrics"], abs=1e-3)
+    last = load_checkpoint(sharded / "steps" / "000000006.safetensors", "toy").weights
+    for name, tensor in whole.items():
+        if name.startswith("average.module."):
+            own = last[name.removeprefix("average.module.")]
+            torch.testing.assert_close(own, tensor.half(), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

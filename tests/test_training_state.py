@@ -67,7 +67,7 @@ def test_interrupted_and_resumed_is_uninterrupted(
 def test_the_gradient_scaler_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """16-bit training multiplies the loss by a scale that it finds by trial."""
 
-    def fabric_with_scaler(device: str, precision: str) -> Fabric:
+    def fabric_with_scaler(device: str, precision: str, sharded: bool) -> Fabric:
         """Fabric itself trains in bf16 on a CPU when it is asked for 16-mixed."""
         return Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu"))
 

@@ -84,6 +84,8 @@ def _device(device: torch.device, processes: int, settings: TrainSettings) -> st
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     several = f", {processes} processes" if processes > 1 else ""
+    if several and settings.sharded:
+        several += " that divide the model"
     return f"{name}{threads}{several}, {settings.precision}"
 
 

@@ -33,11 +33,16 @@ def ensure_checkpoint(task: Task, run: Run, out: Path) -> None:
         export(task, run, out / WEIGHTS_NAME, {})
 
 
+def keeps_step(run: Run, settings: TrainSettings) -> bool:
+    """Whether the weights of the finished step are kept."""
+    return settings.keep_every > 0 and run.step % settings.keep_every == 0
+
+
 def keep_step(
     task: Task, run: Run, out: Path, settings: TrainSettings, figures: Mapping[str, float]
 ) -> None:
     """Export the weights of every `keep_every`-th step, and delete all but the last `keep_last`."""
-    if settings.keep_every == 0 or run.step % settings.keep_every:
+    if not keeps_step(run, settings):
         return
     folder = out / STEPS_FOLDER
     export(task, run, folder / f"{run.step:09d}.safetensors", figures)

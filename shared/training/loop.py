@@ -24,13 +24,14 @@ from shared.file_lock import sole_owner
 from shared.processes import find_processes, mean_over_processes
 from shared.training.announcement import Pace, announce
 from shared.training.checkpoint import WEIGHTS_NAME, heal_checkpoint
-from shared.training.exports import ensure_checkpoint, export_if_best, keep_step
+from shared.training.exports import ensure_checkpoint, export_if_best, keep_step, keeps_step
 from shared.training.item_noise import ItemNoise
 from shared.training.loader import BatchStream
 from shared.training.optimizers import make_average, make_optimizers, set_learning_rate
 from shared.training.run_log import RunLog, require_tensorboard
 from shared.training.run_record import record_start
 from shared.training.settings import TrainSettings
+from shared.training.sharding import sharded, sharding_strategy
 from shared.training.state import (
     Run,
     find_best,
@@ -67,7 +68,7 @@ def fit(
             weights; or the disk is full; or training diverges.
         KeyboardInterrupt: after Ctrl-C, once the state is saved.
     """
-    fabric = make_fabric(device, settings.precision)
+    fabric = make_fabric(device, settings.precision, settings.sharded)
     shares = fabric.world_size * settings.accumulate
     require(
         settings.batch_size % shares == 0,
@@ -89,6 +90,8 @@ def _train(task: Task, settings: TrainSettings, fabric: Fabric, out: Path, resum
         _take_steps(task, run, settings, fabric, out, identity)
     if fabric.global_rank == 0:
         ensure_checkpoint(task, run, out)
+    if run.whole is not None:
+        task.model = run.whole
     fabric.barrier()
     return out / WEIGHTS_NAME
 
@@ -106,10 +109,12 @@ def _take_steps(
     if first:
         announce(task, run, settings, out, fabric.device, fabric.world_size)
         if run.step == 0:
-            _try_validation(task, run)
-        save_state(out, run, identity)  # from now on the folder holds a run that can be continued
+            _try_validation(task, run, fabric)
+    save_state(out, run, identity)  # from now on the folder holds a run that can be continued
+    if first:
         _record(run, settings, fabric, out, identity)
-    model, *optimizers = fabric.setup(run.model, *run.optimizers)
+    model = fabric.setup_module(run.model)
+    optimizers = [fabric.setup_optimizers(optimizer) for optimizer in run.optimizers]
 
     headline = ""
     pace = Pace(run, settings.steps)
@@ -121,7 +126,7 @@ def _take_steps(
         progress(task.stage, settings.steps, run.step) as bar,
     ):
         for shares in batches:
-            rate = set_learning_rate(optimizers, settings, run.step)
+            rate = set_learning_rate(run.optimizers, settings, run.step)
             losses = _compute_gradients(task, model, fabric, settings, shares, run.step)
             _update_weights(fabric, model, optimizers, settings.grad_clip)
             run.finish_step(time.monotonic() - began)
@@ -130,6 +135,8 @@ def _take_steps(
             stopping = fabric.broadcast(bool(interrupted))
             validating = run.step % settings.validate_every == 0 or run.step == settings.steps
             logging = run.step % settings.log_every == 0
+            if validating or keeps_step(run, settings):
+                run.gather()
             if logging:
                 losses = {name: mean_over_processes(value) for name, value in losses.items()}
             if log is not None:
@@ -140,13 +147,14 @@ def _take_steps(
                     bar.note(f"loss {logged['loss']:.3f}{headline}")
                 figures: dict[str, float] = {}
                 if validating:
-                    figures = _validate(task, run, log)
+                    figures = _validate(task, run, log, fabric)
                     export_if_best(task, run, out, figures)
                     headline = f", {task.headline(figures)}"
                 keep_step(task, run, out, settings, figures)
                 if validating or stopping:
                     log.save()  # the log is never behind the state
-                    save_state(out, run, identity)
+            if validating or stopping:
+                save_state(out, run, identity)
             if validating:
                 run.waited = fabric.broadcast(run.waited)
             fabric.barrier()
@@ -161,8 +169,13 @@ def _take_steps(
         )
 
 
-def make_fabric(device: Device, precision: str = "32-true") -> Fabric:
+def make_fabric(device: Device, precision: str = "32-true", sharded: bool = False) -> Fabric:
     """Launch Fabric for one process, or for as many as `torchrun` or Slurm's `srun` started.
+
+    Args:
+        device: what to compute on.
+        precision: the setting.
+        sharded: whether several processes divide a model, instead of each having a copy.
 
     Raises:
         UserError: the device is not available.
@@ -173,12 +186,18 @@ def make_fabric(device: Device, precision: str = "32-true") -> Fabric:
         accelerator=resolve_device(device).type,
         devices=processes.local_world,
         num_nodes=max(1, processes.world // processes.local_world),
-        strategy="ddp" if several else "auto",
+        strategy=_strategy(several, sharded),
         precision=precision,  # type: ignore[arg-type]
         plugins=[TorchElasticEnvironment()] if several else None,
     )
     fabric.launch()
     return fabric
+
+
+def _strategy(several: bool, sharded: bool) -> Any:
+    if several and sharded:
+        return sharding_strategy()
+    return "ddp" if several else "auto"
 
 
 @contextmanager
@@ -219,10 +238,17 @@ def _start(
     identity: Mapping[str, Any],
 ) -> Run:
     """Begin a new run, or load the one in `out`."""
-    model, average = task.model, make_average(task.model, settings)
-    run = Run(model, make_optimizers(model, settings), average, fabric.strategy.precision)
+    whole, average = None, make_average(task.model, settings)
+    if settings.sharded and fabric.world_size > 1:
+        whole = task.model
+        task.model = sharded(whole, fabric.device)
+        if average is not None:
+            average.module = sharded(average.module, fabric.device)
+    model = task.model
     for module in filter(None, (model, average)):
         module.to(fabric.device)
+    optimizers = make_optimizers(model, settings)
+    run = Run(model, optimizers, average, fabric.strategy.precision, whole=whole)
     resuming = open_folder(out, resume)
     fabric.barrier()  # every process has looked into the folder before the first one writes there
     if resuming:
@@ -231,6 +257,7 @@ def _start(
             heal_checkpoint(out / WEIGHTS_NAME)
         fabric.barrier()  # every process has read the state
         find_best(out, run, settings)
+    run.gather()
     if settings.compile:
         model.compile()
     return run
@@ -343,21 +370,19 @@ def _update_weights(
         optimizer.zero_grad(set_to_none=True)
 
 
-def _validate(task: Task, run: Run, log: RunLog) -> dict[str, float]:
+def _validate(task: Task, run: Run, log: RunLog, fabric: Fabric) -> dict[str, float]:
     """Validate the weights, and log and print the figures."""
-    run.shipped.eval()
-    with torch.no_grad():
-        figures = task.validate(run.shipped)
+    with run.validating(fabric.device) as model:
+        figures = task.validate(model)
         log.add(run.step, "valid", run.seconds, figures)
         if log.has_board:
-            log.play(run.step, task.sounds(run.shipped))
+            log.play(run.step, task.sounds(model))
     summary = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
     err_console.print(f"step {run.step}: {summary}")
     return figures
 
 
-def _try_validation(task: Task, run: Run) -> None:
+def _try_validation(task: Task, run: Run, fabric: Fabric) -> None:
     """Validate on a few examples, so that what would stop the first validation stops the start."""
-    run.shipped.eval()
-    with torch.no_grad():
-        task.validate(run.shipped, at_most=TRIED_EXAMPLES)
+    with run.validating(fabric.device) as model:
+        task.validate(model, at_most=TRIED_EXAMPLES)

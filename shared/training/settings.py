@@ -11,7 +11,15 @@ Decay = Annotated[float, Range(0, 0.99999)]
 
 MAY_CHANGE = frozenset(
     f"train.{name}"
-    for name in ("workers", "log_every", "patience", "keep_every", "keep_last", "tensorboard")
+    for name in (
+        "workers",
+        "sharded",
+        "log_every",
+        "patience",
+        "keep_every",
+        "keep_last",
+        "tensorboard",
+    )
 )
 """Settings that a resumed run may change, because they do not change the weights of a step."""
 
@@ -34,6 +42,7 @@ class TrainSettings:
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = False
     fused: bool = False  # Adam and AdamW in one kernel for all weights
+    sharded: bool = False  # weights, gradients and moments are divided among the processes
     log_every: Count = 20
     validate_every: Count = 500
     patience: Annotated[int, Range(0, 10**9)] = 0  # validations without a better score; 0 = off
@@ -54,4 +63,12 @@ class TrainSettings:
             not (self.fused and self.precision == "16-mixed"),
             # A fused optimiser takes the scale off the gradients itself, after they are clipped.
             "'train.fused=true' cannot train in 16-mixed: set 'train.precision=bf16-mixed'",
+        )
+        require(
+            not (self.sharded and self.precision == "16-mixed"),
+            "'train.sharded=true' cannot train in 16-mixed: set 'train.precision=bf16-mixed'",
+        )
+        require(
+            not (self.sharded and self.compile),
+            "'train.sharded=true' and 'train.compile=true' do not go together: leave one out",
         )

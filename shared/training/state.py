@@ -7,7 +7,8 @@ kill can separate the two.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from shared.atomic import atomic_path, full_disk_said
 from shared.config_text import flatten
 from shared.console import err_console
 from shared.errors import UserError, require
+from shared.processes import find_processes
 from shared.training.checkpoint import (
     WEIGHTS_NAME,
     TensorFile,
@@ -31,6 +33,7 @@ from shared.training.checkpoint import (
 )
 from shared.training.run_log import METRICS_NAME
 from shared.training.settings import MAY_CHANGE, TrainSettings
+from shared.training.sharding import gather, part_like
 
 FORMAT = 2
 STATE_NAME = "state.safetensors"
@@ -43,7 +46,8 @@ class Run:
 
     `precision` holds the gradient scaler of 16-bit training. `step` counts the finished steps,
     `best` is the highest finite validation score so far, `waited` counts the validations since, and
-    `seconds` is the time spent training.
+    `seconds` is the time spent training. `whole` is the task's own model where `model` is a divided
+    copy of it (shared/training/sharding.py).
     """
 
     model: nn.Module
@@ -54,11 +58,38 @@ class Run:
     best: float | None = None
     waited: int = 0
     seconds: float = 0.0
+    whole: nn.Module | None = None
 
     @property
     def shipped(self) -> nn.Module:
-        """The weights to validate and export: the averaged ones where averaging is on."""
+        """The weights to validate and export: the averaged ones where averaging is on.
+
+        Where they are divided, they are those of the last `gather`, in the first process only.
+        """
+        return self._trained if self.whole is None else self.whole
+
+    @property
+    def _trained(self) -> nn.Module:
         return self.model if self.average is None else self.average.module
+
+    def gather(self) -> None:
+        """Bring the weights to validate and export together where they are divided.
+
+        All processes must call this.
+        """
+        if self.whole is not None:
+            weights = gather(self._trained.state_dict())
+            if weights:
+                self.whole.load_state_dict(weights)
+
+    @contextmanager
+    def validating(self, device: torch.device) -> Iterator[nn.Module]:
+        """Lend the weights to validate, on the device, where a whole copy is only for this time."""
+        model = self.shipped.to(device).eval()
+        with torch.no_grad():
+            yield model
+        if self.whole is not None:
+            self.whole.cpu()
 
     def finished(self, settings: TrainSettings) -> bool:
         """Whether no step is left, or too many validations in a row gave no better score."""
@@ -125,6 +156,8 @@ def open_folder(out: Path, resume: str) -> bool:
 def save_state(out: Path, run: Run, identity: Mapping[str, Any]) -> None:
     """Write the state of `run` into its folder.
 
+    All processes must call this; the first one writes.
+
     Raises:
         UserError: the disk is full.
     """
@@ -134,7 +167,9 @@ def save_state(out: Path, run: Run, identity: Mapping[str, Any]) -> None:
     for number, optimizer in enumerate(run.optimizers):
         for index, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{index}.{k}": v for k, v in moments.items()}
-    tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
+    tensors = gather(tensors)
+    if find_processes().rank > 0:
+        return
     header: dict[str, Any] = {
         "format": FORMAT,
         "step": run.step,
@@ -234,22 +269,31 @@ def _checksum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
 
 def _restore(run: Run, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Put a state into `run`; an error of any common type where it does not fit."""
-    run.model.load_state_dict(_strip(tensors, "model."))
+    _load(run.model, _strip(tensors, "model."))
     if run.average is not None:
-        run.average.load_state_dict(_strip(tensors, "average."))
+        _load(run.average, _strip(tensors, "average."))
     for number, optimizer in enumerate(run.optimizers):
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _strip(tensors, f"optimizer.{number}.").items():
             index, _, key = name.partition(".")
-            if tensor.ndim > 0 and tensor.shape != weights[int(index)].shape:
+            weight = weights[int(index)]
+            if tensor.ndim > 0 and tensor.shape != weight.shape:
                 raise ValueError(f"{name} is {list(tensor.shape)}, unlike its weight")
+            if key != "step":  # which is a number
+                tensor = part_like(tensor, weight)
             moments.setdefault(int(index), {})[key] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     run.precision.load_state_dict(header["precision"])
     run.step, run.seconds = int(header["step"]), float(header["seconds"])
     run.best = None if header["best"] is None else float(header["best"])
     run.waited = int(header.get("waited", 0))  # older states lack it
+
+
+def _load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put whole tensors into a module, which may be divided."""
+    own = module.state_dict()
+    module.load_state_dict({name: part_like(value, own[name]) for name, value in tensors.items()})
 
 
 def _strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -174,10 +174,11 @@ class Composer(nn.Module):
         self.length_to_choice = nn.Embedding(len(LENGTHS), dim)
         for table in (self.gap_to_choice, self.pitch_to_choice, self.length_to_choice):
             nn.init.normal_(table.weight, std=0.3)
-        self.heard_pitch = nn.Parameter(torch.tensor(0.3))  # the weight of the listener's word
+        self.heard_pitch = nn.Parameter(torch.tensor([0.3]))  # the weight of the listener's word
         self.pitch_head = nn.Linear(dim, PITCHES)
         self.length_head = nn.Linear(dim, len(LENGTHS))
         self.loudness_head = nn.Linear(dim, LOUDNESSES)
+        self.register_load_state_dict_pre_hook(_read_older)
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return what each choice of given lines costs, in nats `[B, N]`; 0 where none is made.
@@ -299,6 +300,15 @@ class Composer(nn.Module):
             + self.length_to_choice(length)
         )
         return self.loudness_head(F.gelu(joined)).float()
+
+
+def _read_older(
+    composer: nn.Module, weights: dict[str, Tensor], prefix: str, *_others: object
+) -> None:
+    """Read a checkpoint in which `heard_pitch` is a number, which FSDP could not divide."""
+    name = f"{prefix}heard_pitch"
+    if name in weights:
+        weights[name] = weights[name].reshape(1)
 
 
 def may_begin(positions: Tensor, end: Tensor | int) -> Tensor:
