@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import MutableMapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from shared.errors import UserError
 
 FIRST_PORT, PORTS = 12000, 20000  # by the number of the Slurm job, the port for a first meeting
+_LONGEST_WAIT = timedelta(days=365)
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,18 @@ def mean_over_processes(value: Tensor) -> Tensor:
     total = value.detach().clone()
     torch.distributed.all_reduce(total)
     return total / torch.distributed.get_world_size()
+
+
+def wait_for_all(processes: Processes) -> None:
+    """Wait until all processes that torchrun started have come here.
+
+    torchrun ends all processes as soon as one of them has failed, so that one whose work failed in
+    part must not end before the others are done.
+    """
+    if processes.world > 1 and torch.distributed.is_torchelastic_launched():
+        torch.distributed.init_process_group("gloo", timeout=_LONGEST_WAIT)
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 def _translated(slurm: MutableMapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from shared.codes.manifest import Manifest, read_manifest, require_format
 from shared.codes.song_codes import SongCodes
-from shared.errors import require
+from shared.errors import Refusals, require
 from shared.sources import SOURCES
 
 T = TypeVar("T")
@@ -32,11 +32,17 @@ def open_corpus(folder: Path) -> Manifest:
 def read_songs(manifest: Manifest, select: Callable[[SongCodes], T]) -> Iterator[T]:
     """Read one song after the other, and select a part of each.
 
+    Where some cannot be read, the others are yielded first.
+
     Raises:
-        UserError: a song is missing, damaged, empty, or of another format than the list says.
+        UserError: songs are missing, damaged, empty, of another format than the list says, or
+            refused by `select`. All of them are named.
     """
+    refusals = Refusals()
     for path in manifest.files:
-        song = SongCodes.load(path)
-        require(song.num_frames > 0, f"{path} holds no frames: extract codes of a longer song")
-        require_format(song, manifest.format)
-        yield select(song)
+        with refusals.collecting():
+            song = SongCodes.load(path)
+            require(song.num_frames > 0, f"{path} holds no frames: extract codes of a longer song")
+            require_format(song, manifest.format)
+            yield select(song)
+    refusals.check(f"{len(refusals.sentences)} songs of codes cannot be used: extract them again")
