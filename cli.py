@@ -584,9 +584,11 @@ def extract_codes(
 ) -> None:
     """Write the codes of every song in a folder.
 
-    Codes that are already there and up to date are left alone, so the same command continues a run
-    that was stopped. Several machines that share --out can encode a part each with --shard, and the
-    processes of torchrun or of Slurm's srun divide the work among them.
+    Where songs cannot be used, the others are finished, the reasons are printed at the end, and the
+    exit code is 1. Codes that are already there and up to date are left alone, so the same command
+    continues a run that was stopped, and tries songs again that failed. Several machines that share
+    --out can encode a part each with --shard, and the processes of torchrun or of Slurm's srun
+    divide the work among them.
 
     Examples:
       python cli.py extract-codes --data MUSDB18 --codec runs/vqvae
@@ -595,7 +597,7 @@ def extract_codes(
       python cli.py extract-codes --data stems --out codes --shard 2/8
       torchrun --nproc_per_node=4 cli.py extract-codes --data stems --out codes
     """
-    from shared.processes import find_processes
+    from shared.processes import find_processes, wait_for_all
     from shared.shard import Shard
     from shared.songs.augment import Variation
     from stage1_vqvae.codec import load_codec
@@ -605,7 +607,15 @@ def extract_codes(
     processes = find_processes()
     part = Shard.parse(shard).divided(processes.rank, processes.world)
     done = extract_codes(data, load_codec(codec, device), out, variations, add, part)
-    print(f"{done.manifest}: {done.written} written, {done.current} already there")
+    for song in done.failed:
+        print(f"failed {song}", file=sys.stderr)
+    print(
+        f"{done.manifest}: {done.written} written, {done.current} already there, "
+        f"{len(done.failed)} failed"
+    )
+    wait_for_all(processes)
+    if done.failed:
+        raise typer.Exit(1)
 
 
 @command(app)
@@ -761,7 +771,7 @@ def make_dataset(
         Shard.parse(shard),
     )
     for drop in report.dropped:
-        print(f"dropped {drop.name}: {drop.reason}", file=sys.stderr)
+        print(f"dropped {drop}", file=sys.stderr)
     if not report.songs:
         raise UserError(
             f"no song was written to {out}: all {len(report.dropped)} were dropped for the reasons "

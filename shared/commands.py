@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from shared.atomic import says_full
-from shared.errors import UserError
+from shared.errors import UserError, UserErrors
 
 F = TypeVar("F")
 
@@ -23,7 +23,7 @@ _NAMES = "names"  # how to print what the terminal's encoding lacks
 
 
 class Commands(TyperGroup):
-    """A group of commands that prints a user's mistake as one sentence, with exit code 2.
+    """A group of commands that prints each mistake of the user as one sentence, with exit code 2.
 
     A full disk and a missing permission are such mistakes wherever they are met.
     """
@@ -37,7 +37,8 @@ class Commands(TyperGroup):
             sentence = sentence_of(error)
             if sentence is None:
                 raise
-            print(f"error: {one_line(sentence)}", file=sys.stderr)
+            for each in error.sentences if isinstance(error, UserErrors) else [sentence]:
+                print(f"error: {one_line(each)}", file=sys.stderr)
             raise typer.Exit(2) from error
 
 

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -16,6 +17,7 @@ B = TypeVar("B")
 
 AT_ONCE = 8  # items of each process, after which the processes exchange their results
 FIRST_PORT, PORTS = 12000, 20000  # by the number of the Slurm job, the port for a first meeting
+_LONGEST_WAIT = timedelta(days=365)
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,18 @@ def mean_over_processes(value: Tensor) -> Tensor:
     total = value.detach().clone()
     torch.distributed.all_reduce(total)
     return total / torch.distributed.get_world_size()
+
+
+def wait_for_all(processes: Processes) -> None:
+    """Wait until all processes that torchrun started have come here.
+
+    torchrun ends all processes as soon as one of them has failed, so that one whose work failed in
+    part must not end before the others are done.
+    """
+    if processes.world > 1 and torch.distributed.is_torchelastic_launched():
+        torch.distributed.init_process_group("gloo", timeout=_LONGEST_WAIT)
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 def shared_map(function: Callable[[A], B], items: Sequence[A]) -> Iterator[B]:

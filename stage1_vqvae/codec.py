@@ -25,6 +25,9 @@ from stage1_vqvae.model import VQVAE, decoder_sizes
 from stage1_vqvae.spectral import num_frames
 
 SHIPPED = Path(__file__).parent / "weights" / "compact.safetensors"
+# Every frame becomes a window of 4 hops for each source and channel. Those of 1024 frames take
+# 134 MB, and several arrays of this size are needed at once.
+MASKED_FRAMES = 64
 
 
 @dataclass(frozen=True)
@@ -126,13 +129,13 @@ class VQVAECodec:
             if not 0 <= code < self.cardinality:
                 raise UserError(f"a code is {code}, but entries are 0 to {self.cardinality - 1}")
         selection = self._selection(sources)
-        indices = torch.from_numpy(codes.astype(np.int64)).permute(2, 0, 1)[None]
         # Two neighbouring frames overlap in one block of `hop` samples.
         for start in range(0, frames - 1, self.chunk_frames):
             stop = min(frames - 1, start + self.chunk_frames)
             low = max(0, start - self._decoder_reach)
             high = min(frames, stop + 1 + self._decoder_reach)
-            spectrum = self.model.decode(indices[:, low:high].to(self._device), selection)
+            part = torch.from_numpy(codes[..., low:high].astype(np.int64)).permute(2, 0, 1)[None]
+            spectrum = self.model.decode(part.to(self._device), selection)
             first, last = start * self.hop, min(num_samples, stop * self.hop)
             kept = spectrum[:, :, start - low : stop + 1 - low]
             yield self.model.decoder.synthesise(kept, last - first)[0].cpu().numpy()
@@ -201,13 +204,16 @@ class VQVAECodec:
             low, high = max(0, start - reach), min(frames, stop + reach)
             padded = _slice(mixture, (low - 1) * hop, high * hop).to(self._device)[None]
             masks = head(self.model.encoder.hidden(padded))[:, chosen]
-            kept = slice(start - low, stop - low)
-            windows = head.apply_masks(masks[..., kept, :], head.spectrum(padded)[..., kept, :])
+            spectrum = head.spectrum(padded)
             summed = np.pad(carried, ((0, 0), (0, 0), (0, (stop - start) * hop)))
             weight = np.pad(carried_weight, (0, (stop - start) * hop))
-            for index, frame in enumerate(windows[0].cpu().numpy().transpose(2, 0, 1, 3)):
-                summed[..., index * hop : (index + 4) * hop] += frame
-                weight[index * hop : (index + 4) * hop] += squared_window
+            for begin in range(start, stop, MASKED_FRAMES):
+                kept = slice(begin - low, min(begin + MASKED_FRAMES, stop) - low)
+                windows = head.apply_masks(masks[..., kept, :], spectrum[..., kept, :])
+                each = windows[0].cpu().numpy().transpose(2, 0, 1, 3)
+                for index, frame in enumerate(each, begin - start):
+                    summed[..., index * hop : (index + 4) * hop] += frame
+                    weight[index * hop : (index + 4) * hop] += squared_window
             # Sample 0 of `summed` is sample (start - 2) * hop of the song.
             done = (stop - start) * hop if stop < frames else summed.shape[-1]
             first = (start - 2) * hop

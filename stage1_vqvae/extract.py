@@ -15,6 +15,7 @@ from shared.codes.codec import Codec, CodeFormat
 from shared.codes.manifest import MANIFEST, read_manifest, write_manifest
 from shared.codes.song_codes import SUFFIX, SongCodes
 from shared.console import progress
+from shared.dropped import Dropped, reason_of
 from shared.errors import UserError
 from shared.file_lock import file_lock
 from shared.music.note_tracking import TrackedNotes, track_bass_notes
@@ -22,12 +23,15 @@ from shared.music.notes import notes_to_tokens
 from shared.music.song_facts import SongFacts, read_song_facts
 from shared.shard import WHOLE, Shard
 from shared.songs.augment import Variation, vary_facts, vary_samples
-from shared.songs.cache import CachedSong, build_cache
+from shared.songs.cache import CachedSong, decode_songs
+from shared.songs.tracks import SPLITS, Split
 from shared.sound.levels import accompaniment_gain
 from shared.sound.separation import separate_mixture
 from shared.sources import BASS, SOURCES
 
 LOCK_NAME = ".lock"  # in the folder of codes, while its manifest is written
+
+_Key = tuple[Split, str]  # the split and the name of a song
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,13 @@ class Extraction:
         written: how many files it wrote.
         current: how many files were there already and needed no change.
         manifest: the path of the manifest.
+        failed: the songs that have no codes because something is wrong with them.
     """
 
     written: int
     current: int
     manifest: Path
+    failed: tuple[Dropped, ...] = ()
 
 
 def extract_codes(
@@ -55,7 +61,8 @@ def extract_codes(
 ) -> Extraction:
     """Encode every song under `data` into `out/SPLIT/NAME.codes.safetensors`.
 
-    A file is left alone if this codec made it from the same samples and the same song.json.
+    A file is left alone if this codec made it from the same samples and the same song.json. Where a
+    song cannot be used, the others are encoded, and the manifest does not list it.
 
     Args:
         data: folder of songs.
@@ -69,34 +76,39 @@ def extract_codes(
             that the last part completes it.
 
     Raises:
-        UserError: the data or a song.json cannot be used, or `out` holds the codes of another codec
-            or cannot be written.
+        UserError: the data cannot be used, or `out` holds the codes of another codec or cannot be
+            written.
     """
-    cache = build_cache(data, sample_rate=codec.sample_rate)
     _refuse_other_codec(out, codec)
-    # All files are read first, so that a bad song.json does not stop the work in the middle.
-    known = {song: _facts(song) for song in cache.songs}
+    songs, failed = _readable_songs(data, codec)
+    # Songs that cannot be used count, so that all parts divide the work in the same way.
     work = [
-        (song, variation, out / song.split / f"{song.name}{variation.suffix}{SUFFIX}")
-        for song in cache.songs
-        for variation in (variations if song.split == "train" else (Variation(),))
+        (key, variation, out / key[0] / f"{key[1]}{variation.suffix}{SUFFIX}")
+        for key in sorted([*songs, *failed], key=lambda key: (SPLITS.index(key[0]), key[1]))
+        for variation in (variations if key[0] == "train" else (Variation(),))
     ]
     share = shard.share(work)
-    written = 0
+    written = current = 0
     with progress("extracting codes", len(share)) as bar:
-        for song, variation, path in share:
-            facts = known[song]
-            facts = None if facts is None else vary_facts(facts, variation)
-            if not _is_current(path, song, codec, facts):
-                encode_song(song, codec, facts, variation).save(path)
-                written += 1
+        for key, variation, path in share:
+            if key not in failed:
+                try:
+                    is_new = _encode_file(*songs[key], codec, variation, path)
+                    written, current = written + is_new, current + (not is_new)
+                except Exception as error:
+                    failed[key] = reason_of(error)
             bar.advance()
+            bar.note(f"{len(failed)} failed" if failed else "")
     with file_lock(out / LOCK_NAME, "write the manifest"):
         files = {path for _, _, path in work if path.is_file()}
         if add and (out / MANIFEST).is_file():
             files |= {file for file in read_manifest(out).files if file.is_file()}
+        # They may have codes of an earlier time, when they were others.
+        files -= {path for key, _, path in work if key in failed}
         manifest = write_manifest(out, CodeFormat.of(codec), sorted(files))
-    return Extraction(written, len(share) - written, manifest)
+    lost = dict.fromkeys(key for key, _, _ in share if key in failed)
+    dropped = tuple(Dropped("/".join(key), failed[key]) for key in lost)
+    return Extraction(written, current, manifest, dropped)
 
 
 def encode_song(
@@ -150,8 +162,32 @@ def _bass_notes(facts: SongFacts | None, bass: np.ndarray, codec: Codec) -> Trac
     return TrackedNotes(tokens, np.ones(frames, np.float32))
 
 
-def _facts(song: CachedSong) -> SongFacts | None:
-    return None if song.song_json is None else read_song_facts(song.song_json)
+def _readable_songs(
+    data: Path, codec: Codec
+) -> tuple[dict[_Key, tuple[CachedSong, SongFacts | None]], dict[_Key, str]]:
+    """Decode the songs, and read what is known of them; say why some cannot be read."""
+    cache = decode_songs(data, sample_rate=codec.sample_rate)
+    songs: dict[_Key, tuple[CachedSong, SongFacts | None]] = {}
+    failed = dict(cache.defects)
+    for song in cache.songs:
+        key = (song.split, song.name)
+        try:
+            facts = None if song.song_json is None else read_song_facts(song.song_json)
+            songs[key] = (song, facts)
+        except UserError as error:
+            failed[key] = str(error)
+    return songs, failed
+
+
+def _encode_file(
+    song: CachedSong, facts: SongFacts | None, codec: Codec, variation: Variation, path: Path
+) -> bool:
+    """Write the codes of a variation of a song, unless they are there; return whether it did."""
+    facts = None if facts is None else vary_facts(facts, variation)
+    if _is_current(path, song, codec, facts):
+        return False
+    encode_song(song, codec, facts, variation).save(path)
+    return True
 
 
 def _is_current(path: Path, song: CachedSong, codec: Codec, facts: SongFacts | None) -> bool:

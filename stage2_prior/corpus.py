@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from shared.codes.manifest import Manifest, read_manifest, require_format
 from shared.codes.song_codes import SongCodes
-from shared.errors import require
+from shared.errors import Refusals, require
 from shared.sources import SOURCES
 
 T = TypeVar("T")
@@ -32,11 +32,17 @@ def open_corpus(folder: Path) -> Manifest:
 def read_songs(manifest: Manifest, select: Callable[[SongCodes], T]) -> Iterator[T]:
     """Read one song after the other, and select a part of each.
 
+    Where some cannot be read, the others are yielded first.
+
     Raises:
-        UserError: see `read_song`.
+        UserError: songs cannot be read (see `read_song`), or are refused by `select`. All of them are
+            named.
     """
+    refusals = Refusals()
     for path in manifest.files:
-        yield select(read_song(manifest, path))
+        with refusals.collecting():
+            yield select(read_song(manifest, path))
+    refusals.check(f"{len(refusals.sentences)} songs of codes cannot be used: extract them again")
 
 
 def read_song(manifest: Manifest, path: Path) -> SongCodes:

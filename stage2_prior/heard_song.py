@@ -18,7 +18,13 @@ from shared.music.onset_envelope import OnsetEnvelope, onset_envelope
 from shared.sound.sliced import SlicedSamples
 from stage2_prior.accompaniment import PreparedSong
 from stage2_prior.balance import song_end
-from stage2_prior.composer.features import ROOT, TONES, Hearing, guided_hearing
+from stage2_prior.composer.features import (
+    ROOT,
+    TONES,
+    Hearing,
+    blocks_of_rows,
+    guided_hearing,
+)
 from stage2_prior.listener.network import Listener
 from stage2_prior.own_bass import OwnBass
 
@@ -81,9 +87,13 @@ class HeardSong:
     def chords(self) -> tuple[Chord, ...]:
         """Name the chords of the song."""
         hearing = self.hearing
-        root, tones = hearing.features[:, ROOT], hearing.features[:, TONES]
-        qualities = quality_probabilities(root, tones)
-        return name_chords(root, qualities, hearing.frame_rate, self.grid)
+        qualities = np.concatenate(
+            [
+                quality_probabilities(part[:, ROOT], part[:, TONES])
+                for part in blocks_of_rows(hearing.features)
+            ]
+        )
+        return name_chords(hearing.features[:, ROOT], qualities, hearing.frame_rate, self.grid)
 
 
 def hear_song(

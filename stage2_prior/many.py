@@ -1,16 +1,14 @@
 """Write basses for several songs: find them, name their files, and go on after one that fails."""
 
 import re
-import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 
-from shared.atomic import NoSpaceError
-from shared.commands import sentence_of
-from shared.errors import UserError, require
+from shared.dropped import reason_of
+from shared.errors import require
 from shared.reporting import Reporter
 from stage2_prior.arrange import Arrangement
 from stage2_prior.delivery import AUDIO_SUFFIXES, SOUNDS, default_name
@@ -132,13 +130,8 @@ def write_songs(
         reporter.begin_song(song)
         try:
             outcome = _written(song, write(song, (names or {}).get(song)), reporter)
-        except NoSpaceError:
-            raise
         except Exception as error:
-            sentence = sentence_of(error) if isinstance(error, UserError | OSError) else None
-            if sentence is None:
-                traceback.print_exc()
-                sentence = f"a defect of the program ({type(error).__name__}, shown above)"
+            sentence = reason_of(error)
             reporter.failed(song, sentence)
             outcome = Outcome(song, error=sentence)
         outcomes.append(outcome)

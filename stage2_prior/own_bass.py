@@ -12,7 +12,7 @@ from shared.music.bass_pitch_classes import bass_pitch_classes
 from shared.music.chord_posterior import multiply_experts
 from shared.music.yin_pitch import Floats, yin_pitch
 from shared.sound.sliced import SlicedSamples
-from stage2_prior.composer.features import PITCH, PITCH_CLASS, ROOT, Hearing
+from stage2_prior.composer.features import PITCH, PITCH_CLASS, ROOT, Hearing, blocks_of_rows
 
 # A note of the bass counts where it sounds. A root counts for longer, because chords are longer
 # than notes. The weights and times were chosen on MIDI songs with their bass (docs/experiments.md).
@@ -48,9 +48,11 @@ class OwnBass:
             for seconds in (NOTE_SECONDS, ROOT_SECONDS)
         )
         features = hearing.features.copy()
-        features[:, ROOT] = multiply_experts(features[:, ROOT], roots, ROOT_WEIGHT)
-        pitches = features[:, PITCH]
-        sounding = pitches.sum(1, keepdims=True)
-        named = multiply_experts(pitches, notes[:, PITCH_CLASS], NOTE_WEIGHT)
-        features[:, PITCH] = sounding * named
+        parts = map(blocks_of_rows, (features, notes, roots))
+        for heard, note, root in zip(*parts, strict=True):
+            heard[:, ROOT] = multiply_experts(heard[:, ROOT], root, ROOT_WEIGHT)
+            pitches = heard[:, PITCH]
+            sounding = pitches.sum(1, keepdims=True)
+            named = multiply_experts(pitches, note[:, PITCH_CLASS], NOTE_WEIGHT)
+            heard[:, PITCH] = sounding * named
         return replace(hearing, features=features)

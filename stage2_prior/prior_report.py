@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.bootstrap import Estimate
-from shared.plots import drawable
+from shared.plots import drawable, save_figure
 from shared.song_figures import SongFigures
 from stage2_prior.frechet import EMBEDDING
 from stage2_prior.likelihood import WINDOWS_A_SONG
@@ -218,14 +218,14 @@ def draw_report(report: PriorReport, path: Path) -> None:
         axis.set_ylim(0, 1.02)
         axis.set_title("how the bass fits the song")
 
-    figure = Figure(figsize=(12, 4.6), layout="constrained")
+    figure = Figure(figsize=(12, 4.6), dpi=130, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 3))
     draw_saved_bits(left)
     draw_comparison(right)
     # Names may hold what matplotlib would read as a formula.
     for label in figure.legend(loc="outside lower center", ncols=3, fontsize=9).get_texts():
         label.set_parse_math(False)
-    figure.savefig(path, format="png", dpi=130)
+    save_figure(figure, path)
 
 
 def _places(columns: int, index: int, rows: int) -> list[float]:

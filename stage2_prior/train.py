@@ -29,7 +29,7 @@ from stage2_prior.composer.sequences import ComposedSong
 from stage2_prior.composer.task import ComposerTask
 from stage2_prior.config import PARTS, ModelConfig, Part, PriorConfig
 from stage2_prior.corpus import open_corpus, read_song, read_songs
-from stage2_prior.listener.sequences import HeardSong
+from stage2_prior.listener.sequences import HeardSong, known_views
 from stage2_prior.listener.task import ListenerTask
 from stage2_prior.model import Prior, prior_metadata
 from stage2_prior.performer.sequences import PerformedSong
@@ -71,6 +71,7 @@ def train_prior(
         "--init-from",
     )
     corpus = open_corpus(codes)
+    _require_usable(corpus, config)
     prior = new_prior(config, corpus.format)
     if init_from is not None:
         _start_from(prior, load_checkpoint(init_from, "prior"))
@@ -83,6 +84,23 @@ def train_prior(
         prior.cpu().eval()
         _save(prior, out, config)
     return out / WEIGHTS_NAME
+
+
+def _require_usable(corpus: Manifest, config: PriorConfig) -> None:
+    """Read all songs, so that none stops the work after hours of training.
+
+    Raises:
+        UserError: songs lack what a part needs that is trained, or cannot be read.
+    """
+
+    def check(song: SongCodes) -> None:
+        if {"listener", "composer"} & {*config.parts}:
+            known_views(song, config.listener.views)
+        if "performer" in config.parts:
+            song.view("alone")
+
+    for _ in read_songs(corpus, check):
+        pass
 
 
 def new_prior(config: PriorConfig, format: CodeFormat) -> Prior:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from shared.codes.codec import CodeFormat
 from shared.config import load_config
-from shared.errors import UserError
+from shared.errors import UserError, UserErrors
 from shared.music.notes import NoteVocabulary
 from shared.songs.cache import StemCache, build_cache
 from stage1_vqvae.bass_decoder.config import PRESETS, BassDecoderConfig, DataConfig
@@ -45,16 +45,16 @@ def tiny(*overrides: str) -> BassDecoderConfig:
 
 
 def train_and_valid(songs: tuple[StemCache, Path]) -> tuple[list[BassSong], list[BassSong]]:
-    return read_bass_songs(*songs, "train"), read_bass_songs(*songs, "valid")
+    return read_bass_songs(*songs)
 
 
 def drawer(songs: tuple[StemCache, Path], **changes: Any) -> SegmentDrawer:
     config = replace(DataConfig(segment_seconds=0.5), **changes)
-    return SegmentDrawer(read_bass_songs(*songs, "train"), config, FORMAT, 3, 4)
+    return SegmentDrawer(read_bass_songs(*songs)[0], config, FORMAT, 3, 4)
 
 
 def test_songs_with_codes_and_samples_are_read(songs: tuple[StemCache, Path]) -> None:
-    read = read_bass_songs(*songs, "train")
+    read = read_bass_songs(*songs)[0]
     assert [song.audio.name for song in read] == ["a", "b"]
     assert [song.codes.shape for song in read] == [(2, 61)] * 2
     segment = read[0].segment(10, 5)
@@ -105,7 +105,16 @@ def test_codes_of_other_samples_are_refused(songs: tuple[StemCache, Path], tmp_p
     song = make_song("a", "train", num_samples=5, fingerprint="tone")
     codes = write_codes(tmp_path, [song], FORMAT)
     with pytest.raises(UserError, match=r"was made of 5 samples, but the song has 61440: extract"):
-        read_bass_songs(songs[0], codes, "train")
+        read_bass_songs(songs[0], codes)
+
+
+def test_all_codes_that_cannot_be_used_are_named(
+    songs: tuple[StemCache, Path], tmp_path: Path
+) -> None:
+    bad = [make_song(name, "train", num_samples=5, fingerprint="tone") for name in "ab"]
+    codes = write_codes(tmp_path, bad, FORMAT)
+    with pytest.raises(UserErrors, match=r"a\.codes.*b\.codes.*the codes of 2 songs"):
+        read_bass_songs(songs[0], codes)
 
 
 def test_segments_longer_than_every_song_are_refused(songs: tuple[StemCache, Path]) -> None:

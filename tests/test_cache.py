@@ -14,8 +14,10 @@ import soundfile
 
 import shared.songs.cache
 import shared.songs.decode
-from shared.errors import UserError
-from shared.songs.cache import CachedSong, build_cache
+from shared.errors import UserError, UserErrors
+from shared.songs.cache import CachedSong, build_cache, decode_songs
+from shared.songs.decode import DecodedSong, decode_song
+from shared.songs.tracks import Track
 from shared.sound.files import Audio, read_audio, read_stem
 from shared.sound.samples import to_int16
 from shared.sources import SOURCES
@@ -257,6 +259,37 @@ def test_a_bad_stem_is_named_and_other_songs_are_kept(
     with pytest.raises(UserError, match=r"bad/bass\.wav is empty"):
         build_cache(one_song)
     assert not any(path.parent.name == "song" for path in builds[4:])
+
+
+def test_all_bad_songs_are_named_at_once_and_the_others_are_decoded(
+    one_song: Path, write_song: WriteSong, builds: list[Path]
+) -> None:
+    for name in ("bad", "worse"):
+        (write_song(one_song / "train" / name) / "bass.wav").write_bytes(b"")
+    with pytest.raises(UserErrors) as caught:
+        build_cache(one_song)
+    *reasons, conclusion = caught.value.sentences
+    assert sorted(reason.split(" is empty")[0] for reason in reasons) == [
+        str(one_song / "train" / name / "bass.wav") for name in ("bad", "worse")
+    ]
+    assert conclusion.startswith(f"2 songs of {one_song} cannot be used")
+    assert [song.name for song in decode_songs(one_song).songs] == ["song"]
+    assert sum(path.parent.name == "song" for path in builds) == 4
+
+
+def test_a_song_that_changes_while_it_is_decoded_is_named(
+    one_song: Path, write_song: WriteSong, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache would otherwise lack it without a word."""
+
+    def decode(track: Track, rate: int) -> DecodedSong:
+        decoded = decode_song(track, rate)
+        write_song(track.path, seconds=0.25)
+        return decoded
+
+    monkeypatch.setattr(shared.songs.cache, "decode_song", decode)
+    with pytest.raises(UserError, match="song changed while it was decoded"):
+        build_cache(one_song)
 
 
 def test_an_unwritable_data_folder_uses_the_users_cache(

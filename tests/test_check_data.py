@@ -16,7 +16,7 @@ from shared.errors import UserError
 from shared.songs.cache import CachedSong, build_cache
 from shared.songs.check import check_data
 from shared.songs.layouts import parse_names, read_names, write_names
-from shared.songs.tracks import discover_tracks
+from shared.songs.tracks import find_tracks
 from shared.sources import BASS, SOURCES
 from tests.conftest import WriteSong
 
@@ -104,15 +104,15 @@ def test_a_damaged_description_is_named_and_another_one_is_no_song(tmp_path: Pat
     song = moisesdb_song(tmp_path / "a")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "data.json").write_text("{}")
-    assert [track.name for track in discover_tracks(tmp_path)] == ["a"]
+    assert [track.name for track in find_tracks(tmp_path)] == ["a"]
     (song / "data.json").write_text("{")
     with pytest.raises(UserError, match=r"a/data\.json is not one of MoisesDB"):
-        discover_tracks(tmp_path)
+        find_tracks(tmp_path)
     (song / "data.json").unlink()
     slakh = slakh_song(tmp_path / "c")
     (slakh / "metadata.yaml").write_text("stems: 3")
     with pytest.raises(UserError, match=r"c/metadata\.yaml is not one of Slakh2100"):
-        discover_tracks(tmp_path)
+        find_tracks(tmp_path)
 
 
 def test_other_names_are_noted_in_the_folder(tmp_path: Path, write_song: WriteSong) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from shared.errors import UserError
 from shared.music.bar_grid import STEPS, BarGrid
@@ -20,6 +21,7 @@ from stage2_prior.composer.grid_notes import (
     length_class,
 )
 from stage2_prior.composer.network import HORIZON, NOTHING, Composer, ComposerConfig
+from stage2_prior.composer.read_song import ReadSong
 from stage2_prior.composer.sampling import ComposedLine, Rules, compose
 from stage2_prior.composer.sequences import (
     ComposedSong,
@@ -299,11 +301,38 @@ def test_leaving_out_lines_that_have_ended_changes_nothing(
 
 
 def test_a_song_is_read_in_parts_as_it_is_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stage2_prior.composer.network.READ_AT_ONCE", 4 * STEPS)
-    reader = composer().reader
-    features = torch.from_numpy(np.stack([heard(GRID.positions), heard(GRID.positions, 1)]))
-    place = torch.from_numpy(GRID.place_in_bar(np.arange(GRID.positions))).expand(2, -1)
+    made, end = composer(), GRID.positions
+    features = torch.from_numpy(heard(end))
+    place = torch.from_numpy(GRID.place_in_bar(np.arange(end)))
     hidden = torch.tensor([False, True])
-    with torch.inference_mode():
-        expected = reader(features, place, hidden)
-        torch.testing.assert_close(reader.read_long(features, place, hidden), expected)
+    both = features.expand(2, -1, -1), place.expand(2, -1), hidden
+    ahead = torch.arange(end)[:, None] + torch.arange(HORIZON)
+    for size in (4 * STEPS, 12 * STEPS, end):
+        monkeypatch.setattr("stage2_prior.composer.read_song.READ_AT_ONCE", size)
+        with torch.inference_mode():
+            expected = made.reader(*both)
+            song = ReadSong(made, features, place, hidden)
+            assert (song.versions, song.end) == (2, end)
+            torch.testing.assert_close(song.at(torch.arange(end)), expected)
+            choices = F.pad(made.onset_choices(expected, place), (0, 0, 0, HORIZON))
+            torch.testing.assert_close(song.onset_choices(ahead), choices[:, ahead])
+        assert torch.equal(song.heard(ahead[:2, 0])[0], features[:2])
+        assert not song.heard(ahead[:2, 0])[1].any()
+
+
+def test_parts_of_a_song_are_forgotten_behind_all_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = written(8)
+    monkeypatch.setattr("stage2_prior.composer.read_song.READ_AT_ONCE", 4 * STEPS)
+    held = set()
+    rows = ReadSong._rows
+
+    def watched(song: ReadSong, kind: int, positions: torch.Tensor) -> torch.Tensor:
+        found = rows(song, kind, positions)
+        first = int(positions.min()) // (4 * STEPS)
+        assert min(song._read) >= min(first, song._last)
+        held.add(max(song._read))
+        return found
+
+    monkeypatch.setattr(ReadSong, "_rows", watched)
+    same_lines(whole, written(8))
+    assert len(held) > 2

@@ -1,6 +1,8 @@
 """Extraction of codes: four views, notes, what is skipped, what is refused."""
 
+import errno
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from typer.testing import CliRunner
 
+import cli
 from shared.codes.codec import CodeFormat
-from shared.codes.manifest import read_manifest
-from shared.codes.song_codes import SongCodes
+from shared.codes.manifest import MANIFEST, read_manifest
+from shared.codes.song_codes import SUFFIX, SongCodes
 from shared.config import load_config
 from shared.errors import UserError
 from shared.music.notes import NoteVocabulary
@@ -25,7 +29,7 @@ from shared.sources import BASS, SOURCES
 from stage1_vqvae import extract
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
-from stage1_vqvae.extract import LOCK_NAME, extract_codes
+from stage1_vqvae.extract import LOCK_NAME, encode_song, extract_codes
 from stage1_vqvae.model import VQVAE
 
 
@@ -139,12 +143,12 @@ def test_parts_together_are_the_whole(
 
     def killed(song: Any, *given: Any) -> SongCodes:
         if song.name == "three":
-            raise MemoryError
+            raise KeyboardInterrupt
         return encode(song, *given)
 
     with monkeypatch.context() as patch:
         patch.setattr(extract, "encode_song", killed)
-        with pytest.raises(MemoryError):
+        with pytest.raises(KeyboardInterrupt):
             extract_codes(data, codec, out, variations, shard=Shard(1, 3))
     again = extract_codes(data, codec, out, variations, shard=Shard(1, 3))
     assert (again.written, again.current) == (1, 1)
@@ -222,13 +226,133 @@ def test_a_song_whose_facts_are_partly_unknown_is_transposed(
         ),
     ],
 )
-def test_a_bad_song_json_is_refused_before_anything_is_encoded(
+def test_a_song_with_a_bad_song_json_is_named_and_the_others_are_encoded(
     data: Path, codec: VQVAECodec, tmp_path: Path, content: str, message: str
 ) -> None:
     (data / "valid/two/song.json").write_text(content)
-    with pytest.raises(UserError, match=message):
+    done = extract_codes(data, codec, tmp_path / "codes")
+    assert (done.written, done.current) == (2, 0)
+    (failed,) = done.failed
+    assert failed.name == "valid/two"
+    assert re.search(message, failed.reason)
+
+
+def listed(out: Path) -> list[str]:
+    return [name.removesuffix(SUFFIX) for name in read_manifest(out).files.names]
+
+
+def test_all_but_the_defective_songs_are_encoded_and_a_rerun_tries_only_these(
+    data: Path,
+    codec: VQVAECodec,
+    tmp_path: Path,
+    write_song: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are listed by name with their reasons, and once they are mended they are encoded."""
+    out, noise = tmp_path / "codes", b"no audio file"
+    (write_song(data / "train/noise") / "drums.wav").write_bytes(noise)
+    write_song(data / "train/short", seconds=1.0)
+    soundfile.write(data / "train/short/bass.wav", np.zeros((3 * 44100, 2)), 44100)
+    (write_song(data / "valid/half") / "other.wav").unlink()
+    variations = [Variation(), Variation(semitones=1)]
+    done = extract_codes(data, codec, out, variations)
+    assert (done.written, done.current) == (4, 0)
+    assert [song.name for song in done.failed] == ["train/noise", "train/short", "valid/half"]
+    reasons = ("drums.wav", "differ in length: bass 132300", "half has no other stem")
+    for song, reason in zip(done.failed, reasons, strict=True):
+        assert reason in song.reason
+    encoded = ["test/three", "train/one", "train/one@+1", "valid/two"]
+    assert listed(out) == encoded
+    assert sorted(contents(out)) == sorted([f"{name}{SUFFIX}" for name in encoded] + [MANIFEST])
+    for name in ("train/noise", "train/short"):
+        write_song(data / name)
+    seen = []
+
+    def encode(song: Any, *given: Any) -> SongCodes:
+        seen.append(song.name)
+        return encode_song(song, *given)
+
+    monkeypatch.setattr(extract, "encode_song", encode)
+    again = extract_codes(data, codec, out, variations)
+    assert seen == ["noise", "noise", "short", "short"]
+    assert (again.written, again.current) == (4, 4)
+    assert [song.name for song in again.failed] == ["valid/half"]
+
+
+def test_codes_that_a_song_had_before_it_failed_are_not_listed(
+    data: Path, codec: VQVAECodec, tmp_path: Path
+) -> None:
+    out = tmp_path / "codes"
+    extract_codes(data, codec, out)
+    (data / "train/one/song.json").write_text("{")
+    for add in (False, True):
+        done = extract_codes(data, codec, out, add=add)
+        assert ([song.name for song in done.failed], done.current) == (["train/one"], 2)
+        assert listed(out) == ["test/three", "valid/two"]
+
+
+def test_a_song_at_which_the_program_fails_does_not_stop_the_others(
+    data: Path,
+    codec: VQVAECodec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def encode(song: Any, *given: Any) -> SongCodes:
+        if song.name == "one":
+            raise ZeroDivisionError
+        return encode_song(song, *given)
+
+    monkeypatch.setattr(extract, "encode_song", encode)
+    done = extract_codes(data, codec, tmp_path / "codes")
+    assert [str(song) for song in done.failed] == [
+        "train/one: a defect of the program (ZeroDivisionError, shown above)"
+    ]
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    assert listed(tmp_path / "codes") == ["test/three", "valid/two"]
+
+
+def test_parts_divide_the_work_in_the_same_way_whatever_fails(
+    data: Path, codec: VQVAECodec, tmp_path: Path
+) -> None:
+    (data / "train/one/song.json").write_text("{")
+    parts = [
+        extract_codes(data, codec, tmp_path / "codes", shard=Shard(number, 3))
+        for number in (1, 2, 3)
+    ]
+    assert [part.written for part in parts] == [0, 1, 1]
+    assert [len(part.failed) for part in parts] == [1, 0, 0]
+    assert listed(tmp_path / "codes") == ["test/three", "valid/two"]
+
+
+def test_a_full_disk_stops_the_extraction(
+    data: Path, codec: VQVAECodec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encode(*_: Any) -> SongCodes:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(extract, "encode_song", encode)
+    with pytest.raises(OSError, match="No space left"):
         extract_codes(data, codec, tmp_path / "codes")
-    assert not (tmp_path / "codes").exists()
+
+
+def test_the_command_ends_with_1_and_lists_what_failed(
+    data: Path, codec: VQVAECodec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stage1_vqvae.codec.load_codec", lambda *_: codec)
+    out = tmp_path / "codes"
+    arguments = ["extract-codes", "--data", str(data), "--out", str(out)]
+    (data / "valid/two/bass.wav").write_bytes(b"")
+    failed = CliRunner().invoke(cli.app, arguments)
+    assert failed.exit_code == 1
+    assert failed.stdout == f"{out / MANIFEST}: 2 written, 0 already there, 1 failed\n"
+    assert failed.stderr == (
+        f"failed valid/two: {data}/valid/two/bass.wav is empty (0 bytes); copy or export it again\n"
+    )
+    shutil.copy(data / "valid/two/drums.wav", data / "valid/two/bass.wav")
+    mended = CliRunner().invoke(cli.app, arguments)
+    assert (mended.exit_code, mended.stderr) == (0, "")
+    assert mended.stdout == f"{out / MANIFEST}: 1 written, 2 already there, 0 failed\n"
 
 
 def test_refuses_to_mix_codecs(data: Path, codec: VQVAECodec, tmp_path: Path) -> None:

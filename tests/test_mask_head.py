@@ -111,6 +111,15 @@ def test_chunks_and_single_sources_equal_the_whole(codec: VQVAECodec) -> None:
     np.testing.assert_allclose(codec.separate(mixture, ["drums", "bass"]), whole[[2, 1]], atol=1e-6)
 
 
+def test_frames_are_masked_some_at_a_time(
+    codec: VQVAECodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixture = noise(2, 30_000).numpy()
+    whole = codec.separate(mixture)
+    monkeypatch.setattr("stage1_vqvae.codec.MASKED_FRAMES", 7)
+    np.testing.assert_array_equal(codec.separate(mixture), whole)
+
+
 def test_codes_do_not_depend_on_chunks_with_a_long_window(codec: VQVAECodec) -> None:
     mixture = noise(2, 30_000).numpy()
     whole = codec.encode(mixture)

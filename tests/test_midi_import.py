@@ -2,6 +2,8 @@
 
 import json
 import struct
+import time
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -222,6 +224,36 @@ def test_an_absurd_tempo_or_meter_is_refused_at_once(
     (tmp_path / "absurd.mid").write_bytes(midi)
     with pytest.raises(UserError, match=reason):
         read_midi_score(tmp_path / "absurd.mid")
+
+
+def test_a_microsecond_per_beat_is_dropped_from_a_data_set_with_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of less than 100 bytes asks for nine million beats."""
+    spent, peaks = [], []
+
+    def read(path: Path, seconds: float | None) -> Score:
+        began = time.process_time()
+        tracemalloc.start()
+        try:
+            return read_midi_score(path, seconds)
+        finally:
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+            spent.append(time.process_time() - began)
+
+    monkeypatch.setattr("shared.band.song_folder.read_midi_score", read)
+    folder = tmp_path / "midi"
+    folder.mkdir()
+    (folder / "fast.mid").write_bytes(absurd_midi(1, 9_000_000, 1))
+    report = make_dataset(tmp_path / "songs", songs=0, seed=0, midi=folder)
+    (dropped,) = report.dropped
+    assert Path(dropped.name).name == "fast.mid"
+    assert dropped.reason == "it has 9,000,096 beats, more than 30,000"
+    assert report.songs == ()
+    assert len(peaks) == 1
+    assert peaks[0] < 3e8
+    assert spent[0] < 10
 
 
 def test_the_lowest_voice_of_a_chord_and_a_legato_line() -> None:

@@ -1,6 +1,7 @@
 """The plain encoder-decoder: what it reads, how it is trained, and that it samples what it says."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,12 @@ GREEDY = SamplingDefaults(temperature=0)
 def model() -> NaivePrior:
     torch.manual_seed(0)
     return NaivePrior(NaiveSizes(dim=32, heads=2, depth=2, window_seconds=1.0), FORMAT).eval()
+
+
+def test_a_window_of_less_than_two_frames_is_refused() -> None:
+    format = replace(FORMAT, hop=3 * FORMAT.sample_rate)
+    with pytest.raises(UserError, match=r"'model\.window_seconds' is 1 s, .*: set 6 or more"):
+        NaivePrior(NaiveSizes(dim=32, heads=2, depth=1, window_seconds=1.0), format)
 
 
 def accompaniment(frames: int, seed: int = 0) -> np.ndarray:

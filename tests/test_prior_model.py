@@ -180,6 +180,18 @@ def test_weights_of_other_sizes_are_refused(prior: Prior, tmp_path: Path) -> Non
         load_prior(path)
 
 
+@pytest.mark.parametrize("part", ["listener", "performer"])
+def test_a_window_of_less_than_two_frames_is_refused(part: str) -> None:
+    """The shortest window that a setting allows is 1 s; frames may be longer."""
+    sizes: Any = {"listener": ListenerConfig, "performer": PerformerConfig}[part]
+    config = ModelConfig(**{part: sizes(window_seconds=2.0)})
+    for hop in (3 * FORMAT.sample_rate, 5 * FORMAT.sample_rate):  # rounded to 1 frame and to none
+        message = rf"'model\.{part}\.window_seconds' is 2 s, .*set {2 * hop // FORMAT.sample_rate} "
+        with pytest.raises(UserError, match=message):
+            Prior(config, replace(FORMAT, hop=hop), "untrained")
+    assert Prior(config, replace(FORMAT, hop=FORMAT.sample_rate), "untrained")
+
+
 def test_wrong_number_of_delays() -> None:
     with pytest.raises(UserError, match="delays"):
         Prior(ModelConfig(performer=PerformerConfig(delays=(0, 1))), FORMAT, "untrained")

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from shared.config import load_config
-from shared.errors import UserError
+from shared.errors import UserError, UserErrors
 from stage2_prior import train
 from stage2_prior.balance import BalanceRange
 from stage2_prior.composer.material import composed_song
@@ -282,6 +282,27 @@ def test_validation_uses_the_valid_songs_and_without_any_the_training_songs(
     learn, valid = train._split([train.HeardSong.of(songs[0])])
     assert learn == valid
     assert "validating on training songs" in capsys.readouterr().err
+
+
+def test_all_defective_songs_are_named_before_any_part_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that only the last part could not use, hours later."""
+    monkeypatch.setattr(train, "fit", lambda *_: pytest.fail("a part is trained"))
+    songs = {name: make_song(name, "train", song=FACTS) for name in "abcd"}
+    views = songs["b"].views
+    songs["b"] = replace(songs["b"], views={"accompaniment": views["accompaniment"]})
+    songs["c"] = replace(songs["c"], fingerprint="another")
+    codes = write_codes(tmp_path / "codes", [*songs.values()])
+    (codes / "train" / "d.codes.safetensors").write_bytes(b"damaged")
+    with pytest.raises(UserErrors) as caught:
+        train_prior(codes, tmp_path / "run", tiny(), device="cpu")
+    *reasons, conclusion = caught.value.sentences
+    expected = ("codes of 'b' hold no view 'alone'", "codes of 'c' differ", "d.codes.safetensors")
+    assert len(reasons) == 3
+    for reason, part in zip(reasons, expected, strict=True):
+        assert part in reason
+    assert conclusion == "3 songs of codes cannot be used: extract them again"
 
 
 def test_codes_of_other_sources_are_refused(tmp_path: Path) -> None:

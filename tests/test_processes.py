@@ -1,5 +1,6 @@
 """Which processes share a job: torchrun's variables, Slurm's, and work that is divided."""
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def test_processes_of_torchrun_divide_the_songs(stem_folder: Path, tmp_path: Pat
     several = tmp_path / "several"
     done = run_with_torchrun(ROOT / "cli.py", "extract-codes", *arguments, several)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("2 written, 0 already there") == 2
+    assert done.stdout.count("2 written, 0 already there, 0 failed") == 2
     whole = extract_codes(stem_folder, load_codec(path), tmp_path / "whole").manifest.parent
     files = [read_manifest(folder).files for folder in (whole, several)]
     assert [len(each) for each in files] == [4, 4]
@@ -97,3 +98,45 @@ def test_processes_of_torchrun_divide_the_songs(stem_folder: Path, tmp_path: Pat
         assert one.relative_to(whole) == other.relative_to(several)
         assert one.read_bytes() == other.read_bytes()
         assert SongCodes.load(one).num_frames > 0
+
+
+SLOW_EXTRACTION = """
+import sys, time
+import cli
+from stage1_vqvae import extract
+
+encode_file = extract._encode_file
+
+def slowly(song, *given):
+    time.sleep(5)
+    return encode_file(song, *given)
+
+extract._encode_file = slowly
+cli.app(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_a_process_of_torchrun_with_a_bad_song_lets_the_others_finish(
+    stem_folder: Path, tmp_path: Path
+) -> None:
+    """torchrun ends all processes as soon as one has failed."""
+    torch.manual_seed(0)
+    config = load_config(VQVAEConfig, PRESETS, "tiny")
+    save_checkpoint(
+        tmp_path / "codec.safetensors",
+        VQVAE(config.model).state_dict(),
+        {"stage": "vqvae", "config": asdict(config)},
+    )
+    for name in ("train/one", "train/two"):
+        shutil.copytree(stem_folder / name, tmp_path / "data" / name)
+    (tmp_path / "data/train/one/bass.wav").write_bytes(b"")
+    (tmp_path / "run.py").write_text(SLOW_EXTRACTION)
+    arguments = ("--data", tmp_path / "data", "--codec", tmp_path / "codec.safetensors")
+    out = tmp_path / "codes"
+    done = run_with_torchrun(
+        tmp_path / "run.py", "extract-codes", *arguments, "--device", "cpu", "--out", out
+    )
+    assert done.returncode != 0
+    assert "failed train/one: " in done.stderr
+    assert read_manifest(out).files.names == ("train/two.codes.safetensors",)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from shared.errors import UserError
-from shared.songs.tracks import discover_tracks, mix_name, musdb_validation_names, split_by_name
+from shared.songs.tracks import find_tracks, mix_name, musdb_validation_names, split_by_name
 from shared.sources import SOURCES
 
 
@@ -34,7 +34,7 @@ def touch_musdb(root: Path, hq: bool) -> None:
 
 
 def names(root: Path) -> dict[str, list[str]]:
-    tracks = discover_tracks(root)
+    tracks = find_tracks(root)
     return {s: [t.name for t in tracks if t.split == s] for s in ("train", "valid", "test")}
 
 
@@ -80,7 +80,7 @@ def test_song_in_any_format_with_its_json(tmp_path: Path) -> None:
     for suffix in (".wav", ".flac", ".ogg", ".mp3", ".m4a"):
         touch_song(tmp_path / "train" / suffix[1:], suffix)
     (tmp_path / "train" / "ogg" / "song.json").touch()
-    tracks = {track.name: track for track in discover_tracks(tmp_path)}
+    tracks = {track.name: track for track in find_tracks(tmp_path)}
     assert len(tracks) == 5
     assert tracks["ogg"].song_json == tmp_path / "train" / "ogg" / "song.json"
     assert tracks["wav"].song_json is None
@@ -94,7 +94,7 @@ def test_names_are_read_in_any_case_and_wav_first(tmp_path: Path) -> None:
     song = touch_song(tmp_path / "song")
     (song / "bass.wav").rename(song / "Bass.WAV")
     (song / "bass.mp3").touch()
-    (track,) = discover_tracks(tmp_path)
+    (track,) = find_tracks(tmp_path)
     assert track.stems is not None
     assert [path.name for path in track.stems["bass"]] == ["Bass.WAV"]
 
@@ -146,12 +146,12 @@ def test_missing_stem_is_named(tmp_path: Path) -> None:
     (song / "drums.wav").unlink()
     (song / "other.wav").unlink()
     with pytest.raises(UserError, match=r"half has no drums and no other stem"):
-        discover_tracks(tmp_path)
+        find_tracks(tmp_path)[0].require_whole()
 
 
 def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no folder"):
-        discover_tracks(tmp_path / "nowhere")
+        find_tracks(tmp_path / "nowhere")
 
 
 def test_folder_without_stems(tmp_path: Path) -> None:
@@ -159,14 +159,14 @@ def test_folder_without_stems(tmp_path: Path) -> None:
     (tmp_path / "song" / "mixture.wav").touch()
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UserError, match="holds no songs"):
-        discover_tracks(tmp_path)
+        find_tracks(tmp_path)
 
 
 def test_two_songs_of_one_name(tmp_path: Path) -> None:
     touch_song(tmp_path / "train" / "song")
     (tmp_path / "train" / "song.stem.mp4").touch()
     with pytest.raises(UserError, match="two songs of one name"):
-        discover_tracks(tmp_path)
+        find_tracks(tmp_path)
 
 
 def test_a_broken_link_is_a_missing_stem(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_broken_link_is_a_missing_stem(tmp_path: Path) -> None:
     (song / "bass.wav").unlink()
     (song / "bass.wav").symlink_to(tmp_path / "nowhere.wav")
     with pytest.raises(UserError, match="has no bass stem"):
-        discover_tracks(tmp_path)
+        find_tracks(tmp_path)[0].require_whole()
 
 
 @pytest.mark.parametrize(

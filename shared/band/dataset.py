@@ -38,6 +38,7 @@ from shared.band.song_jobs import (
 )
 from shared.band.songbook.progressions import chord_files, read_songbooks
 from shared.console import err_console, progress
+from shared.dropped import Dropped
 from shared.errors import UserError, require
 from shared.file_lock import sole_owner
 from shared.json_files import write_json
@@ -48,19 +49,6 @@ from shared.songs.tracks import SPLITS
 MANIFEST = "dataset.json"
 LOCK_NAME = ".lock"  # in the folder, while the songs are made
 MOST_SONGS, MOST_WORKERS, MOST_SECONDS = 1_000_000, 1000, 1800
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """A song that was not written.
-
-    Attributes:
-        name: its file, name or number.
-        reason: why, as a sentence.
-    """
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from shared.atomic import NoSpaceError, flush, full_disk_said
+from shared.atomic import flush, full_disk_said
 from shared.band.composing.arrangement import play_chart
 from shared.band.composing.compose import compose_chart
 from shared.band.mma.mma_charts import play_chart_with_mma
@@ -27,6 +27,7 @@ from shared.band.scores.score_midi import write_score_midi
 from shared.band.singing.singers import SungScore, sing_vocals
 from shared.band.song_jobs import SongJob
 from shared.band.songbook.charts import lay_out
+from shared.dropped import reason_of
 from shared.errors import UserError
 from shared.sound.files import cause_of
 from shared.sources import SOURCES
@@ -73,10 +74,8 @@ def make_song(job: SongJob, settings: SongSettings, orchestra: Orchestra) -> str
         song = _sing(job, settings, _score(job, settings, sequence))
         record = _record(job, settings, song, orchestra, np.random.default_rng(sequence))
         _write(song, record, job, settings)
-    except NoSpaceError:
-        raise
     except UserError as error:
-        return str(error)
+        return reason_of(error)
     return None
 
 

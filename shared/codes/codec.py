@@ -3,6 +3,7 @@
 Stage 2 sees a codec only as this protocol, never as a class of stage 1.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.config import Range
-from shared.errors import UserError
+from shared.errors import UserError, require
 from shared.sound.samples import Samples
 from shared.sound.sliced import SlicedSamples
 
@@ -141,6 +142,24 @@ class CodeFormat:
     def frame_rate(self) -> float:
         """Frames per second."""
         return self.sample_rate / self.hop
+
+    def window(self, seconds: float, setting: str) -> int:
+        """Return how many frames there are in a window that a network reads at once.
+
+        Args:
+            seconds: the length of the window.
+            setting: the setting that says it.
+
+        Raises:
+            UserError: they are fewer than two, of which none would have a neighbour.
+        """
+        frames = round(seconds * self.frame_rate)
+        require(
+            frames >= 2,
+            f"'{setting}' is {seconds:g} s, which are fewer than two frames of the codes: set "
+            f"{math.ceil(2 / self.frame_rate)} or more",
+        )
+        return frames
 
 
 def require_frame(song: Path, seconds: float, codec: Codec) -> None:

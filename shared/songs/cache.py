@@ -13,9 +13,9 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ import numpy as np
 
 from shared.atomic import atomic_path
 from shared.console import err_console, progress
-from shared.errors import UserError
+from shared.dropped import reason_of
+from shared.errors import Refusals, UserError
 from shared.file_lock import file_lock
 from shared.songs.decode import decode_song
-from shared.songs.tracks import Split, Track, discover_tracks, nested_songs, song_name
+from shared.songs.tracks import Split, Track, find_tracks, nested_songs, song_name
 from shared.sources import SOURCES
 
 FORMAT = 1  # a change of the arrays' meaning needs a higher one: every cache is then rebuilt
@@ -109,10 +110,17 @@ class CachedSong:
 
 @dataclass(frozen=True)
 class StemCache:
-    """The decoded songs of a data folder, which are in `folder`."""
+    """The decoded songs of a data folder.
+
+    Attributes:
+        songs: the songs.
+        folder: where they are.
+        defects: why songs are not among them that cannot be decoded, by split and name.
+    """
 
     songs: tuple[CachedSong, ...]
     folder: Path
+    defects: Mapping[tuple[Split, str], str] = field(default_factory=dict)
 
     def split(self, name: Split) -> tuple[CachedSong, ...]:
         """Return the songs of one split."""
@@ -122,7 +130,26 @@ class StemCache:
 def build_cache(
     data: Path | str, cache: Path | str | None = None, sample_rate: int = 44100
 ) -> StemCache:
-    """Decode what is new or changed under `data`, and return all its songs.
+    """Decode what is new or changed under `data`, and return all its songs, which must be sound.
+
+    See `decode_songs`. Sound songs are decoded also where others are not, so that they need not be
+    decoded again once the others are mended.
+
+    Raises:
+        UserError: the folder is refused, songs cannot be decoded, all of which are then named, or
+            the cache cannot be written.
+    """
+    found = decode_songs(data, cache, sample_rate)
+    Refusals([*found.defects.values()]).check(
+        f"{len(found.defects)} songs of {data} cannot be used: mend them, or take them out"
+    )
+    return found
+
+
+def decode_songs(
+    data: Path | str, cache: Path | str | None = None, sample_rate: int = 44100
+) -> StemCache:
+    """Decode what is new or changed under `data`, and return its songs and what is wrong with some.
 
     See `decode_song`. A warning names songs of which stems were padded.
 
@@ -133,10 +160,10 @@ def build_cache(
         sample_rate: samples per second of the decoded songs.
 
     Raises:
-        UserError: `discover_tracks` or `decode_song` refuse a song, or the cache cannot be written.
+        UserError: `find_tracks` refuses the folder, or the cache cannot be written.
     """
     data = Path(data)
-    tracks = discover_tracks(data)
+    tracks = find_tracks(data)
     nested = nested_songs(data)
     if nested:
         err_console.print(
@@ -149,11 +176,20 @@ def build_cache(
         folder = place / f"stems_{sample_rate}"
         if not _stale(recipes, folder) or place is places[-1] or _writable(folder):
             break
+    defects: dict[tuple[Split, str], str] = {}
     if _stale(recipes, folder):
         with file_lock(folder / LOCK_NAME, "decode the songs"):
-            _build(_stale(recipes, folder), folder)  # fewer, if another process was first
-    songs = [recipe.load(folder) for recipe in recipes]
-    return StemCache(tuple(song for song in songs if song is not None), folder)
+            # They are fewer if another process was first.
+            defects = _build(_stale(recipes, folder), folder)
+    songs = []
+    for recipe in recipes:
+        song = recipe.load(folder)
+        if song is not None:
+            songs.append(song)
+        elif recipe.song not in defects:
+            path = recipe.track.path
+            defects[recipe.song] = f"{path} changed while it was decoded: run the command again"
+    return StemCache(tuple(songs), folder, defects)
 
 
 @dataclass(frozen=True)
@@ -163,6 +199,11 @@ class _Recipe:
     track: Track
     data: Path
     sample_rate: int
+
+    @property
+    def song(self) -> tuple[Split, str]:
+        """The split and the name of the song."""
+        return self.track.split, self.track.name
 
     def load(self, folder: Path) -> CachedSong | None:
         """Read the cache entry; None where it is absent, incomplete, or made from other files."""
@@ -233,17 +274,22 @@ def _stale(recipes: Sequence[_Recipe], folder: Path) -> list[_Recipe]:
     return [recipe for recipe in recipes if recipe.load(folder) is None]
 
 
-def _build(recipes: Sequence[_Recipe], folder: Path) -> None:
+def _build(recipes: Sequence[_Recipe], folder: Path) -> dict[tuple[Split, str], str]:
+    """Decode songs; return why some of them cannot be decoded, by split and name."""
+    found: dict[tuple[Split, str], str] = {}
     if not recipes:
-        return
+        return found
     with (
         ThreadPoolExecutor(min(_MAX_BUILDERS, os.cpu_count() or 1)) as pool,
         progress("Decoding songs", len(recipes)) as bar,
     ):
-        futures = [pool.submit(recipe.build, folder) for recipe in recipes]
+        futures = {pool.submit(recipe.build, folder): recipe.song for recipe in recipes}
         try:
             for future in as_completed(futures):
-                future.result()
+                try:
+                    future.result()
+                except UserError as error:
+                    found[futures[future]] = reason_of(error)
                 bar.advance()
         except OSError as error:
             raise UserError(
@@ -252,6 +298,7 @@ def _build(recipes: Sequence[_Recipe], folder: Path) -> None:
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+    return {song: found[song] for song in futures.values() if song in found}
 
 
 def _users_cache(data: Path) -> Path:

@@ -37,8 +37,10 @@ def decode_song(track: Track, sample_rate: int) -> DecodedSong:
     tracks for each song may have any length and rate.
 
     Raises:
-        UserError: a file cannot be read, or the stems differ in rate or by a second or more.
+        UserError: a stem is missing or cannot be read, or the stems differ in rate or by a second
+            or more.
     """
+    track.require_whole()
     decoded: dict[str, Int16] = {}
     lengths: dict[str, int] = {}
     first: tuple[str, Audio] | None = None

@@ -23,7 +23,7 @@ from typing import Literal, get_args
 
 import yaml
 
-from shared.errors import UserError
+from shared.errors import UserError, require
 from shared.songs.layouts import STEM_SUFFIXES, Names, find_stems, read_names
 from shared.sources import SOURCES
 
@@ -76,23 +76,14 @@ class Track:
             for source, file in found
         }
 
-
-def discover_tracks(root: Path | str) -> list[Track]:
-    """List the songs under `root`, all of which must be whole; see `find_tracks`.
-
-    Raises:
-        UserError: `find_tracks` refuses the folder, or a song has some of the four stems but not
-            all.
-    """
-    tracks = find_tracks(root)
-    for track in tracks:
-        if track.missing:
-            raise UserError(
-                f"{track.path} has no {' and no '.join(track.missing)} stem; a song needs "
-                f"{', '.join(SOURCES)} (a source that does not play is a silent file of the same "
-                "length; check-data --map names files that are called otherwise)"
-            )
-    return tracks
+    def require_whole(self) -> None:
+        """Raise UserError where it has some of the four stems, but not all."""
+        require(
+            not self.missing,
+            f"{self.path} has no {' and no '.join(self.missing)} stem; a song needs "
+            f"{', '.join(SOURCES)} (a source that does not play is a silent file of the same "
+            "length; check-data --map names files that are called otherwise)",
+        )
 
 
 def find_tracks(root: Path | str) -> list[Track]:

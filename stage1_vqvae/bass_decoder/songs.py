@@ -4,7 +4,7 @@ Every example is a pure function of (seed, step, index in the global batch), so 
 at any step and be divided among any number of processes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from shared.codes.codec import CodeFormat
-from shared.codes.manifest import read_manifest
+from shared.codes.manifest import Manifest, read_manifest
 from shared.codes.song_codes import SUFFIX, SongCodes, require_fingerprint
-from shared.errors import UserError, require
+from shared.errors import Refusals, UserError, require
 from shared.music.notes import NoteVocabulary
 from shared.songs.cache import CachedSong, StemCache
 from shared.songs.drawing import ByLength
@@ -89,41 +89,57 @@ class BassSong:
         return self.segment((self.num_frames - frames) // 2, frames)
 
 
-def read_bass_songs(cache: StemCache, codes: Path, split: Split) -> list[BassSong]:
-    """Read the codes of all songs of a split that have samples and whose bass sounds.
+def read_bass_songs(cache: StemCache, codes: Path) -> tuple[list[BassSong], list[BassSong]]:
+    """Read the codes of all songs that have samples and whose bass sounds.
 
     Songs in other keys or tempi have codes without samples. They are left out.
 
+    Returns:
+        The songs of the train split, and those of the valid split.
+
     Raises:
-        UserError: the codes are missing or damaged, or were made of other samples.
+        UserError: codes are missing or damaged, or were made of other samples. All of them are
+            named.
     """
     manifest = read_manifest(codes)
-    audio = {song.name: song for song in cache.split(split)}
-    songs = []
+    refusals = Refusals()
+    train, valid = (
+        [*_read_split(manifest, cache.split(split), split, refusals)]
+        for split in ("train", "valid")
+    )
+    refusals.check(f"the codes of {len(refusals.sentences)} songs cannot be used")
+    return train, valid
+
+
+def _read_split(
+    manifest: Manifest, cached: Sequence[CachedSong], split: Split, refusals: Refusals
+) -> Iterator[BassSong]:
+    audio = {song.name: song for song in cached}
     for file in manifest.files.of_split(split):
         name = file.name.removesuffix(SUFFIX)
-        if name not in audio or audio[name].silent[BASS]:
-            continue
-        song = SongCodes.load(file)
-        require_fingerprint(song.fingerprint, manifest.format.fingerprint, f"the codes in {file}")
-        require(
-            song.num_samples == audio[name].num_samples,
-            f"{file} was made of {song.num_samples} samples, but the song has "
-            f"{audio[name].num_samples}: extract the codes again",
-        )
-        nothing = np.full(song.num_frames, UNKNOWN)
-        confidence = song.note_confidence
-        songs.append(
-            BassSong(
-                audio=audio[name],
-                hop=song.hop,
-                gain=song.gain,
-                codes=song.view("alone")[song.source_index(SOURCES[BASS])],
-                tokens=nothing if song.notes is None else song.notes.astype(np.int64),
-                confidence=np.zeros(len(nothing), np.float32) if confidence is None else confidence,
-            )
-        )
-    return songs
+        if name in audio and not audio[name].silent[BASS]:
+            with refusals.collecting():
+                yield _read_song(file, manifest.format.fingerprint, audio[name])
+
+
+def _read_song(file: Path, fingerprint: str, audio: CachedSong) -> BassSong:
+    song = SongCodes.load(file)
+    require_fingerprint(song.fingerprint, fingerprint, f"the codes in {file}")
+    require(
+        song.num_samples == audio.num_samples,
+        f"{file} was made of {song.num_samples} samples, but the song has {audio.num_samples}: "
+        "extract the codes again",
+    )
+    nothing = np.full(song.num_frames, UNKNOWN)
+    confidence = song.note_confidence
+    return BassSong(
+        audio=audio,
+        hop=song.hop,
+        gain=song.gain,
+        codes=song.view("alone")[song.source_index(SOURCES[BASS])],
+        tokens=nothing if song.notes is None else song.notes.astype(np.int64),
+        confidence=np.zeros(len(nothing), np.float32) if confidence is None else confidence,
+    )
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,7 @@ def train_bass_decoder(
     require_fingerprint(format.fingerprint, codec.fingerprint, f"the codes in {codes}")
     config.model.node_hop(format.hop)  # refuses wrong settings before the songs are read
     cache = build_cache(data, sample_rate=format.sample_rate)
-    train, valid = (read_bass_songs(cache, codes, split) for split in ("train", "valid"))
+    train, valid = read_bass_songs(cache, codes)
     if not valid:
         raise UserError(
             f"no song of the valid split has a bass, codes in {codes} and samples in {data}: put "

@@ -5,8 +5,9 @@ numbers at other places. The composer therefore learns every song in twelve keys
 codes of the song exist in one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,7 @@ READ_SECONDS = 0.14  # harmony is averaged from a position until this much later
 LARGEST_LOWERING, BISECTIONS = 12.0, 30  # nats; how often the interval of nats is halved
 ONSET_SECONDS = 0.035  # an onset belongs to a position that it is at most this far from
 
-AT_ONCE = 1 << 14  # positions that are read together
+AT_ONCE = 1 << 14  # positions or frames that are worked on together
 
 Floats = npt.NDArray[np.float32]
 
@@ -54,13 +55,14 @@ class Hearing:
 
     def with_fewer_rests(self, nats: float) -> "Hearing":
         """Lower the log-odds of a rest in every frame, and raise all that sounds accordingly."""
-        sounding = 1 - self.features[:, REST]
-        rest = self.features[:, REST] * np.exp(-nats)
-        raised = 1 / np.maximum(rest + sounding, 1e-9)
         features = self.features.copy()
-        features[:, REST] = rest * raised
-        for part in (PITCH, slice(ONSET, ONSET + 1)):
-            features[:, part] = np.minimum(features[:, part] * raised[:, None], 1)
+        for part in blocks_of_rows(features):
+            sounding = 1 - part[:, REST]
+            rest = part[:, REST] * np.exp(-nats)
+            raised = 1 / np.maximum(rest + sounding, 1e-9)
+            part[:, REST] = rest * raised
+            for columns in (PITCH, slice(ONSET, ONSET + 1)):
+                part[:, columns] = np.minimum(part[:, columns] * raised[:, None], 1)
         return replace(self, features=features)
 
     def nats_for_rests(self, most: float) -> float:
@@ -129,11 +131,8 @@ def listen(
         accompaniment: codes `[S, H, T]`.
         hidden: which codes to hide `[S, H, T]`; none by default.
     """
-    codes = torch.from_numpy(accompaniment.astype(np.int64))
-    if hidden is not None:
-        codes[torch.from_numpy(hidden)] = listener.dropped
     device = next(listener.parameters()).device
-    frames, length = codes.shape[-1], listener.window
+    frames, length = accompaniment.shape[-1], listener.window
     starts = sorted({*range(0, max(1, frames - length), length // 2), max(0, frames - length)})
     middles = np.array(starts) + min(length, frames) / 2
     # Halfway between two middles, a frame belongs to the earlier one.
@@ -141,7 +140,11 @@ def listen(
     features = np.empty((frames, FEATURES), np.float32)
     beats = np.empty((frames, 2), np.float32)
     for start, first, last in zip(starts, [0, *edges], [*edges, frames], strict=True):
-        heard = listener(codes[None, ..., start : start + length].to(device))
+        part = slice(start, start + length)
+        codes = torch.from_numpy(accompaniment[..., part].astype(np.int64))
+        if hidden is not None:
+            codes[torch.from_numpy(hidden[..., part])] = listener.dropped
+        heard = listener(codes[None].to(device))
         within = slice(first - start, last - start)
         features[first:last] = probabilities(heard)[within]
         beats[first:last] = heard.beats[0].sigmoid().cpu().numpy()[within]
@@ -185,6 +188,12 @@ def guided_hearing(
     return Hearing(
         expit(features).astype(np.float32), expit(beats).astype(np.float32), whole.frame_rate
     )
+
+
+def blocks_of_rows(table: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Return views of AT_ONCE rows of a table each, for computations that need much memory."""
+    for first in range(0, len(table), AT_ONCE):
+        yield table[first : first + AT_ONCE]
 
 
 def _log_odds(probability: Floats) -> Floats:

@@ -24,7 +24,6 @@ from stage2_prior.loudness import LOUDNESSES
 from stage2_prior.transformer import make_transformer
 from stage2_prior.x_transformers_guard import Decoder, Encoder
 
-READ_AT_ONCE = 1024 * STEPS  # positions of a song that are read together
 HORIZON = 4 * STEPS  # how far ahead of the end of the last note the next one may begin
 NOTHING = HORIZON  # the choice that no note begins within the horizon
 BAR = 8 * STEPS  # places in a bar that are told apart; later ones count as the last
@@ -114,19 +113,19 @@ class SongReader(nn.Module):
         context = self.form(self.dropout(beats), mask=known)
         return x + context.repeat_interleave(STEPS, dim=1)
 
-    def read_long(self, features: Tensor, place: Tensor, hidden: Tensor) -> Tensor:
-        """Read songs of one length as `forward` does, in parts, so that it needs less memory."""
-        parts = [slice(at, at + READ_AT_ONCE) for at in range(0, place.shape[1], READ_AT_ONCE)]
-        beats = [
-            self._beats(self._position(features[:, part], place[:, part], hidden)) for part in parts
-        ]
-        context = self.form(torch.cat(beats, dim=1))
-        read = features.new_empty(*place.shape, context.shape[-1])
-        for part in parts:
-            x = self._position(features[:, part], place[:, part], hidden)
-            within = context[:, part.start // STEPS : part.stop // STEPS]
-            read[:, part] = x + within.repeat_interleave(STEPS, dim=1)
-        return read
+    def beats(self, features: Tensor, place: Tensor, hidden: Tensor) -> Tensor:
+        """Read each beat of songs of one length for itself `[B, P / STEPS, D]`."""
+        return self._beats(self._position(features, place, hidden))
+
+    def in_context(
+        self, features: Tensor, place: Tensor, hidden: Tensor, context: Tensor
+    ) -> Tensor:
+        """Read positions as `forward` does, given the context of their beats `[B, P / STEPS, D]`.
+
+        The context is what `form` makes of all `beats` of the songs.
+        """
+        x = self._position(features, place, hidden)
+        return x + context.repeat_interleave(STEPS, dim=1)
 
     def _position(self, features: Tensor, place: Tensor, hidden: Tensor) -> Tensor:
         """Read each position for itself `[B, P, D]`."""

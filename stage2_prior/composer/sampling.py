@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from shared.device import one_thread
@@ -36,6 +35,7 @@ from stage2_prior.composer.network import (
     PastNotes,
     may_begin,
 )
+from stage2_prior.composer.read_song import ReadSong
 from stage2_prior.drawing import draw_with, gumbel_noise
 from stage2_prior.pitch_range import E1, G3, require_range
 from stage2_prior.sampling_defaults import SamplingDefaults
@@ -165,19 +165,15 @@ def compose(
         The lines; the one that fits the song best comes first, and those that hardly sound last.
     """
     device = composer.heard_pitch.device
-    place = torch.from_numpy(grid.place_in_bar(np.arange(grid.positions)))[None].to(device)
-    seen = torch.from_numpy(features)[None].to(device)
+    place = torch.from_numpy(grid.place_in_bar(np.arange(grid.positions))).to(device)
+    seen = torch.from_numpy(features).to(device)
     tables = _Tables(rules, device)
 
     @cache
     def reader(*hidden: bool) -> _Reader:
         """Read the song in versions of which some are hidden."""
-        count = len(hidden)
         versions = torch.tensor(hidden, device=device)
-        both = seen.expand(count, -1, -1), place.expand(count, -1)
-        songs = composer.reader.read_long(*both, versions)
-        heard = torch.where(versions[:, None, None], 0.0, seen)
-        return _Reader(composer, songs, heard, place, tables)
+        return _Reader(composer, ReadSong(composer, seen, place, versions), tables)
 
     # The guidance compares two versions of the song.
     versions = (False,) if settings.guidance == 1 else (True, False)
@@ -226,25 +222,20 @@ class _Reader:
     hears, with it, or both in this order.
     """
 
-    def __init__(
-        self, composer: Composer, songs: Tensor, heard: Tensor, place: Tensor, rules: "_Tables"
-    ) -> None:
-        self.composer, self.songs, self.heard, self.rules = composer, songs, heard, rules
-        self.versions, self.end = songs.shape[:2]
-        self.device = songs.device
+    def __init__(self, composer: Composer, song: ReadSong, rules: "_Tables") -> None:
+        self.composer, self.song, self.rules = composer, song, rules
+        self.versions, self.end, self.device = song.versions, song.end, song.device
         self.lengths = torch.from_numpy(LENGTHS).to(self.device)
-        # Positions after the end read as the last one, and allow nothing.
-        self.choices = F.pad(composer.onset_choices(songs, place), (0, 0, 0, LONGEST + HORIZON))
 
     def embed(self, past: PastNotes) -> Tensor:
         """Make the decoder's input at the cursors `[N]` of N steps `[V, N, D]`."""
         each = PastNotes(*(values.expand(self.versions, -1) for values in past))
-        return self.composer.embed(each, self.songs[:, past.cursor])
+        return self.composer.embed(each, self.song.at(past.cursor))
 
     def onset(self, state: Tensor, cursor: Tensor) -> Tensor:
         """Return the logits of the gaps `[V, C, HORIZON + 1]`."""
         ahead = cursor[:, None] + torch.arange(HORIZON, device=self.device)
-        logits = self.composer.onset_logits(state, self.choices[:, ahead])
+        logits = self.composer.onset_logits(state, self.song.onset_choices(ahead))
         must = self.rules.must_begin[ahead]
         none_missed = (must.cumsum(1) - must.int()) == 0
         allowed = ((may_begin(ahead, self.end) & self.rules.open[ahead]) | must) & none_missed
@@ -253,11 +244,11 @@ class _Reader:
 
     def choice(self, state: Tensor, onset: Tensor, gap: Tensor) -> Tensor:
         """Prepare the choice of pitch, length and loudness `[V, C, 3 D]`."""
-        return self.composer.choice(state, self.songs[:, onset], gap.expand(self.versions, -1))
+        return self.composer.choice(state, self.song.at(onset), gap.expand(self.versions, -1))
 
     def pitch(self, choice: Tensor, onset: Tensor) -> Tensor:
         """Return the logits of the pitches `[V, C, PITCHES]`."""
-        logits = self.composer.pitch_logits(choice, self.heard[:, onset])
+        logits = self.composer.pitch_logits(choice, self.song.heard(onset))
         logits = logits + self.rules.leaning[onset]
         return logits.masked_fill(~self.rules.allowed[onset], -torch.inf)
 

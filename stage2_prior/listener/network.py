@@ -66,12 +66,14 @@ class Listener(nn.Module):
     Attributes:
         config: the sizes.
         format: the format of the codes.
+        window: the largest number of frames that are heard at once.
     """
 
     def __init__(self, config: ListenerConfig, format: CodeFormat) -> None:
         """Build a network with random weights."""
         super().__init__()
         self.config, self.format = config, format
+        self.window = format.window(config.window_seconds, "model.listener.window_seconds")
         streams = len(format.sources) * format.codebooks
         self.embedding = SummedEmbedding([format.cardinality + 1] * streams, config.dim)
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
@@ -83,11 +85,6 @@ class Listener(nn.Module):
     def dropped(self) -> int:
         """The code that replaces the codes that are not given."""
         return self.format.cardinality
-
-    @property
-    def window(self) -> int:
-        """The largest number of frames that are heard at once."""
-        return max(2, round(self.config.window_seconds * self.format.frame_rate))
 
     def forward(self, accompaniment: Tensor) -> Heard:
         """Predict every frame.

@@ -54,12 +54,14 @@ class NaivePrior(nn.Module):
         config: the sizes.
         format: the format of the codes.
         pattern: the delays of the codebooks.
+        window: the largest number of frames that are read at once.
     """
 
     def __init__(self, config: NaiveSizes, format: CodeFormat) -> None:
         """Build a network with random weights."""
         super().__init__()
         self.config, self.format = config, format
+        self.window = format.window(config.window_seconds, "model.window_seconds")
         books, streams = format.codebooks, len(format.sources) * format.codebooks
         self.pattern = DelayPattern.pairs(books)
         self.accompaniment = SummedEmbedding([format.cardinality] * streams, config.dim)
@@ -79,11 +81,6 @@ class NaivePrior(nn.Module):
         self.encoder = Encoder(**layers)
         self.decoder = Decoder(cross_attend=True, **layers)
         self.code_head = nn.Linear(config.dim, books * format.cardinality)
-
-    @property
-    def window(self) -> int:
-        """The largest number of frames that are read at once."""
-        return round(self.config.window_seconds * self.format.frame_rate)
 
     def read(self, accompaniment: Tensor) -> Tensor:
         """Encode codes of the accompaniment `[B, S, H, F]` as `[B, F, D]`."""

@@ -60,6 +60,7 @@ class Performer(nn.Module):
         config: the sizes.
         format: the format of the codes.
         pattern: the delays of the codebooks.
+        window: the largest number of frames that are read at once.
     """
 
     def __init__(self, config: PerformerConfig, format: CodeFormat) -> None:
@@ -70,6 +71,7 @@ class Performer(nn.Module):
         """
         super().__init__()
         self.config, self.format = config, format
+        self.window = format.window(config.window_seconds, "model.performer.window_seconds")
         books = format.codebooks
         require(
             len(config.delays) in (0, books),
@@ -80,11 +82,6 @@ class Performer(nn.Module):
         self.history = SummedEmbedding([format.cardinality + SPECIAL] * books, config.dim)
         self.decoder = make_transformer(Decoder, config, config.depth)
         self.code_head = nn.Linear(config.dim, books * format.cardinality)
-
-    @property
-    def window(self) -> int:
-        """The largest number of frames that are read at once."""
-        return max(2, round(self.config.window_seconds * self.format.frame_rate))
 
     def embed_score(self, score: Tensor) -> Tensor:
         """Embed a score `[B, ROWS, F]` as one vector for each step `[B, steps(F), D]`."""
