@@ -35,8 +35,8 @@ def read_songs(manifest: Manifest, select: Callable[[SongCodes], T]) -> Iterator
     Where some cannot be read, the others are yielded first.
 
     Raises:
-        UserError: songs cannot be read (see `read_song`), or are refused by `select`. All of them are
-            named.
+        UserError: songs cannot be read (see `read_song`), or are refused by `select`. All of them
+            are named.
     """
     refusals = Refusals()
     for path in manifest.files:

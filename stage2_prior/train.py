@@ -9,6 +9,7 @@ import torch
 
 from shared.codes.codec import CodeFormat
 from shared.codes.manifest import Manifest
+from shared.codes.song_codes import SongCodes
 from shared.console import err_console, progress
 from shared.device import Device
 from shared.errors import require
