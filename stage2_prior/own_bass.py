@@ -48,7 +48,7 @@ class OwnBass:
             for seconds in (NOTE_SECONDS, ROOT_SECONDS)
         )
         features = hearing.features.copy()
-        parts = map(blocks_of_rows, (features, notes, roots))
+        parts = blocks_of_rows(features), blocks_of_rows(notes), blocks_of_rows(roots)
         for heard, note, root in zip(*parts, strict=True):
             heard[:, ROOT] = multiply_experts(heard[:, ROOT], root, ROOT_WEIGHT)
             pitches = heard[:, PITCH]

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import pytest
 from shared import atomic
 from shared.atomic import atomic_path, files_together, final_path, full_disk_said
 from shared.errors import UserError
+from tests.launching import ROOT
 
 
 def write_and_fail(path: Path, error: Exception | None = None) -> None:
@@ -293,3 +295,36 @@ def test_a_young_temporary_file_is_left_alone(tmp_path: Path) -> None:
     with atomic_path(tmp_path / "b.wav") as temporary:
         temporary.touch()
     assert young.exists()
+
+
+KILLED_SAVING = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from shared.training.checkpoint import save_checkpoint
+from tests.toy_songs import make_song
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+if sys.argv[1] == "codes":
+    make_song("a", "train").save(Path(sys.argv[2], "a.safetensors"))
+else:
+    save_checkpoint(Path(sys.argv[2], "a.safetensors"), {"a": torch.zeros(10_000)}, {})
+"""
+
+
+@pytest.mark.usefixtures("not_swept")
+@pytest.mark.parametrize("kind", ["codes", "checkpoint"])
+def test_what_is_left_of_tensors_where_their_writer_is_killed_is_removed_later(
+    tmp_path: Path, kind: str
+) -> None:
+    """safetensors would leave a temporary file under a name that nobody removes."""
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_SAVING, kind, tmp_path], cwd=ROOT, check=False
+    )
+    assert killed.returncode == -signal.SIGXFSZ
+    assert any(tmp_path.iterdir())
+    for left in tmp_path.iterdir():
+        os.utime(left, (0, 0))
+    with atomic_path(tmp_path / "b.txt") as temporary:
+        temporary.write_text("b")
+    assert [path.name for path in tmp_path.iterdir()] == ["b.txt"]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from shared.music.chord import QUALITIES, Chord
-from shared.music.chord_estimation import estimate_chords
+from shared.music.chord_estimation import _NEAR, estimate_chords, near_any
 from shared.music.notes import Note
 
 BEATS = np.arange(17) * 0.5
@@ -25,6 +25,18 @@ def roots(*pitches: int, seconds: float = 2.0) -> list[Note]:
 
 def estimated(notes: list[Note], bass: list[Note]) -> tuple[Chord, ...]:
     return estimate_chords([*notes, *bass], bass, BEATS, DOWNBEATS, 8.5)
+
+
+def test_times_are_compared_with_others_in_any_order_and_of_any_number() -> None:
+    chance = np.random.default_rng(0)
+    times, others = chance.uniform(0, 20, 300), chance.uniform(0, 20, 40)
+    expected = (np.abs(times[:, None] - others) < _NEAR).any(1)
+    assert 0 < expected.sum() < 300
+    np.testing.assert_array_equal(near_any(times, others), expected)
+    assert not near_any(times, np.zeros(0)).any()
+    many = np.arange(10**6) * 0.5  # a table of all pairs would not fit into any memory
+    assert near_any(many, many).all()
+    assert not near_any(many, many + 0.1).any()
 
 
 def test_chords_are_found_where_they_change() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from shared.atomic import atomic_path
 from shared.codes.codec import Codec
@@ -208,7 +208,8 @@ class SongCodes:
         arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         with atomic_path(path) as temporary:
             # One text only: safetensors writes several in an order that changes at random.
-            save_file(arrays, temporary, {"header": json.dumps(header)})
+            # save_file would write a temporary file of its own, which stays where it is killed.
+            temporary.write_bytes(save(arrays, {"header": json.dumps(header)}))
 
     @classmethod
     def load(cls, path: Path) -> "SongCodes":

@@ -98,8 +98,19 @@ def beat_edges(beats: np.ndarray, duration: float) -> np.ndarray:
 
 
 def near_any(times: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return whether each time `[N]` is the same as any of the others, but for rounding."""
-    return (np.abs(times[:, None] - others) < _NEAR).any(axis=1)
+    """Return whether each time `[N]` is the same as any of the others, but for rounding.
+
+    The others may be in any order. A table of all pairs would take gigabytes for hours of beats.
+    """
+    others = np.sort(others)
+    if not len(others):
+        return np.zeros(len(times), np.bool_)
+    after = np.searchsorted(others, times)
+    nearest = np.minimum(
+        np.abs(others[np.maximum(after - 1, 0)] - times),
+        np.abs(others[np.minimum(after, len(others) - 1)] - times),
+    )
+    return np.asarray(nearest < _NEAR)
 
 
 def runs(path: np.ndarray) -> list[tuple[int, int]]:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from shared.atomic import atomic_path, files_together
@@ -100,7 +100,8 @@ def save_checkpoint(
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     content = jsonable({"format": FORMAT, "fingerprint": fingerprint(tensors), **meta})
     with files_together({"weights": path, "meta": path.with_suffix(".json")}) as files:
-        save_file(tensors, files["weights"], {_HEADER: json.dumps(content)})
+        # save_file would write a temporary file of its own, which stays where it is killed.
+        files["weights"].write_bytes(save(tensors, {_HEADER: json.dumps(content)}))
         write_json(files["meta"], content)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import Precision
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -181,7 +181,8 @@ def save_state(out: Path, run: Run, identity: Mapping[str, Any]) -> None:
     }
     header["checksum"] = _checksum(header, tensors)
     with atomic_path(out / STATE_NAME) as temporary:
-        save_file(tensors, temporary, {_HEADER: json.dumps(header)})
+        # save_file would write a temporary file of its own, which stays where it is killed.
+        temporary.write_bytes(save(tensors, {_HEADER: json.dumps(header)}))
 
 
 def load_state(out: Path, run: Run, identity: Mapping[str, Any]) -> None:

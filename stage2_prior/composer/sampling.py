@@ -308,6 +308,9 @@ class _Writer:
             lasting = int(live.sum())
             if not lasting:
                 break
+            if len(written) == MEMORY:  # hundreds of thousands of small tensors take a lot of room
+                self._divide(written, parts)
+                written = []
             if lasting <= MOST_LASTING * len(self.lines):
                 self._divide(written, parts)
                 written = []
