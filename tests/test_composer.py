@@ -226,6 +226,17 @@ def test_a_line_keeps_to_the_grid_the_range_and_the_end() -> None:
         assert notes.end[-1] <= GRID.positions + LENGTHS[0]
 
 
+def test_at_a_fast_tempo_notes_last_eighty_milliseconds_all_the_same() -> None:
+    fast = BarGrid(np.linspace(0, 4, 17), np.arange(0, 17, 4))  # of 240 beats per minute
+    rules = Rules.of_range(fast.positions)
+    lines = compose(composer(), heard(fast.positions), fast, rules, PLAIN, 8, seed=1)
+    played = [note for made in lines for note in made.notes.played(fast)]
+    # Just before the end of the song there is less room.
+    durations = [note.duration for note in played if note.onset < 3.9]
+    assert len(durations) > 16
+    assert min(durations) >= 0.0799
+
+
 def test_a_seed_repeats_a_line_and_the_best_comes_first() -> None:
     first, second = written(4), written(4)
     np.testing.assert_array_equal(first[0].notes.onset, second[0].notes.onset)

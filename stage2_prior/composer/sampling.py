@@ -43,6 +43,7 @@ from stage2_prior.sampling_defaults import SamplingDefaults
 LONGEST = int(LENGTHS[-1])
 # A step moves at least this far on average; the decoder has room for as many steps.
 STEPS_A_POSITION = 0.5
+SHORTEST = 0.08  # s; a shorter note is a click, and at fast tempi the grid has such lengths
 # How many notes a step remembers. In training it sees 32 bars, which are fewer notes in all but the
 # densest lines.
 MEMORY = 512
@@ -167,7 +168,7 @@ def compose(
     device = composer.heard_pitch.device
     place = torch.from_numpy(grid.place_in_bar(np.arange(grid.positions))).to(device)
     seen = torch.from_numpy(features).to(device)
-    tables = _Tables(rules, device)
+    tables = _Tables(rules, grid, device)
 
     @cache
     def reader(*hidden: bool) -> _Reader:
@@ -256,7 +257,8 @@ class _Reader:
         """Return the logits of the lengths `[V, C, len(LENGTHS)]`."""
         logits = self.composer.length_logits(choice, pitch.expand(self.versions, -1))
         fits = self.lengths <= self.rules.room[onset][:, None]
-        fits[:, 0] = True  # a note that begins lasts at least the shortest length
+        fits &= self.lengths >= self.rules.shortest[onset][:, None]
+        fits[:, 0] |= ~fits.any(1)  # in too little room, a note has the shortest length of all
         return logits.masked_fill(~fits, -torch.inf)
 
     def loudness(self, choice: Tensor, pitch: Tensor, length: Tensor) -> Tensor:
@@ -437,7 +439,7 @@ def _log_prob_of(composer: Composer, read: Callable[[bool], _Reader], line: _Ste
 class _Tables:
     """The rules as tensors with room after the end of the song."""
 
-    def __init__(self, rules: Rules, device: torch.device) -> None:
+    def __init__(self, rules: Rules, grid: BarGrid, device: torch.device) -> None:
         positions = len(rules.allowed)
         after = LONGEST + HORIZON
         self.allowed = torch.from_numpy(rules.allowed).to(device)
@@ -464,6 +466,9 @@ class _Tables:
         following = np.minimum.accumulate(index[::-1])[::-1]
         room = following[1:] - np.arange(positions)
         self.room = torch.from_numpy(room.astype(np.int64)).to(device)
+        times = grid.time_of(np.arange(positions + LONGEST))
+        enough = np.searchsorted(times, times[:positions] + SHORTEST - 1e-6)
+        self.shortest = torch.from_numpy(enough - np.arange(positions)).to(device)
 
 
 def _with_one_more(values: npt.NDArray[np.int64], device: torch.device) -> Tensor:
