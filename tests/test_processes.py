@@ -139,4 +139,4 @@ def test_a_process_of_torchrun_with_a_bad_song_lets_the_others_finish(
     )
     assert done.returncode != 0
     assert "failed train/one: " in done.stderr
-    assert read_manifest(out).files.names == ("train/two.codes.safetensors",)
+    assert read_manifest(out).files.names == ("valid/two.codes.safetensors",)
