@@ -265,7 +265,8 @@ def test_a_manifest_is_checked(tmp_path: Path, change: dict[str, Any], message: 
 
 
 @pytest.mark.parametrize(
-    "name", ["/etc/passwd", "../other/a.codes.safetensors", "a/../../b", "", 3]
+    "name",
+    ["/etc/passwd", "../other/a.codes.safetensors", "a/../../b", "", 3, ["x"], ["x", 1, None]],
 )
 def test_a_manifest_names_no_files_of_others(tmp_path: Path, name: Any) -> None:
     path = write_manifest(tmp_path, CodeFormat.of(ToyCodec()), [])

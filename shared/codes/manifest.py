@@ -91,6 +91,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         names = content.pop("files")
+        require(all(isinstance(name, str) for name in names), "a name in it is no text")
         suspects = [name for name in names if not name or name[0] in "/." or ".." in name]
         outside = [name for name in suspects if _leaves_folder(PurePosixPath(name))]
         require(not outside, f"it names {outside[:1]}, which is outside its folder")
