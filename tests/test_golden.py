@@ -27,9 +27,7 @@ DECODED_SDR = {"vocals": 0.684, "bass": 1.897, "drums": 4.957, "other": 0.337}
 MASKED_SDR = {"vocals": 1.867, "bass": 2.415, "drums": 6.362, "other": 0.875}
 
 # Pitch (MIDI number) and onset (seconds) of every note.
-LINE = (
-    (32, 0.78), (35, 2.82), (35, 3.59), (35, 3.84), (30, 4.86), (37, 5.63), (42, 5.88),
-)  # fmt: skip
+LINE = ((32, 0.78), (32, 1.55), (35, 2.82), (35, 3.59), (30, 4.86), (37, 5.63))
 
 
 @pytest.fixture(scope="module")
