@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shared.codes.codec import CodeFormat
 from shared.config import Fraction
 from shared.device import resolve_device
 from shared.errors import UserError
 from shared.sound.masking import mask_blocks_of
 from shared.sound.sliced import SlicedSamples
 from shared.sources import SOURCES
-from shared.training.checkpoint import load_checkpoint, load_weights
+from shared.training.checkpoint import Checkpoint, load_checkpoint, load_weights
 from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.mask_head import MaskHead
 from stage1_vqvae.model import VQVAE, decoder_sizes
@@ -194,7 +195,8 @@ class VQVAECodec:
         length, hop = mixture.shape[-1], self.hop
         frames = self.num_frames(length)
         squared_window = head.window("cpu").square().numpy()
-        reach = max(1, self.model.encoder.reach)  # a window of the masks reaches one frame further
+        # A window of the masks reaches one frame further.
+        reach = max(1, self.model.encoder.reach + head.reach)
         # Frame t is centred at sample t * hop, and its window reaches two hops to either side. What
         # later frames still add to is carried from chunk to chunk.
         carried = np.zeros((len(chosen), 2, 3 * hop), np.float32)
@@ -253,8 +255,30 @@ def load_codec(path: Path | None = None, device: str = "cpu") -> VQVAECodec:
     return VQVAECodec(
         model.to(resolve_device(device)),
         config,
-        checkpoint.meta["fingerprint"],
+        code_format(checkpoint).fingerprint,
         audible_bass=bass_removal.audible_bass,
+    )
+
+
+def code_format(checkpoint: Checkpoint) -> CodeFormat:
+    """Return the format of a codec's codes.
+
+    Its fingerprint is that of the checkpoint or, where the JSON has `codes`, of the codec whose
+    codes it makes too.
+
+    Raises:
+        UserError: the JSON does not fit this version.
+    """
+    if "codes" in checkpoint.meta:
+        return checkpoint.read("codes", CodeFormat)
+    model = checkpoint.read("config", VQVAEConfig).model
+    return CodeFormat(
+        sources=SOURCES,
+        codebooks=model.codebooks,
+        cardinality=model.entries,
+        sample_rate=model.sample_rate,
+        hop=model.hop,
+        fingerprint=checkpoint.meta["fingerprint"],
     )
 
 

@@ -38,6 +38,7 @@ class ModelConfig:
     layer_scale: Annotated[float, Range(0, 10)] = 0.1
     long_window: bool = False  # the encoder also reads magnitudes in a window of 8 hops
     mask_head: bool = False  # the encoder also gives masks for the mixture
+    mask_blocks: Depth = 0  # blocks of the mask head by itself, on the encoder's hidden state
     pitch_head: bool = False  # a linear head reads pitches from the codes' vectors in training
 
     def __post_init__(self) -> None:
@@ -120,11 +121,17 @@ class VQVAEConfig:
     remix: RemixConfig = field(default_factory=RemixConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     train: TrainSettings = field(default_factory=TrainSettings)
+    freeze_codes: bool = False  # keep encoder and codebooks, and with them all codes, as they are
 
     def __post_init__(self) -> None:
-        """Raise UserError for a loss of a head that the model lacks."""
+        """Raise UserError for a loss of a head that the model lacks, or that only moves codes."""
         for head in ("mask", "pitch"):
             require(
                 getattr(self.loss, head) == 0 or getattr(self.model, f"{head}_head"),
                 f"'loss.{head}' needs 'model.{head}_head=true'",
+            )
+        for term in ("usage", "pitch"):
+            require(
+                not self.freeze_codes or getattr(self.loss, term) == 0,
+                f"'freeze_codes=true' leaves 'loss.{term}' nothing to train: set it to 0",
             )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shared.sources import SOURCES
+from stage1_vqvae.convnext import ConvNeXtBlock, StackSizes
 from stage1_vqvae.log_ratio import log_ratio
 from stage1_vqvae.spectral import long_frames, mid_side
 
@@ -20,14 +21,15 @@ BANDS = 112
 class MaskHead(nn.Module):
     """Turns the encoder's hidden state `[B, T, width]` into masks, and applies them."""
 
+    reach: int  # frames to either side that a mask depends on beside the hidden state's own
     band: Tensor  # [bins]: the index of each bin's mask
     members: Tensor  # [bins from FINE_HZ on, bands from FINE_HZ on]: which bin is in which band
 
-    def __init__(self, width: int, sample_rate: int, hop: int) -> None:
-        """Make a head that gives every source the same share before training.
+    def __init__(self, sizes: StackSizes, sample_rate: int, hop: int) -> None:
+        """Make a head that gives every source about the same share before training.
 
         Args:
-            width: of the hidden state.
+            sizes: the width of the hidden state, and the blocks that read it before the masks.
             sample_rate: of the audio.
             hop: samples per frame.
         """
@@ -47,14 +49,16 @@ class MaskHead(nn.Module):
         self.register_buffer("band", band, persistent=False)
         members = torch.nn.functional.one_hot(band[self.fine :] - self.fine, len(edges)).float()
         self.register_buffer("members", members, persistent=False)
-        self.readout = nn.Linear(width, len(SOURCES) * 2 * self.bands)
-        nn.init.normal_(self.readout.weight, std=0.1 / width**0.5)
+        self.reach = sizes.reach
+        self.blocks = nn.Sequential(*(ConvNeXtBlock(sizes) for _ in range(sizes.blocks)))
+        self.readout = nn.Linear(sizes.width, len(SOURCES) * 2 * self.bands)
+        nn.init.normal_(self.readout.weight, std=0.1 / sizes.width**0.5)
         nn.init.zeros_(self.readout.bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Compute masks of mid and side `[B, sources, 2, T, bands]`."""
         shape = (len(SOURCES), 2, self.bands)
-        logits = self.readout(hidden).float().unflatten(-1, shape)
+        logits = self.readout(self.blocks(hidden)).float().unflatten(-1, shape)
         return logits.softmax(-3).permute(0, 2, 3, 1, 4)
 
     def spectrum(self, padded: Tensor, stride: int = 1) -> Tensor:

@@ -77,7 +77,8 @@ class VQVAE(nn.Module):
             decoder_sizes(config),
         )
         rate, hop = config.sample_rate, config.hop
-        self.mask_head = MaskHead(config.encoder_width, rate, hop) if config.mask_head else None
+        masking = _sizes(config, config.encoder_width, config.mask_blocks)
+        self.mask_head = MaskHead(masking, rate, hop) if config.mask_head else None
         size = config.codebooks * config.code_size
         self.pitch_head = PitchHead(size, rate, hop) if config.pitch_head else None
 

@@ -8,17 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from shared.codes.codec import CodeFormat
 from shared.console import err_console
 from shared.device import Device
 from shared.errors import UserError, require
 from shared.metrics import code_usage, count_codes, median_sdr, sdr_windows
 from shared.songs.cache import CachedSong, build_cache
 from shared.sources import SOURCES
-from shared.training.checkpoint import load_checkpoint, load_weights
+from shared.training.checkpoint import load_checkpoint
 from shared.training.loop import fit
 from shared.training.task import Sound, SplitSize, Task, whole_sums
 from stage1_vqvae.codec import BassRemoval, VQVAECodec
 from stage1_vqvae.config import VQVAEConfig
+from stage1_vqvae.initial import kept_codes, start_from
 from stage1_vqvae.losses import vqvae_loss
 from stage1_vqvae.model import VQVAE, head_losses
 from stage1_vqvae.pitch_head import spread_of, target_sums
@@ -36,7 +38,11 @@ class VQVAETask(Task):
     stage = "vqvae"
 
     def __init__(
-        self, config: VQVAEConfig, train: list[CachedSong], valid: list[CachedSong]
+        self,
+        config: VQVAEConfig,
+        train: list[CachedSong],
+        valid: list[CachedSong],
+        codes: CodeFormat | None = None,
     ) -> None:
         """Make a model with the random weights of the seed.
 
@@ -44,8 +50,10 @@ class VQVAETask(Task):
             config: all settings.
             train: the songs to train on.
             valid: the songs to validate on.
+            codes: those that the model goes on making; None where it learns its own.
         """
         self.config = config
+        self.codes = codes
         torch.manual_seed(config.train.seed)
         self.model: VQVAE = VQVAE(config.model)
         # With several processes, a weight that is trained must take part in the loss.
@@ -55,6 +63,10 @@ class VQVAETask(Task):
         ):
             if head is not None and not weight:
                 head.requires_grad_(False)
+        if config.freeze_codes:
+            for part in (self.model.encoder, self.model.quantizer, self.model.pitch_head):
+                if part is not None:
+                    part.requires_grad_(False)
         self.remixer = Remixer(
             train,
             config.remix,
@@ -133,7 +145,8 @@ class VQVAETask(Task):
 
     def metadata(self) -> dict[str, Any]:
         """Return what `load_codec` reads from the checkpoint's JSON."""
-        return {**self.identity(), "bass_removal": asdict(BassRemoval())}
+        kept = {} if self.codes is None else {"codes": asdict(self.codes)}
+        return {**self.identity(), "bass_removal": asdict(BassRemoval()), **kept}
 
 
 def batch_loss(
@@ -216,11 +229,16 @@ def train_vqvae(
         config: all settings.
         resume: whether to continue the run in `out`.
         device: what to compute on.
-        init_from: a checkpoint of the same sizes whose weights training starts from.
+        init_from: a checkpoint whose weights training starts from. Its sizes are the same, except
+            that it may have fewer blocks in its mask head. With `freeze_codes` it is needed.
 
     Raises:
         UserError: unusable data, settings, device or checkpoint.
     """
+    require(
+        init_from is not None or not config.freeze_codes,
+        "'freeze_codes=true' keeps the codes of a trained codec: name it with --init-from",
+    )
     require(
         config.loss.compares_sound,
         "every loss term that compares sound is off: give 'loss.waveform', 'loss.stft', 'loss.snr' "
@@ -230,7 +248,9 @@ def train_vqvae(
     train, valid = list(cache.split("train")), list(cache.split("valid"))
     if not valid:
         raise UserError(f"{data} holds no validation song: put at least one into a valid/ folder")
-    task = VQVAETask(config, train, valid)
-    if init_from is not None:
-        load_weights(task.model, load_checkpoint(init_from, "vqvae"))
+    start = None if init_from is None else load_checkpoint(init_from, "vqvae")
+    codes = kept_codes(config, start) if start is not None and config.freeze_codes else None
+    task = VQVAETask(config, train, valid, codes)
+    if start is not None:
+        start_from(task.model, start)
     return fit(task, config.train, out, resume, device)

@@ -10,6 +10,7 @@ from shared.config import load_config
 from shared.sources import BASS, SOURCES
 from stage1_vqvae.codec import VQVAECodec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
+from stage1_vqvae.convnext import StackSizes
 from stage1_vqvae.log_ratio import log_ratio
 from stage1_vqvae.mask_head import MaskHead, mask_loss
 from stage1_vqvae.model import VQVAE
@@ -25,7 +26,7 @@ def noise(*shape: int) -> torch.Tensor:
 @pytest.fixture
 def head() -> MaskHead:
     torch.manual_seed(0)
-    return MaskHead(WIDTH, RATE, HOP)
+    return MaskHead(StackSizes(WIDTH, 0, 7, 4, 0.1), RATE, HOP)
 
 
 def test_masks_sum_to_one_and_begin_nearly_equal(head: MaskHead) -> None:

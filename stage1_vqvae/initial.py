@@ -1,0 +1,63 @@
+"""The weights that training starts from: those of a checkpoint, and what the new model has beside.
+
+A codec whose encoder and codebooks stay as they are (`freeze_codes`) makes the same codes as the
+codec that it starts from. It keeps that codec's fingerprint, so that codes, priors and bass
+decoders of the one are those of the other.
+"""
+
+from dataclasses import replace
+
+import torch
+
+from shared.codes.codec import CodeFormat
+from shared.errors import require
+from shared.training.checkpoint import Checkpoint, load_weights
+from stage1_vqvae.codec import code_format
+from stage1_vqvae.config import VQVAEConfig
+from stage1_vqvae.convnext import ConvNeXtBlock
+from stage1_vqvae.model import VQVAE
+
+NEW_BLOCKS = "mask_head.blocks."
+
+
+def start_from(model: VQVAE, checkpoint: Checkpoint) -> None:
+    """Copy the weights of a checkpoint into a model.
+
+    Blocks of the mask head that the checkpoint lacks change nothing at first.
+
+    Raises:
+        UserError: the weights are of other sizes.
+    """
+    own = model.state_dict()
+    missing = own.keys() - checkpoint.weights.keys()
+    added = {name: own[name] for name in missing if name.startswith(NEW_BLOCKS)}
+    load_weights(model, replace(checkpoint, weights={**added, **checkpoint.weights}))
+    if model.mask_head is not None:
+        for index, block in enumerate(model.mask_head.blocks):
+            if f"{NEW_BLOCKS}{index}.scale" in added:
+                assert isinstance(block, ConvNeXtBlock)
+                torch.nn.init.zeros_(block.scale)
+
+
+def kept_codes(config: VQVAEConfig, checkpoint: Checkpoint) -> CodeFormat:
+    """Return the format of the codes that a model with frozen codes makes: the checkpoint's.
+
+    Raises:
+        UserError: the model would make other codes of the same weights.
+    """
+    before, now = checkpoint.read("config", VQVAEConfig).model, config.model
+    same = replace(
+        now,
+        decoder_width=before.decoder_width,
+        decoder_blocks=before.decoder_blocks,
+        mask_head=before.mask_head,
+        mask_blocks=before.mask_blocks,
+        pitch_head=before.pitch_head,
+        layer_scale=before.layer_scale,
+    )
+    require(
+        same == before,
+        f"'freeze_codes=true' keeps the codes of {checkpoint.path}, but the settings of the "
+        "encoder, the codebooks or the frames under 'model' are others: give the same",
+    )
+    return code_format(checkpoint)

@@ -1,0 +1,125 @@
+"""A codec that learns with its codes frozen makes the codes of the codec that it started from."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from shared.config import load_config
+from shared.errors import UserError
+from shared.training.checkpoint import load_checkpoint, save_checkpoint
+from stage1_vqvae.codec import VQVAECodec, load_codec
+from stage1_vqvae.config import PRESETS, VQVAEConfig
+from stage1_vqvae.initial import start_from
+from stage1_vqvae.model import VQVAE
+from stage1_vqvae.train import train_vqvae
+
+FROZEN = ("freeze_codes=true", "loss.usage=0.0", "loss.pitch=0.0")
+MASKS = ("model.mask_head=true", "loss.mask=1.0")
+
+
+def tiny(*overrides: str) -> VQVAEConfig:
+    return load_config(VQVAEConfig, PRESETS, "tiny", overrides=[*MASKS, *overrides])
+
+
+def noise(samples: int, seed: int = 0) -> np.ndarray:
+    return 0.1 * np.random.default_rng(seed).standard_normal((2, samples)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def first(stem_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A codec that was trained as a whole."""
+    out = tmp_path_factory.mktemp("first")
+    return train_vqvae(stem_folder, out, tiny(), device="cpu")
+
+
+def test_the_codes_and_their_name_stay(first: Path, stem_folder: Path, tmp_path: Path) -> None:
+    second = train_vqvae(stem_folder, tmp_path / "2", tiny(*FROZEN), device="cpu", init_from=first)
+    before, after = load_codec(first), load_codec(second)
+    song = noise(30_000)
+    codes = before.encode(song)
+    np.testing.assert_array_equal(after.encode(song), codes)
+    assert after.fingerprint == before.fingerprint
+    assert np.abs(after.decode(codes, 30_000) - before.decode(codes, 30_000)).max() > 1e-4
+    assert np.abs(after.separate(song) - before.separate(song)).max() > 1e-6
+    old, new = (load_checkpoint(path, "vqvae") for path in (first, second))
+    assert new.meta["fingerprint"] != old.meta["fingerprint"]
+    moved = {name for name in old.weights if not torch.equal(old.weights[name], new.weights[name])}
+    assert {name.split(".")[0] for name in moved} == {"decoder", "mask_head"}
+    # A codec that starts from the second one goes on with the codes of the first.
+    third = train_vqvae(stem_folder, tmp_path / "3", tiny(*FROZEN), device="cpu", init_from=second)
+    assert load_codec(third).fingerprint == before.fingerprint
+
+
+def test_without_frozen_codes_a_codec_has_a_name_of_its_own(
+    first: Path, stem_folder: Path, tmp_path: Path
+) -> None:
+    second = train_vqvae(stem_folder, tmp_path, tiny(), device="cpu", init_from=first)
+    assert "codes" not in json.loads(second.with_suffix(".json").read_text())
+    assert load_codec(second).fingerprint != load_codec(first).fingerprint
+
+
+def test_new_blocks_of_the_mask_head_change_nothing_at_first(first: Path) -> None:
+    before = load_codec(first)
+    config = tiny("model.mask_blocks=2")
+    torch.manual_seed(1)
+    model = VQVAE(config.model)
+    start_from(model, load_checkpoint(first, "vqvae"))
+    song = noise(30_000)
+    after = VQVAECodec(model, config, "new").separate(song)
+    np.testing.assert_allclose(after, before.separate(song), atol=1e-6)
+    assert model.mask_head is not None
+    assert sum(weight.numel() for weight in model.mask_head.blocks.parameters()) > 0
+
+
+def test_masks_of_blocks_in_chunks_are_those_of_the_whole() -> None:
+    config = tiny("model.mask_blocks=2")
+    torch.manual_seed(2)
+    model = VQVAE(config.model)
+    assert model.mask_head is not None
+    torch.nn.init.normal_(model.mask_head.readout.weight)
+    for block in model.mask_head.blocks:
+        torch.nn.init.ones_(block.scale)  # type: ignore[arg-type]
+    song = noise(40_000)
+    whole = VQVAECodec(model, config, "toy").separate(song)
+    pieces = VQVAECodec(model, config, "toy", chunk_frames=5).separate(song)
+    np.testing.assert_allclose(pieces, whole, atol=1e-5)
+
+
+def test_frozen_codes_need_a_trained_codec(stem_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"keeps the codes of a trained codec: name it with --init"):
+        train_vqvae(stem_folder, tmp_path, tiny(*FROZEN), device="cpu")
+
+
+def test_other_settings_of_the_codes_are_refused(
+    first: Path, stem_folder: Path, tmp_path: Path
+) -> None:
+    config = tiny(*FROZEN, "model.sample_rate=48000")
+    with pytest.raises(UserError, match=r"the encoder, the codebooks or the frames .* are others"):
+        train_vqvae(stem_folder, tmp_path, config, device="cpu", init_from=first)
+
+
+def test_other_sizes_than_those_of_the_mask_heads_blocks_are_refused(
+    first: Path, stem_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"they are of other sizes"):
+        train_vqvae(
+            stem_folder, tmp_path, tiny("model.decoder_width=24"), device="cpu", init_from=first
+        )
+
+
+@pytest.mark.parametrize("term", ["usage", "pitch"])
+def test_losses_of_the_codes_alone_are_refused(term: str) -> None:
+    head = ["model.pitch_head=true"] if term == "pitch" else []
+    with pytest.raises(UserError, match=rf"leaves 'loss.{term}' nothing to train: set it to 0"):
+        tiny(*FROZEN, *head, f"loss.{term}=0.1")
+
+
+def test_a_wrong_format_of_the_codes_is_refused(first: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(first, "vqvae")
+    path = tmp_path / "bad.safetensors"
+    save_checkpoint(path, checkpoint.weights, checkpoint.meta | {"codes": {"fingerprint": 3}})
+    with pytest.raises(UserError, match=r"bad\.json does not fit this version: 'codes\."):
+        load_codec(path)
