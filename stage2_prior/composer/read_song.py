@@ -38,8 +38,10 @@ class ReadSong:
         self._composer, self._features, self._place = composer, features, place
         self._hidden = hidden
         self._last = (self.end - 1) // READ_AT_ONCE  # the number of the last part
-        beats = [composer.reader.beats(*self._given(part)) for part in range(self._last + 1)]
-        self._context = encode_in_blocks(composer.reader.form, torch.cat(beats, dim=1))
+        beats = features.new_empty(self.versions, self.end // STEPS, composer.config.dim)
+        for number, part in enumerate(beats.split(READ_AT_ONCE // STEPS, dim=1)):
+            part.copy_(composer.reader.beats(*self._given(number)))
+        self._context = encode_in_blocks(composer.reader.form, beats)
         self._read: dict[int, tuple[Tensor, Tensor]] = {}
 
     def heard(self, positions: Tensor) -> Tensor:
