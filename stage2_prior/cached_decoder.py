@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stage2_prior.transformer import plain_layers
 from stage2_prior.x_transformers_guard import Attention, Decoder, FeedForward
 
 
@@ -51,11 +52,9 @@ class CachedDecoder:
         Raises:
             TypeError: the decoder is not a plain pre-norm Transformer with rotary positions.
         """
-        if decoder.rotary_pos_emb is None:
-            raise TypeError("the decoder has no rotary positions")
-        blocks = list(decoder.layers)
-        self.heads = blocks[0][1].heads
-        self.layers = [_fold(blocks[i], blocks[i + 1]) for i in range(0, len(blocks), 2)]
+        layers = plain_layers(decoder)
+        self.heads = layers[0].attention.heads
+        self.layers = [_fold(*layer) for layer in layers]
         self.dim, width = self.layers[0].query_key_value.shape
         self.head_dim = width // (3 * self.heads)
         self.final_gain = _gain(decoder.final_norm)
@@ -66,8 +65,9 @@ class CachedDecoder:
         self.rotations = self._rotations(torch.arange(steps, device=device))
         # Twice the window, so that what it has left is moved away only once in a while.
         room = min(steps, 2 * self.window)
-        shape = (len(self.layers), 2, batch, self.heads, room, self.head_dim)
-        self.cache = torch.empty(shape, device=device)
+        shape = (2, batch, self.heads, room, self.head_dim)
+        # One for each layer, so that what is moved or left out takes the room of one layer.
+        self.caches = [torch.empty(shape, device=device) for _ in self.layers]
         self._forgotten = 0  # the number of steps that the cache does not hold any more
 
     @torch.inference_mode()
@@ -102,7 +102,8 @@ class CachedDecoder:
 
     def keep(self, rows: Tensor) -> None:
         """Go on with some sequences of the batch only: those whose numbers are in `rows`."""
-        self.cache = self.cache[:, :, rows]
+        for number, cache in enumerate(self.caches):
+            self.caches[number] = cache[:, rows]
 
     def _advance(self, x: Tensor, rotations: Tensor) -> Tensor:
         """Run at most as many steps as the window has."""
@@ -114,7 +115,7 @@ class CachedDecoder:
         rotations = rotations[..., None, None, :]
         visible = _visible(start - first, n, self.window, x.device)
         x = x.flatten(0, 1)
-        for layer, cache in zip(self.layers, self.cache, strict=True):
+        for layer, cache in zip(self.layers, self.caches, strict=True):
             projected = F.layer_norm(x, (dim,)) @ layer.query_key_value
             by_head = projected.view(batch, n, 3, self.heads, self.head_dim)
             pairs = torch.view_as_complex(by_head[:, :, :2].unflatten(-1, (-1, 2)))
@@ -138,10 +139,11 @@ class CachedDecoder:
     def _make_room(self, n: int) -> None:
         """Forget the steps that none of the next n steps sees, if the cache is full otherwise."""
         held = self.position - self._forgotten
-        if held + n <= self.cache.shape[-2]:
+        if held + n <= self.caches[0].shape[-2]:
             return
         kept = min(held, self.window - 1)
-        self.cache[..., :kept, :] = self.cache[..., held - kept : held, :].clone()
+        for cache in self.caches:
+            cache[..., :kept, :] = cache[..., held - kept : held, :].clone()
         self._forgotten += held - kept
 
     def _rotations(self, positions: Tensor) -> Tensor:
@@ -167,13 +169,8 @@ def _gain(norm: Any) -> Tensor:
     return norm.gamma + float(norm.unit_offset)
 
 
-def _fold(attention_block: Any, feed_block: Any) -> _Layer:
-    """Take the weights of two blocks of an x-transformers decoder, and fold their norms in."""
-    (attention_norm, *rest), attention, _ = attention_block
-    (feed_norm, *others), feed, _ = feed_block
-    plain = isinstance(attention, Attention) and isinstance(feed, FeedForward)
-    if not plain or any(norm is not None for norm in (*rest, *others)):
-        raise TypeError("the decoder is not a plain pre-norm Transformer")
+def _fold(attention_norm: Any, attention: Attention, feed_norm: Any, feed: FeedForward) -> _Layer:
+    """Take the weights of a layer of an x-transformers decoder, and fold its norms in."""
     inner, outer = (module for module in feed.ff.modules() if isinstance(module, nn.Linear))
     head_dim = attention.to_q.weight.shape[0] // attention.heads
     query = attention.to_q.weight * head_dim**-0.5

@@ -199,7 +199,10 @@ def generate_all(
     if chords is None:
         chords = heard.chords()
     fewer_rests = max(FEWER_RESTS, heard.hearing.nats_for_rests(MOST_RESTS))
-    features = heard.hearing.with_fewer_rests(fewer_rests).on_grid(grid)
+    hearing = heard.hearing.with_fewer_rests(fewer_rests)
+    del heard  # a song of hours takes much memory frame by frame, and from here on it is not needed
+    features = hearing.on_grid(grid)
+    del hearing
     given = _Given.of(fixed[0], grid, rate)
     rules = Rules.of_range(grid.positions, wishes.lowest, wishes.highest)
     if not heard_chords:

@@ -20,7 +20,14 @@ import torch
 
 from shared.errors import UserError
 
-__all__ = ["Attention", "Decoder", "Encoder", "FeedForward", "tell_compiler"]
+__all__ = [
+    "Attention",
+    "Decoder",
+    "Encoder",
+    "FeedForward",
+    "apply_rotary_pos_emb",
+    "tell_compiler",
+]
 
 Function = Callable[..., Any]
 
@@ -69,4 +76,4 @@ require_tested(version("x-transformers"))
 
 with _without_compiler():
     from x_transformers import Decoder, Encoder
-    from x_transformers.x_transformers import Attention, FeedForward
+    from x_transformers.x_transformers import Attention, FeedForward, apply_rotary_pos_emb

@@ -90,12 +90,10 @@ class Hearing:
 
         Positions outside the song have zeros.
         """
-        return np.concatenate(
-            [
-                self._at(grid.time_of(np.arange(first, min(first + AT_ONCE, grid.positions))))
-                for first in range(0, grid.positions, AT_ONCE)
-            ]
-        )
+        read = np.empty((grid.positions, FEATURES), np.float32)
+        for positions in blocks_of_rows(np.arange(grid.positions)):
+            read[positions] = self._at(grid.time_of(positions))
+        return read
 
     def _at(self, times: npt.NDArray[np.float64]) -> Floats:
         """Read the features at some times, in rising order `[K, FEATURES]`."""

@@ -1,8 +1,8 @@
 """A song as the reader of the composer reads it, part by part as the lines come to it.
 
 What is read of a position takes a kilobyte. Lines are written from the beginning of a song to its
-end, so that parts which all lines have left behind are forgotten, and a song of hours needs no more
-memory than one of minutes.
+end, so that parts which all lines have left behind are forgotten. Of the whole song, only what is
+read of each beat in the context of all others is held, which takes a kilobyte a beat.
 """
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from shared.music.bar_grid import STEPS
 from stage2_prior.composer.network import HORIZON, Composer
+from stage2_prior.encoder_in_blocks import encode_in_blocks
 
 READ_AT_ONCE = 1024 * STEPS  # positions of a part
 
@@ -37,8 +38,10 @@ class ReadSong:
         self._composer, self._features, self._place = composer, features, place
         self._hidden = hidden
         self._last = (self.end - 1) // READ_AT_ONCE  # the number of the last part
-        beats = [composer.reader.beats(*self._given(part)) for part in range(self._last + 1)]
-        self._context = composer.reader.form(torch.cat(beats, dim=1))
+        beats = features.new_empty(self.versions, self.end // STEPS, composer.config.dim)
+        for number, part in enumerate(beats.split(READ_AT_ONCE // STEPS, dim=1)):
+            part.copy_(composer.reader.beats(*self._given(number)))
+        self._context = encode_in_blocks(composer.reader.form, beats)
         self._read: dict[int, tuple[Tensor, Tensor]] = {}
 
     def heard(self, positions: Tensor) -> Tensor:
