@@ -629,7 +629,7 @@ def train_bass_decoder(
     init_from: InitFrom = None,
     device: Device = "auto",
 ) -> None:
-    """Train the bass decoder, which gives decoded bass codes their overtones.
+    """Train the bass decoder, which decodes the codes of a bass with its overtones.
 
     Examples:
       python cli.py train-bass-decoder --data MUSDB18 --codes runs/codes

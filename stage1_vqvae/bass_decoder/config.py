@@ -20,6 +20,8 @@ class NetworkConfig:
     blocks: Depth = 4
     fine_width: Width = 128  # of the blocks at `upsampling` times that rate
     fine_blocks: Depth = 2
+    low_width: Width = 192  # of the blocks that write the lows
+    low_blocks: Depth = 3
     note_blocks: Depth = 2  # of the head that finds the notes where they are not known
     upsampling: Annotated[int, Range(1, 64)] = 4
     harmonics: Annotated[int, Range(1, 512)] = 128
@@ -50,6 +52,7 @@ class NetworkConfig:
 class LossConfig:
     """The weights of the loss terms beside that of the log magnitudes, whose weight is 1."""
 
+    lows: Weight = 1.0  # the errors of the lows: of their waveform and of their log magnitudes
     convergence: Weight = 0.5  # the error of the magnitudes as a share of the target's
     notes: Weight = 0.2  # the cross-entropy of the note head, in nats
     deviation: Weight = 1.0  # the error of the pitch, in semitones

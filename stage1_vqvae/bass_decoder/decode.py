@@ -1,9 +1,9 @@
-"""The trained bass decoder: bass codes to sound, joined with the lows of the codec's own decoder.
+"""The trained bass decoder: bass codes to sound, in blocks, so that memory stays flat.
 
-The codec's decoder writes the waveform of the lows well, but too little above them. The bass
-decoder supplies the sound above the crossover.
+Below the crossover the sound is that of the network's lows, above it that of its synthesiser.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,6 @@ from torch import Tensor
 
 from shared.codes.bass_decoder import Notes
 from shared.codes.codec import Codec, CodeFormat, Codes
-from shared.codes.decoding import decode_bass_blocks
 from shared.config import Range
 from shared.device import resolve_device
 from shared.errors import UserError, require
@@ -25,6 +24,7 @@ from shared.sound.crossover import join_blocks, require_crossover
 from shared.sound.samples import Samples
 from shared.training.checkpoint import Checkpoint, load_checkpoint, load_weights
 from stage1_vqvae.bass_decoder.config import BassDecoderConfig
+from stage1_vqvae.bass_decoder.lows import HIGHEST_HZ
 from stage1_vqvae.bass_decoder.network import UNKNOWN, BassDecoderNetwork, Controls
 from stage1_vqvae.bass_decoder.synthesis import (
     band_filters,
@@ -42,9 +42,9 @@ SHIPPED = Path(__file__).parents[1] / "weights" / "bass_decoder.safetensors"
 
 @dataclass(frozen=True)
 class Crossover:
-    """Where the two decoders are joined; a bass decoder's JSON holds it under `crossover`."""
+    """Where lows and highs are joined; a bass decoder's JSON holds it under `crossover`."""
 
-    hz: Annotated[float, Range(20, 20_000)] = 300.0
+    hz: Annotated[float, Range(20, 0.8 * HIGHEST_HZ)] = 400.0
 
 
 class BassDecoder:
@@ -62,14 +62,14 @@ class BassDecoder:
 
         Args:
             network: the trained network. It is switched to evaluation mode.
-            codec: what made the codes, and decodes the lows.
+            codec: what made the codes.
             fingerprint: the name of the network's checkpoint.
-            crossover: where the two decoders are joined.
+            crossover: where lows and highs are joined.
             chunk_frames: how many frames are decoded at once.
 
         Raises:
-            UserError: the codec's sound ends below the crossover, or its frames cannot be divided
-                among the network's nodes.
+            UserError: there are no lows or no highs at the crossover, or the codec's frames cannot
+                be divided among the network's nodes.
         """
         require_crossover(crossover.hz, codec.sample_rate)
         self.network = network.eval()
@@ -83,7 +83,7 @@ class BassDecoder:
         self._filters = filters.to(self._device)
 
     def description(self) -> dict[str, Any]:
-        """Return the name of the checkpoint and where its sound is joined with the codec's."""
+        """Return the name of the checkpoint and where its lows and highs are joined."""
         return {"bass_decoder": self.fingerprint, "crossover_hz": self.crossover.hz}
 
     def decode(self, codes: Codes, notes: Notes | None, num_samples: int) -> Samples:
@@ -105,21 +105,20 @@ class BassDecoder:
     ) -> Iterator[Samples]:
         """Decode as `decode` does, block after block `[2, n]`, so that memory stays flat."""
         self._check(codes, notes, num_samples)
-        high = (block[None] for block in self._render_blocks(codes, notes, num_samples))
-        low = decode_bass_blocks(self.codec, codes, num_samples)
-        return join_blocks(low, high, self.crossover.hz, self.codec.sample_rate)
-
-    def render(
-        self, codes: Codes, notes: Notes | None, num_samples: int
-    ) -> npt.NDArray[np.float32]:
-        """Decode as `decode` does, but without the codec: float32 `[num_samples]`, one channel."""
-        self._check(codes, notes, num_samples)
-        return np.concatenate([*self._render_blocks(codes, notes, num_samples)])
+        low, high = itertools.tee(self._render_blocks(codes, notes, num_samples))
+        mono = join_blocks(
+            (lows for lows, _ in low),
+            (highs for _, highs in high),
+            self.crossover.hz,
+            self.codec.sample_rate,
+        )
+        return (np.repeat(block, 2, axis=0) for block in mono)
 
     @torch.inference_mode()
     def _render_blocks(
         self, codes: Codes, notes: Notes | None, num_samples: int
-    ) -> Iterator[npt.NDArray[np.float32]]:
+    ) -> Iterator[tuple[Samples, Samples]]:
+        """Decode lows and highs, each a block `[1, n]` of the same samples."""
         inputs = torch.from_numpy(codes.astype(np.int64)).T[None].to(self._device)
         tokens = self._tokens(inputs, notes)
         pitches = held_pitches(torch.from_numpy(NoteVocabulary.pitches(tokens.cpu()))).to(tokens)
@@ -136,9 +135,10 @@ class BassDecoder:
             nodes = slice((start - low) * up, (stop - low) * up + 1)
             phases = node_phases(frequencies[:, nodes], self._node_hop, phase)
             phase = float(phases[0, -1] % 1)
-            piece = self._synthesise(controls, nodes, frequencies[:, nodes], phases, start * up)
-            first, last = start * self.codec.hop, min(num_samples, stop * self.codec.hop)
-            yield piece[: last - first].cpu().numpy()
+            highs = self._synthesise(controls, nodes, frequencies[:, nodes], phases, start * up)
+            lows = self.network.lows.synthesise(controls.lows[:, start - low : stop + 1 - low])
+            length = min(num_samples, stop * self.codec.hop) - start * self.codec.hop
+            yield lows[:, :length].cpu().numpy(), highs[:, :length].cpu().numpy()
 
     def find_notes(self, codes: Codes) -> npt.NDArray[np.uint8]:
         """Find the note tokens `[T]` in bass codes `[H, T]`."""
@@ -153,7 +153,7 @@ class BassDecoder:
         count = frequencies.shape[1]
         spectrum = fixed_spectrum(first, first + count, hop).to(self._device)
         noise = shaped_noise(controls.noise[:, nodes], self._filters, spectrum)
-        return (harmonic_sum(controls.harmonics[:, nodes], frequencies, phases, hop) + noise)[0]
+        return harmonic_sum(controls.harmonics[:, nodes], frequencies, phases, hop) + noise
 
     @torch.inference_mode()
     def _tokens(self, inputs: Tensor, notes: Notes | None) -> Tensor:

@@ -6,11 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stage1_vqvae.log_ratio import log_ratio
+from stage1_vqvae.spectral import analyse
+
 WINDOWS = (4096, 2048, 1024, 512, 256, 128)  # samples
 FLOOR = 2e-5  # amplitude, -94 dB re full scale; what is softer hardly counts
 # Bins count less the higher they are, from about this frequency on: bands that are equally wide in
 # octaves then count about equally, as they do for the ear.
 KNEE_HZ = 500.0
+LOW_WINDOWS, LOW_KNEE_HZ = (8192, 4096, 2048), 100.0  # the same for the lows alone
 
 
 def spectral_terms(
@@ -36,6 +40,39 @@ def spectral_terms(
         error = (made.sqrt() - goal.sqrt()).square().sum((1, 2))
         share.append((error / goal.sum((1, 2))).clamp(min=1e-12).sqrt().mean())
     return {"magnitude": torch.stack(log_error).mean(), "convergence": torch.stack(share).mean()}
+
+
+def low_terms(
+    spectrum: Tensor, sound: Tensor, target: Tensor, sample_rate: int
+) -> dict[str, Tensor]:
+    """Compare the lows with those of the target.
+
+    Args:
+        spectrum: the complex spectrum of the lowest bins `[B, T, bins]` (see `Lows`).
+        sound: what it sounds like, `[B, (T - 1) * hop]`.
+        target: what it should sound like, with its highs, of the same shape.
+        sample_rate: of both, in Hz.
+
+    Returns:
+        "low_waveform": the log10 of the error over the signal, bounded as `log_ratio` says;
+        "low_magnitude": the mean error of the logarithm of the magnitudes, in nats.
+    """
+    bins, hop = spectrum.shape[-1], target.shape[-1] // (spectrum.shape[-2] - 1)
+    goal = analyse(torch.nn.functional.pad(target, (hop, hop)), hop)[..., :bins]
+    # Half of the first and of the last frame lies outside the target.
+    signal, error = (_mean_square(x[:, 1:-1], hop) for x in (goal, spectrum - goal))
+    log_error = []
+    for size in LOW_WINDOWS:
+        # The highest bins of the lows fade out, because windows of other sizes reach beyond them.
+        count = int(0.9 * bins * size / (2 * hop))
+        made, wanted = (_power(x, size)[..., :count] for x in (sound, target))
+        weight = _bin_weights(size, sample_rate, target.device, LOW_KNEE_HZ)[:count]
+        distance = (made / wanted).log().abs().mean((0, 1))
+        log_error.append((distance * weight).sum() / weight.sum() / 2)
+    return {
+        "low_waveform": log_ratio(error, signal),
+        "low_magnitude": torch.stack(log_error).mean(),
+    }
 
 
 def windows_of(step: int) -> tuple[int, ...]:
@@ -103,7 +140,18 @@ class _Power(torch.autograd.Function):
         return spectrum * (2 * gradient)
 
 
-def _bin_weights(size: int, sample_rate: int, device: torch.device) -> Tensor:
+def _mean_square(spectrum: Tensor, hop: int) -> Tensor:
+    """Compute the mean square `[B]` of the sound whose bins below the Nyquist frequency are given.
+
+    The squares of a window add up to `hop`, and half of a spectrum is left out.
+    """
+    power = torch.view_as_real(spectrum).square().sum((-1, -2))
+    return 2 * power.mean(-1) / hop
+
+
+def _bin_weights(
+    size: int, sample_rate: int, device: torch.device, knee: float = KNEE_HZ
+) -> Tensor:
     frequency = torch.linspace(0, sample_rate / 2, size // 2 + 1, device=device)
-    weight = 1 / (1 + frequency / KNEE_HZ)
+    weight = 1 / (1 + frequency / knee)
     return weight / weight.sum()

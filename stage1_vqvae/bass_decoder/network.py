@@ -1,4 +1,4 @@
-"""The network of the bass decoder: bass codes and notes in, the controls of a synthesiser out.
+"""The network of the bass decoder: bass codes and notes in, lows and a synthesiser's controls out.
 
 Frame t of the codes is centred at sample `t * hop`. The controls are given at nodes, of which
 `upsampling` belong to a frame: node u is at sample `u * hop / upsampling`, and the last node is at
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from shared.codes.codec import CodeFormat
 from shared.music.notes import NoteVocabulary
 from stage1_vqvae.bass_decoder.config import NetworkConfig
+from stage1_vqvae.bass_decoder.lows import Lows
 from stage1_vqvae.convnext import ConvNeXtStack, StackSizes
 
 UNKNOWN = -1  # stands for the note token of a frame whose note is not known
@@ -25,18 +26,21 @@ _FIRST_HARMONICS, _FIRST_NOISE = -3.0, -4.0
 
 
 class Controls(NamedTuple):
-    """What the synthesiser plays, for T frames and U = (T - 1) * upsampling + 1 nodes.
+    """What is played, for T frames and U = (T - 1) * upsampling + 1 nodes.
 
     Attributes:
         harmonics: amplitudes of the partials `[B, U, harmonics]`, full scale 1.
         noise: gains of the noise bands `[B, U, noise_bands]`. Where all are 1, the noise is white
             and has an RMS of 1.
         deviation: how far the pitch is above that of the note, in semitones `[B, T]`.
+        lows: the complex spectrum of the lowest bins, which are not synthesised (see `Lows`)
+            `[B, T, bins]`.
     """
 
     harmonics: Tensor
     noise: Tensor
     deviation: Tensor
+    lows: Tensor
 
 
 class Reading(NamedTuple):
@@ -80,6 +84,9 @@ class BassDecoderNetwork(nn.Module):
         self.note_stack = ConvNeXtStack(note_sizes)
         self.note_head = nn.Linear(width, NoteVocabulary.size)
         self.coarse = ConvNeXtStack(self.coarse_sizes)
+        low_sizes = _sizes(config, config.low_width, config.low_blocks)
+        self.lows = Lows(2 * width, low_sizes, format.sample_rate, format.hop)
+        self.low_reach = self.coarse_sizes.reach + low_sizes.reach
         self.deviation_head = nn.Linear(width, 1)
         nn.init.zeros_(self.deviation_head.weight)
         nn.init.zeros_(self.deviation_head.bias)
@@ -94,7 +101,7 @@ class BassDecoderNetwork(nn.Module):
     def reach(self) -> int:
         """How many frames to either side the controls at a frame depend on."""
         fine = -(-self.fine_sizes.reach // self.config.upsampling)
-        return self.coarse_sizes.reach + fine + 1
+        return max(self.coarse_sizes.reach + fine + 1, self.low_reach)
 
     def forward(self, codes: Tensor, tokens: Tensor) -> Reading:
         """Find the notes, and compute the controls.
@@ -109,7 +116,8 @@ class BassDecoderNetwork(nn.Module):
 
     def controls(self, codes: Tensor, tokens: Tensor) -> Controls:
         """Compute the controls from codes `[B, T, H]` and note tokens `[B, T]`, all known."""
-        hidden = self.coarse(self._embed(codes) + self.note_embedding(tokens))
+        embedded = self._embed(codes) + self.note_embedding(tokens)
+        hidden = self.coarse(embedded)
         batch, frames, _ = hidden.shape
         nodes = self.upsample(hidden).reshape(batch, frames * self.config.upsampling, -1)
         fine = self.fine(nodes)[:, : (frames - 1) * self.config.upsampling + 1]
@@ -117,6 +125,7 @@ class BassDecoderNetwork(nn.Module):
             harmonics=exp_sigmoid(self.harmonic_head(fine)),
             noise=exp_sigmoid(self.noise_head(fine)),
             deviation=MAX_DEVIATION * self.deviation_head(hidden)[..., 0].float().tanh(),
+            lows=self.lows(torch.cat((embedded, hidden), -1)),
         )
 
     def note_logits(self, codes: Tensor) -> Tensor:

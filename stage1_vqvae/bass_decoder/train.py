@@ -23,6 +23,7 @@ from stage1_vqvae.bass_decoder.config import BassDecoderConfig
 from stage1_vqvae.bass_decoder.decode import STAGE, BassDecoder, Crossover
 from stage1_vqvae.bass_decoder.losses import (
     deviation_loss,
+    low_terms,
     note_loss,
     note_weight,
     spectral_terms,
@@ -94,6 +95,8 @@ class BassDecoderTask(Task):
         deviation = torch.where(batch["steady"], batch["deviation"], controls.deviation.detach())
         sound = self._synthesise(reading, deviation)
         terms = spectral_terms(sound, batch["samples"], self.format.sample_rate, windows_of(step))
+        lows = self.model.lows.synthesise(controls.lows)
+        terms |= low_terms(controls.lows, lows, batch["samples"], self.format.sample_rate)
         weights = self.config.loss
         own = self.sums(batch)
         whole = {name: whole_sum(batch, name, value) for name, value in own.items()}
@@ -104,6 +107,7 @@ class BassDecoderTask(Task):
             controls.deviation, batch["deviation"], batch["steady"], whole["steady"]
         )
         total = terms["magnitude"] + weights.convergence * terms["convergence"]
+        total = total + weights.lows * (terms["low_waveform"] + terms["low_magnitude"])
         total = total + weights.notes * terms["notes"] + weights.deviation * terms["deviation"]
         return {"loss": total, **terms}
 
