@@ -302,20 +302,14 @@ class _Writer:
             zeros + PITCHES, zeros + len(LENGTHS), zeros + UNKNOWN, zeros + HORIZON, zeros
         )
         log_probs = torch.zeros(count, device=self.device)
-        written: list[_Step] = []
-        parts: list[list[_Step]] = [[] for _ in range(count)]
+        written = _Written(decoder.steps, count)
         self.count, self.lines = count, torch.arange(count, device=self.device)
         while decoder.position < decoder.steps:
             live = past.cursor < self.end
             lasting = int(live.sum())
             if not lasting:
                 break
-            if len(written) == MEMORY:  # hundreds of thousands of small tensors take a lot of room
-                self._divide(written, parts)
-                written = []
             if lasting <= MOST_LASTING * len(self.lines):
-                self._divide(written, parts)
-                written = []
                 kept = live.nonzero()[:, 0]
                 rows = len(self.lines) * torch.arange(versions, device=self.device)[:, None] + kept
                 decoder.keep(rows.flatten())
@@ -326,19 +320,10 @@ class _Writer:
             cursors = past.cursor.float().repeat(versions)[:, None]
             state = decoder.advance(x, cursors)[:, 0].unflatten(0, (versions, len(self.lines)))
             step, cost = self._choose(state, past, live)
-            written.append(step)
+            written.put(decoder.position - 1, self.lines, step)
             log_probs[self.lines] += cost
             past = self._after(step, live)
-        self._divide(written, parts)
-        return [(_joined(part), cost) for part, cost in zip(parts, log_probs.tolist(), strict=True)]
-
-    def _divide(self, written: Sequence[_Step], parts: list[list[_Step]]) -> None:
-        """Append to each line that is being written what was written of it."""
-        if not written:
-            return
-        together = _stacked(written)
-        for column, number in enumerate(self.lines.tolist()):
-            parts[number].append(_mapped(lambda each, at=column: each[:, at], together))
+        return [(written.line(number), cost) for number, cost in enumerate(log_probs.tolist())]
 
     def _choose(self, state: Tensor, past: PastNotes, live: Tensor) -> tuple[_Step, Tensor]:
         """Make the choices of a step; return their log-probabilities `[C]` given the song, too."""
@@ -392,31 +377,62 @@ def _decoder(composer: Composer, batch: int, positions: int) -> CachedDecoder:
     return CachedDecoder(composer.decoder, batch, steps, MEMORY)
 
 
-def _mapped(change: Callable[..., Tensor], *steps: _Step) -> _Step:
-    """Change all tensors of some steps, those of equal names together."""
-    past = (change(*each) for each in zip(*(step.past for step in steps), strict=True))
-    others = (change(*each) for each in zip(*(step[1:] for step in steps), strict=True))
-    return _Step(PastNotes(*past), *others)
+class _Written:
+    """The steps of lines while they are written, in arrays that are made once.
+
+    Kept one by one, hundreds of thousands of small tensors would lie among the large ones that each
+    step makes and frees, and the memory between them could not be used.
+    """
+
+    def __init__(self, steps: int, lines: int) -> None:
+        """Make room for so many steps of so many lines."""
+        self._shape = (steps, lines)
+        self._arrays: list[Tensor] = []
+
+    def put(self, number: int, lines: Tensor, step: _Step) -> None:
+        """Store what step `number` is of some lines, whose numbers are given."""
+        fields = (*step.past, *step[1:])
+        if not self._arrays:
+            self._arrays = [
+                field.new_zeros(self._shape, dtype=field.dtype if _is_bool(field) else torch.int32)
+                for field in fields
+            ]
+        for array, field in zip(self._arrays, fields, strict=True):
+            array[number, lines] = field.to(array.dtype)
+
+    def line(self, number: int) -> _Step:
+        """Return the N steps of a line until it ends, as if they were N lines `[N]`, as stored."""
+        whole = _step_of([array[:, number] for array in self._arrays])
+        lasts = whole.begins | whole.free
+        return _mapped(lambda field: field[lasts], whole)
 
 
-def _stacked(steps: Sequence[_Step]) -> _Step:
-    """Return the N steps of C lines as `[N, C]`."""
-    return _mapped(lambda *each: torch.stack(each), *steps)
+def _computable(line: _Step, part: slice) -> _Step:
+    """Return some of the stored steps of a line, with the numbers that networks read."""
+    return _mapped(lambda field: field[part] if _is_bool(field) else field[part].long(), line)
 
 
-def _joined(parts: Sequence[_Step]) -> _Step:
-    """Join the parts of a line to its N steps, as if they were N lines; leave out what is after."""
-    line = _mapped(lambda *each: torch.cat(each), *parts)
-    lasts = line.begins | line.free
-    return _mapped(lambda each: each[lasts], line)
+def _mapped(change: Callable[[Tensor], Tensor], step: _Step) -> _Step:
+    """Change all fields of a step."""
+    return _step_of([change(field) for field in (*step.past, *step[1:])])
+
+
+def _step_of(fields: Sequence[Tensor]) -> _Step:
+    """Make a step of its fields, those of the past first."""
+    past = len(PastNotes._fields)
+    return _Step(PastNotes(*fields[:past]), *fields[past:])
+
+
+def _is_bool(field: Tensor) -> bool:
+    return field.dtype == torch.bool
 
 
 def _notes(line: _Step) -> GridNotes:
-    onset, pitch, length, loudness, begins = (
-        each.cpu().numpy()
-        for each in (line.onset, line.pitch, line.length, line.loudness, line.begins)
+    onset, pitch, length, loudness = (
+        each[line.begins].cpu().numpy().astype(np.int64)
+        for each in (line.onset, line.pitch, line.length, line.loudness)
     )
-    return GridNotes(onset, LENGTHS[length], pitch + LOWEST, loudness).select(begins)
+    return GridNotes(onset, LENGTHS[length], pitch + LOWEST, loudness)
 
 
 @torch.inference_mode()
@@ -429,8 +445,7 @@ def _log_prob_of(composer: Composer, read: Callable[[bool], _Reader], line: _Ste
     decoder = _decoder(composer, 1, reader.end)
     total = 0.0
     for first in range(0, len(line.gap), MEMORY):
-        part = slice(first, first + MEMORY)
-        step = _mapped(lambda each, part=part: each[part], line)
+        step = _computable(line, slice(first, first + MEMORY))
         state = decoder.advance(reader.embed(step.past), step.past.cursor.float())
         total += float(reader.cost(state, step).sum())
     return total
