@@ -8,6 +8,7 @@ decoder with rotary positions can be run.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -62,7 +63,6 @@ class CachedDecoder:
         device = self.final_gain.device
         self.steps, self.position = steps, 0
         self.window = steps if window is None else min(window, steps)
-        self.rotations = self._rotations(torch.arange(steps, device=device))
         # Twice the window, so that what it has left is moved away only once in a while.
         room = min(steps, 2 * self.window)
         shape = (2, batch, self.heads, room, self.head_dim)
@@ -92,7 +92,7 @@ class CachedDecoder:
                 "decoder"
             )
         if positions is None:
-            rotations = self.rotations[self.position : self.position + x.shape[1]]
+            rotations = self._numbered[self.position : self.position + x.shape[1]]
         else:
             rotations = self._rotations(positions)
         # More steps than the window has would need more room than the cache has.
@@ -145,6 +145,11 @@ class CachedDecoder:
         for cache in self.caches:
             cache[..., :kept, :] = cache[..., held - kept : held, :].clone()
         self._forgotten += held - kept
+
+    @cached_property
+    def _numbered(self) -> Tensor:
+        """The rotations of all steps by their numbers, which given positions do not need."""
+        return self._rotations(torch.arange(self.steps, device=self.final_gain.device))
 
     def _rotations(self, positions: Tensor) -> Tensor:
         """Return the complex numbers `[..., head_dim / 2]` that positions `[...]` multiply by."""

@@ -228,7 +228,7 @@ def test_a_run_leaves_these_files_and_a_decoder(
     assert all(np.isfinite(lines[-1][f"level_{band}"]) for band in bands)
     meta = json.loads((tmp_path / "model.json").read_text())
     assert meta["stage"] == "bass-decoder"
-    assert meta["crossover"] == {"hz": 300.0}
+    assert meta["crossover"] == {"hz": 400.0}
     assert meta["codes"]["fingerprint"] == "tone"
     decoder = load_bass_decoder(tmp_path, ToneCodec())
     sound = decoder.decode(np.zeros((2, 11), np.uint16), None, 10 * HOP)

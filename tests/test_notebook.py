@@ -59,7 +59,9 @@ def test_the_notebook_does_what_it_shows() -> None:
 
 
 def fundamental(sound: np.ndarray, rate: int) -> float:
-    """The frequency of the strongest partial of a low note."""
-    mono = sound.mean(0) * np.hanning(sound.shape[1])
-    level = np.abs(np.fft.rfft(mono, 2**17))
-    return float(level.argmax() * rate / 2**17)
+    """The frequency from 30 to 200 Hz whose first five partials are loudest, taken together."""
+    size = 2**17
+    level = np.abs(np.fft.rfft(sound.mean(0) * np.hanning(sound.shape[1]), size))
+    bins = np.arange(round(30 * size / rate), round(200 * size / rate))
+    product = sum(np.log(level[partial * bins] + 1e-6 * level.max()) for partial in range(1, 6))
+    return float(bins[np.argmax(product)] * rate / size)
