@@ -195,7 +195,7 @@ class VQVAECodec:
         length, hop = mixture.shape[-1], self.hop
         frames = self.num_frames(length)
         squared_window = head.window("cpu").square().numpy()
-        # A window of the masks reaches one frame further.
+        # A sample at the edge of a chunk is also in the windows of the next frame.
         reach = max(1, self.model.encoder.reach + head.reach)
         # Frame t is centred at sample t * hop, and its window reaches two hops to either side. What
         # later frames still add to is carried from chunk to chunk.

@@ -1,8 +1,8 @@
-"""The weights that training starts from: those of a checkpoint, and what the new model has beside.
+"""What a new training takes from a checkpoint: its weights and, with `freeze_codes`, its codes.
 
 A codec whose encoder and codebooks stay as they are (`freeze_codes`) makes the same codes as the
-codec that it starts from. It keeps that codec's fingerprint, so that codes, priors and bass
-decoders of the one are those of the other.
+codec that it starts from. It keeps that codec's fingerprint, so that the codes, priors and bass
+decoders of either codec can be used with the other.
 """
 
 from dataclasses import replace

@@ -64,9 +64,8 @@ class VQVAETask(Task):
             if head is not None and not weight:
                 head.requires_grad_(False)
         if config.freeze_codes:
-            for part in (self.model.encoder, self.model.quantizer, self.model.pitch_head):
-                if part is not None:
-                    part.requires_grad_(False)
+            self.model.encoder.requires_grad_(False)
+            self.model.quantizer.requires_grad_(False)
         self.remixer = Remixer(
             train,
             config.remix,

@@ -8,29 +8,14 @@ from torch import Tensor
 
 from stage2_prior.cached_decoder import CachedDecoder
 from stage2_prior.x_transformers_guard import Decoder
+from tests.toy_transformer import DIM, make_layers
 
 TOLERANCE = 1e-4
-DIM, HEADS, BATCH, STEPS = 32, 2, 3, 90
+BATCH, STEPS = 3, 90
 
 
 def make(**options: Any) -> Decoder:
-    torch.manual_seed(0)
-    settings = {
-        "dim": DIM,
-        "depth": 2,
-        "heads": HEADS,
-        "attn_dim_head": DIM // HEADS,
-        "attn_flash": True,
-        "ff_mult": 2,
-        "rotary_pos_emb": True,
-        "rotary_emb_dim": DIM // HEADS,
-        "verbose": False,
-    }
-    decoder = Decoder(**(settings | options)).eval()
-    with torch.no_grad():  # biases and gains of a trained model are not zero
-        for parameter in decoder.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return decoder.requires_grad_(False)
+    return make_layers(Decoder, **options)
 
 
 def run(cached: CachedDecoder, x: Tensor, positions: Tensor | None, sizes: list[int]) -> Tensor:

@@ -7,29 +7,14 @@ import torch
 
 from stage2_prior.encoder_in_blocks import encode_in_blocks
 from stage2_prior.x_transformers_guard import Encoder
+from tests.toy_transformer import DIM, make_layers
 
 TOLERANCE = 1e-5
-DIM, HEADS, BATCH, STEPS = 32, 2, 2, 50
+BATCH, STEPS = 2, 50
 
 
 def make(**options: Any) -> Encoder:
-    torch.manual_seed(0)
-    settings = {
-        "dim": DIM,
-        "depth": 2,
-        "heads": HEADS,
-        "attn_dim_head": DIM // HEADS,
-        "attn_flash": True,
-        "ff_mult": 2,
-        "rotary_pos_emb": True,
-        "rotary_emb_dim": DIM // HEADS,
-        "verbose": False,
-    }
-    encoder = Encoder(**(settings | options)).eval()
-    with torch.no_grad():  # biases and gains of a trained model are not zero
-        for parameter in encoder.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return encoder.requires_grad_(False)
+    return make_layers(Encoder, **options)
 
 
 @pytest.mark.parametrize("size", [1, 7, STEPS - 1, STEPS, 2 * STEPS])
