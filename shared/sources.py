@@ -2,3 +2,4 @@
 
 SOURCES = ("vocals", "bass", "drums", "other")
 BASS = SOURCES.index("bass")
+DRUMS = SOURCES.index("drums")

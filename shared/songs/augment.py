@@ -12,9 +12,7 @@ from shared.errors import require
 from shared.music.chord import QUALITIES, Chord, transpose_key
 from shared.music.notes import Note
 from shared.music.song_facts import SongChord, SongFacts
-from shared.sources import SOURCES
-
-DRUMS = SOURCES.index("drums")
+from shared.sources import DRUMS
 
 
 @dataclass(frozen=True)
