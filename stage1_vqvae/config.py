@@ -77,7 +77,7 @@ class LossConfig:
     def compares_sound(self) -> bool:
         """Tell whether any term compares the decoded sound with its target.
 
-        Without such a term nothing is learnt.
+        Without such a term the decoder learns nothing, and the codes hold no sound.
         """
         return any((self.waveform, self.stft, self.snr, self.magnitude))
 
@@ -124,6 +124,11 @@ class VQVAEConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     train: TrainSettings = field(default_factory=TrainSettings)
     freeze_codes: bool = False  # keep encoder and codebooks, and with them all codes, as they are
+
+    @property
+    def masks_alone(self) -> bool:
+        """Whether the mask head is all that learns, so that nothing need be decoded."""
+        return self.freeze_codes and self.loss.mask > 0 and not self.loss.compares_sound
 
     def __post_init__(self) -> None:
         """Raise UserError for a loss of a head that the model lacks, or that only moves codes."""

@@ -22,7 +22,7 @@ from shared.processes import mean_over_processes
 from stage1_vqvae.config import LossConfig
 from stage1_vqvae.encoder import COMPRESSION
 from stage1_vqvae.log_ratio import log_ratio
-from stage1_vqvae.model import Reconstruction
+from stage1_vqvae.model import Decoded, Reconstruction
 from stage1_vqvae.spectral import analyse, mid_side, pad_to_frames
 
 STFT_SIZE, STFT_HOP = 2048, 512
@@ -40,7 +40,7 @@ def vqvae_loss(
     """Compute the loss of a batch.
 
     Args:
-        output: the model's output.
+        output: the model's output. Where nothing is decoded, no term compares sound.
         selected: target audio `[B, 2, N]` of the selection.
         complement: target audio `[B, 2, N]` of its complement.
         presence: zeros and ones `[B, sources]`: which sources the mixture holds, the paper's C.
@@ -52,11 +52,25 @@ def vqvae_loss(
     Returns:
         The weighted sum under "loss", and every active term, unweighted, by its name.
     """
-    estimate = torch.cat((output.selected, output.complement))
-    spectrum = torch.cat((output.selected_spectrum, output.complement_spectrum))
+    terms: dict[str, Tensor] = {}
+    if output.decoded is not None:
+        terms |= _sound_terms(output.decoded, selected, complement, config)
+    if config.usage:
+        terms["usage"] = usage_divergence(output.logits, presence, present)
+    terms |= heads or {}
+    total = torch.stack([getattr(config, name) * term for name, term in terms.items()]).sum()
+    return {"loss": total, **terms}
+
+
+def _sound_terms(
+    decoded: Decoded, selected: Tensor, complement: Tensor, config: LossConfig
+) -> dict[str, Tensor]:
+    """Compute the active terms that compare what is decoded with its targets."""
+    estimate = torch.cat((decoded.selected, decoded.complement))
+    spectrum = torch.cat((decoded.selected_spectrum, decoded.complement_spectrum))
     target = torch.cat((selected, complement))
     if not config.complement:
-        estimate, spectrum, target = output.selected, output.selected_spectrum, selected
+        estimate, spectrum, target = decoded.selected, decoded.selected_spectrum, selected
     terms: dict[str, Tensor] = {}
     if config.waveform:
         terms["waveform"] = (estimate - target).abs().mean()
@@ -66,11 +80,7 @@ def vqvae_loss(
         terms["snr"] = negative_snr(estimate, target)
     if config.magnitude:
         terms["magnitude"] = magnitude_distance(spectrum, target)
-    if config.usage:
-        terms["usage"] = usage_divergence(output.logits, presence, present)
-    terms |= heads or {}
-    total = torch.stack([getattr(config, name) * term for name, term in terms.items()]).sum()
-    return {"loss": total, **terms}
+    return terms
 
 
 def stft_distance(estimate: Tensor, target: Tensor) -> Tensor:

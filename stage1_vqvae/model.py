@@ -4,6 +4,7 @@ In training the decoder runs twice: on a selection of the sources and on its com
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,24 +24,34 @@ from stage1_vqvae.spectral import pad_to_frames
 FREE_LOGIT_STD = 3.0
 
 
-@dataclass  # not frozen, because Fabric rebuilds the outputs of a module
-class Reconstruction:
-    """The output of the model in training.
+class Decoded(NamedTuple):
+    """A selection of the sources and its complement, as the decoder writes them.
 
     Attributes:
         selected: audio `[B, 2, N]` of the selection.
         complement: audio `[B, 2, N]` of its complement.
         selected_spectrum: `[B, 2, T, hop + 1]`, of mid and side.
         complement_spectrum: the same of the complement.
-        logits: `[B, T, sources, codebooks, m]`.
-        masks: `[B, sources, 2, T, bands]`; None without a mask head.
-        pitches: semitone levels `[B, T / STRIDE, sources, pitches]`; None without a pitch head.
     """
 
     selected: Tensor
     complement: Tensor
     selected_spectrum: Tensor
     complement_spectrum: Tensor
+
+
+@dataclass  # not frozen, because Fabric rebuilds the outputs of a module
+class Reconstruction:
+    """The output of the model in training.
+
+    Attributes:
+        decoded: what the decoder writes; None where no selection is given.
+        logits: `[B, T, sources, codebooks, m]`.
+        masks: `[B, sources, 2, T, bands]`; None without a mask head.
+        pitches: semitone levels `[B, T / STRIDE, sources, pitches]`; None without a pitch head.
+    """
+
+    decoded: Decoded | None
     logits: Tensor
     masks: Tensor | None = None
     pitches: Tensor | None = None
@@ -82,30 +93,33 @@ class VQVAE(nn.Module):
         size = config.codebooks * config.code_size
         self.pitch_head = PitchHead(size, rate, hop) if config.pitch_head else None
 
-    def forward(self, mixture: Tensor, selection: Tensor, softness: Softness) -> Reconstruction:
+    def forward(
+        self, mixture: Tensor, selection: Tensor | None, softness: Softness
+    ) -> Reconstruction:
         """Reconstruct a selection of the sources and its complement.
 
         Args:
             mixture: `[B, 2, N]`.
-            selection: zeros and ones `[B, sources]`, the paper's X.
+            selection: zeros and ones `[B, sources]`, the paper's X; None to decode nothing.
             softness: the state of the quantiser.
         """
         hidden = self.encoder.hidden(pad_to_frames(mixture, self.hop))
         logits = self.quantizer.logits(self.encoder.read(hidden).float())
         vectors = self.quantizer(logits, softness)
-        # Both selections pass through the decoder in one batch.
-        spectra = self.decoder(vectors.repeat(2, 1, 1, 1), torch.cat((selection, 1 - selection)))
-        audio = self.decoder.synthesise(spectra, mixture.shape[-1])
-        batch = len(mixture)
         return Reconstruction(
-            audio[:batch],
-            audio[batch:],
-            spectra[:batch],
-            spectra[batch:],
+            None if selection is None else self._decoded(vectors, selection, mixture.shape[-1]),
             logits,
             None if self.mask_head is None else self.mask_head(hidden),
             None if self.pitch_head is None else self.pitch_head(vectors),
         )
+
+    def _decoded(self, vectors: Tensor, selection: Tensor, samples: int) -> Decoded:
+        """Decode a selection of quantised vectors and its complement."""
+        # Both pass through the decoder in one batch.
+        spectra = self.decoder(vectors.repeat(2, 1, 1, 1), torch.cat((selection, 1 - selection)))
+        audio = self.decoder.synthesise(spectra, samples)
+        batch = len(selection)
+        return Decoded(audio[:batch], audio[batch:], spectra[:batch], spectra[batch:])
 
     def logits(self, padded: Tensor) -> Tensor:
         """Compute logits over the entries `[B, T, sources, codebooks, m]` of a padded mixture."""

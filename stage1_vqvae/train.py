@@ -66,6 +66,8 @@ class VQVAETask(Task):
         if config.freeze_codes:
             self.model.encoder.requires_grad_(False)
             self.model.quantizer.requires_grad_(False)
+        if config.masks_alone:
+            self.model.decoder.requires_grad_(False)
         self.remixer = Remixer(
             train,
             config.remix,
@@ -97,21 +99,34 @@ class VQVAETask(Task):
         return batch_loss(model, self.model, self.config, batch, step)
 
     def validate(self, model: nn.Module, at_most: int | None = None) -> dict[str, float]:
-        """Measure median SDR and use of the codebooks, by source, on songs not trained on."""
+        """Measure median SDR and use of the codebooks, by source, on songs not trained on.
+
+        The score is the mean SDR of what is decoded or, where the mask head is all that learns, of
+        what is masked.
+        """
         assert isinstance(model, VQVAE)
         model_config = self.config.model
         codec = VQVAECodec(model, self.config, fingerprint="in training")
         counts = np.zeros((len(SOURCES), model_config.codebooks, model_config.entries), np.int64)
-        scores = []
+        decoded, masked = [], []
         for stems in self.excerpts[:at_most]:
-            codes = codec.encode(stems.sum(0))
+            mixture = stems.sum(0)
+            codes = codec.encode(mixture)
             estimates = [codec.decode(codes, stems.shape[-1], [source]) for source in SOURCES]
             windows = sdr_windows(stems, np.stack(estimates), model_config.sample_rate)
-            scores.append(median_sdr(windows))
+            decoded.append(median_sdr(windows))
+            if self.config.loss.mask:
+                windows = sdr_windows(stems, codec.separate(mixture), model_config.sample_rate)
+                masked.append(median_sdr(windows))
             counts += count_codes(codes, model_config.entries)
         if at_most is None:
             warn_of_collapse(counts)
-        return summarise(np.stack(scores, axis=-1), counts)
+        figures = summarise(np.stack(decoded, axis=-1), counts)
+        if masked:
+            of_masks = by_source("masked", median_sdr(np.stack(masked, axis=-1)))
+            mean = float(np.nanmean([*of_masks.values()]))
+            figures |= {**of_masks, "masked": mean}
+        return figures | ({"score": figures["masked"]} if self.config.masks_alone else {})
 
     def sounds(self, model: nn.Module) -> dict[str, Sound]:
         """Return each source of the first validation song as it is, and as it is decoded."""
@@ -162,7 +177,7 @@ def batch_loss(
     """
     state = softness(config.quantizer, step / config.train.steps)
     stems, selection = batch["stems"], batch["selection"]
-    output = model(stems.sum(1), selection, state)
+    output = model(stems.sum(1), None if config.masks_alone else selection, state)
     selected = torch.einsum("bscn,bs->bcn", stems, selection)
     complement = stems.sum(1) - selected
     sums = whole_sums(batch)
@@ -194,21 +209,21 @@ def summarise(scores: np.ndarray, counts: np.ndarray) -> dict[str, float]:
         For each source its median SDR and, over its codebooks, the mean perplexity, the lowest
         perplexity and the mean share of the entries that occur. "score" is the mean SDR.
     """
-    sdr = dict(zip(SOURCES, median_sdr(scores).tolist(), strict=True))
+    sdr = median_sdr(scores)
     use = code_usage(counts)
-    by_source = {
-        "perplexity": use.perplexity.mean(-1),
-        "min_perplexity": use.perplexity.min(-1),
-        "usage": use.usage.mean(-1),
-    }
     return {
-        "score": float(np.nanmean(list(sdr.values()))),
-        **{f"sdr_{source}": value for source, value in sdr.items()},
-        **{
-            f"{name}_{source}": value
-            for name, values in by_source.items()
-            for source, value in zip(SOURCES, values.tolist(), strict=True)
-        },
+        "score": float(np.nanmean(sdr)),
+        **by_source("sdr", sdr),
+        **by_source("perplexity", use.perplexity.mean(-1)),
+        **by_source("min_perplexity", use.perplexity.min(-1)),
+        **by_source("usage", use.usage.mean(-1)),
+    }
+
+
+def by_source(name: str, values: np.ndarray) -> dict[str, float]:
+    """Name the figure `[sources]` of each source."""
+    return {
+        f"{name}_{source}": value for source, value in zip(SOURCES, values.tolist(), strict=True)
     }
 
 
@@ -239,9 +254,9 @@ def train_vqvae(
         "'freeze_codes=true' keeps the codes of a trained codec: name it with --init-from",
     )
     require(
-        config.loss.compares_sound,
+        config.loss.compares_sound or config.masks_alone,
         "every loss term that compares sound is off: give 'loss.waveform', 'loss.stft', 'loss.snr' "
-        "or 'loss.magnitude' a weight above 0",
+        "or 'loss.magnitude' a weight above 0, or train the masks alone with 'freeze_codes=true'",
     )
     cache = build_cache(data, sample_rate=config.model.sample_rate)
     train, valid = list(cache.split("train")), list(cache.split("valid"))

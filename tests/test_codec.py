@@ -129,7 +129,7 @@ def test_inference_is_the_models_hard_forward(
     mixture = torch.from_numpy(song(num_samples))[None]
     only_bass = torch.eye(4)[BASS][None]
     with torch.no_grad():
-        output = model(mixture, only_bass, Softness(0.3, noise=0.0, hard=True))
+        output = model(mixture, only_bass, Softness(0.3, noise=0.0, hard=True)).decoded
     codes = whole.encode(mixture[0].numpy())
     decoded = whole.decode(codes, num_samples, ["bass"])
     np.testing.assert_allclose(output.selected[0].numpy(), decoded, rtol=0, atol=1e-6)

@@ -9,6 +9,7 @@ import torch
 
 from shared.config import load_config
 from shared.errors import UserError
+from shared.sources import SOURCES
 from shared.training.checkpoint import load_checkpoint, save_checkpoint
 from stage1_vqvae.codec import VQVAECodec, load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
@@ -51,6 +52,27 @@ def test_the_codes_and_their_name_stay(first: Path, stem_folder: Path, tmp_path:
     # A codec that starts from the second one goes on with the codes of the first.
     third = train_vqvae(stem_folder, tmp_path / "3", tiny(*FROZEN), device="cpu", init_from=second)
     assert load_codec(third).fingerprint == before.fingerprint
+
+
+def test_without_a_loss_of_sound_the_masks_alone_learn(
+    first: Path, stem_folder: Path, tmp_path: Path
+) -> None:
+    silent = [f"loss.{term}=0.0" for term in ("waveform", "stft", "snr", "magnitude")]
+    config = tiny(*FROZEN, *silent)
+    second = train_vqvae(stem_folder, tmp_path, config, device="cpu", init_from=first)
+    old, new = (load_checkpoint(path, "vqvae") for path in (first, second))
+    moved = {name for name in old.weights if not torch.equal(old.weights[name], new.weights[name])}
+    assert {name.split(".")[0] for name in moved} == {"mask_head"}
+    song = noise(30_000)
+    before, after = load_codec(first), load_codec(second)
+    np.testing.assert_array_equal(
+        after.decode(after.encode(song), 30_000), before.decode(before.encode(song), 30_000)
+    )
+    assert np.abs(after.separate(song) - before.separate(song)).max() > 1e-6
+    metrics = new.meta["metrics"]
+    of_sources = [metrics[f"masked_{source}"] for source in SOURCES]
+    assert metrics["score"] == metrics["masked"] == pytest.approx(np.mean(of_sources))
+    assert metrics["score"] != pytest.approx(np.mean([metrics[f"sdr_{s}"] for s in SOURCES]))
 
 
 def test_without_frozen_codes_a_codec_has_a_name_of_its_own(

@@ -16,7 +16,7 @@ from stage1_vqvae.losses import (
     usage_divergence,
     vqvae_loss,
 )
-from stage1_vqvae.model import Reconstruction
+from stage1_vqvae.model import Decoded, Reconstruction
 from stage1_vqvae.spectral import analyse, mid_side, pad_to_frames
 
 HOP = 64
@@ -33,9 +33,8 @@ def spectrum(audio: torch.Tensor) -> torch.Tensor:
 
 def reconstruction(selected: torch.Tensor, complement: torch.Tensor) -> Reconstruction:
     logits = torch.randn(2, 9, 4, 3, 8, generator=torch.Generator().manual_seed(9))
-    return Reconstruction(
-        selected, complement, spectrum(selected), spectrum(complement), logits.requires_grad_()
-    )
+    decoded = Decoded(selected, complement, spectrum(selected), spectrum(complement))
+    return Reconstruction(decoded, logits.requires_grad_())
 
 
 def test_a_perfect_estimate_costs_nothing() -> None:

@@ -15,6 +15,7 @@ import yaml
 
 from shared.atomic import files_together
 from shared.errors import UserError
+from shared.sound import files
 from shared.sound.files import Audio, read_audio, read_stem, write_wav
 from shared.sound.headers import share_of_stated_size
 from shared.sound.samples import Samples, to_int16
@@ -243,6 +244,21 @@ def test_a_truncated_ogg_is_refused(
     cut(path, kept)
     with pytest.raises(UserError, match=r"song\.ogg is .*truncated"):
         read_audio(path)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_a_wav_file_that_is_too_large_for_its_header_is_written_as_rf64(
+    tmp_path: Path, noise: Samples, subtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = noise.size * {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[subtype]
+    for name, limit in (("usual", size), ("large", size - 1)):
+        monkeypatch.setattr(files, "MAX_RIFF_BYTES", limit)
+        write_wav(tmp_path / f"{name}.wav", noise.T, RATE, subtype)
+    assert soundfile.info(tmp_path / "usual.wav").format == "WAV"
+    assert soundfile.info(tmp_path / "large.wav").format == "RF64"
+    usual, large = (read_audio(tmp_path / f"{name}.wav").samples for name in ("usual", "large"))
+    assert np.array_equal(usual, large)
+    np.testing.assert_allclose(large, noise.T, atol=2e-5)
 
 
 def test_a_few_missing_bytes_are_no_truncation(tmp_path: Path, noise: Samples) -> None:

@@ -41,8 +41,10 @@ def selection() -> torch.Tensor:
 def test_shapes(model: VQVAE, mixture: torch.Tensor, selection: torch.Tensor) -> None:
     output = model(mixture, selection, Softness())
     frames = num_frames(SAMPLES, TINY.hop)
-    assert output.selected.shape == output.complement.shape == mixture.shape
-    assert output.selected_spectrum.shape == (3, 2, frames, TINY.hop + 1)
+    decoded = output.decoded
+    assert decoded.selected.shape == decoded.complement.shape == mixture.shape
+    assert decoded.selected_spectrum.shape == (3, 2, frames, TINY.hop + 1)
+    assert model(mixture, None, Softness()).decoded is None
     assert output.logits.shape == (3, frames, 4, TINY.codebooks, TINY.entries)
     codes = model.encode(pad_to_frames(mixture, TINY.hop))
     assert codes.shape == (3, frames, 4, TINY.codebooks)
@@ -51,7 +53,7 @@ def test_shapes(model: VQVAE, mixture: torch.Tensor, selection: torch.Tensor) ->
 def test_the_complement_is_the_opposite_selection(
     model: VQVAE, mixture: torch.Tensor, selection: torch.Tensor
 ) -> None:
-    one, other = (model(mixture, x, QUIET) for x in (selection, 1 - selection))
+    one, other = (model(mixture, x, QUIET).decoded for x in (selection, 1 - selection))
     torch.testing.assert_close(one.selected, other.complement)
     torch.testing.assert_close(one.complement, other.selected)
 
@@ -63,7 +65,7 @@ def test_the_hard_forward_is_decode_of_encode(
     trained = model(mixture, selection, Softness(0.3, noise=0.0, hard=True))
     codes = model.encode(pad_to_frames(mixture, TINY.hop))
     decoded = model.decoder.synthesise(model.decode(codes, selection), SAMPLES)
-    torch.testing.assert_close(trained.selected, decoded)
+    torch.testing.assert_close(trained.decoded.selected, decoded)
 
 
 def test_codes_of_a_source_left_out_change_nothing(model: VQVAE, selection: torch.Tensor) -> None:
@@ -82,8 +84,8 @@ def test_codes_of_a_source_left_out_change_nothing(model: VQVAE, selection: torc
 def test_the_gradient_reaches_every_parameter(
     model: VQVAE, mixture: torch.Tensor, selection: torch.Tensor
 ) -> None:
-    output = model(mixture, selection, Softness())
-    (output.selected.square().sum() + output.complement.square().sum()).backward()
+    decoded = model(mixture, selection, Softness()).decoded
+    (decoded.selected.square().sum() + decoded.complement.square().sum()).backward()
     untouched = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert not untouched
 
@@ -92,7 +94,7 @@ def test_the_bass_gradient_stays_with_the_bass_codebooks(
     model: VQVAE, mixture: torch.Tensor
 ) -> None:
     only_bass = torch.tensor([[0, 1, 0, 0]], dtype=torch.float32).expand(3, -1)
-    model(mixture, only_bass, Softness()).selected.square().sum().backward()
+    model(mixture, only_bass, Softness()).decoded.selected.square().sum().backward()
     gradient = model.quantizer.codebooks.grad
     assert gradient is not None
     touched = gradient.abs().sum((1, 2, 3)) > 0
@@ -128,8 +130,8 @@ def test_it_starts_near_silence(
     model: VQVAE, mixture: torch.Tensor, selection: torch.Tensor
 ) -> None:
     """A decoder that starts at full scale first has to learn to be silent."""
-    output = model(mixture, selection, Softness())
-    bins = output.selected_spectrum / model.decoder.envelope[..., 0][:, None]
+    decoded = model(mixture, selection, Softness()).decoded
+    bins = decoded.selected_spectrum / model.decoder.envelope[..., 0][:, None]
     assert torch.view_as_real(bins).std().item() == pytest.approx(0.1, rel=0.2)
 
 

@@ -17,7 +17,7 @@ from shared.songs.cache import build_cache
 from shared.sources import SOURCES
 from stage1_vqvae.codec import VQVAECodec, load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
-from stage1_vqvae.model import VQVAE, Reconstruction
+from stage1_vqvae.model import VQVAE, Decoded, Reconstruction
 from stage1_vqvae.quantizer import Softness, softness
 from stage1_vqvae.spectral import analyse, mid_side, pad_to_frames
 from stage1_vqvae.train import VQVAETask, summarise, train_vqvae, warn_of_collapse
@@ -82,7 +82,8 @@ class Copies(nn.Module):
         one, other = ((x[..., None, None] * self.stems).sum(1) for x in (selection, 1 - selection))
         logits = torch.zeros(*self.presence.shape, 2, 8)
         logits[..., 0] = 50 * (1 - self.presence)[..., None]
-        return Reconstruction(one, other, spectrum(one), spectrum(other), logits[:, None])
+        decoded = Decoded(one, other, spectrum(one), spectrum(other))
+        return Reconstruction(decoded, logits[:, None])
 
 
 def spectrum(audio: Tensor) -> Tensor:

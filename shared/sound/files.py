@@ -35,6 +35,7 @@ from shared.sound.stem_streams import STEM_STREAMS, find_stem
 
 MAX_CHANNELS = 8
 MIN_RATE, MAX_RATE = 1000, 768_000  # Hz
+MAX_RIFF_BYTES = (1 << 32) - (1 << 16)  # of the samples of a WAV file, with room for its header
 
 # A file that ends at least this many seconds before the end that its header states is broken.
 # Encoders pad by less.
@@ -53,6 +54,8 @@ _MP3_PADDING = 2400  # samples that an MP3's coding adds and its decoder takes a
 # What holds more of a sample than 24 bits do, in libsndfile's words and in FFmpeg's.
 _WIDE = ("PCM_32", "FLOAT", "DOUBLE")
 _WIDE_CODECS = ("pcm_f", "pcm_s32", "pcm_s64")
+
+_BYTES_OF_SAMPLE = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 
 _ADD_PEAK_CHUNK = 0x1050  # libsndfile's command; the chunk would hold the time of writing
 
@@ -176,12 +179,15 @@ def write_wav(
 
     `subtype` is soundfile's: PCM_16, PCM_24 or FLOAT. PCM formats round to the nearest value and
     clip what lies beyond full scale; `shared.sound.samples.unclipped` avoids that. Equal samples
-    give equal bytes.
+    give equal bytes. A file of more than MAX_RIFF_BYTES is an RF64 file, because the sizes in a WAV
+    header have 32 bits.
 
     Raises:
         UserError: the file cannot be written, or the disk is full.
     """
-    _write(Path(path), samples, sample_rate, subtype, "WAV")
+    size = samples.shape[0] * samples.shape[-1] * _BYTES_OF_SAMPLE[subtype]
+    container = "RF64" if size > MAX_RIFF_BYTES else "WAV"
+    _write(Path(path), samples, sample_rate, subtype, container)
 
 
 def write_flac(
