@@ -32,6 +32,15 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
+def computes_bf16_fast(device: torch.device) -> bool:
+    """Tell whether matrices of bf16 are multiplied at least about as fast as those of float32.
+
+    A GPU does so, and a CPU whose instructions oneDNN can use for it; others take several times as
+    long.
+    """
+    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch compute on one thread, and restore the number of its threads afterwards.

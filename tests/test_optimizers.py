@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from shared.errors import UserError
+from shared.training import muon as muon_module
+from shared.training.muon import Muon, orthogonalised
 from shared.training.optimizers import make_average, make_optimizers, set_learning_rate
 from shared.training.settings import TrainSettings
 
@@ -86,6 +88,39 @@ def test_muon_takes_exactly_the_hidden_matrices() -> None:
     assert sorted(decayed) == sorted(map(id, plain))
     everything = sorted(map(id, model.parameters()))
     assert sorted([*decayed, *spared, id(model["hidden"].weight)]) == everything
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("shape", [(5, 12), (12, 5)])
+def test_muon_takes_the_steps_of_torch(
+    shape: tuple[int, int], fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In bf16 they are equal but for rounding; in float32 they differ by the rounding of bf16."""
+    monkeypatch.setattr(muon_module, "computes_bf16_fast", lambda device: fast)
+    settings: dict[str, Any] = {"weight_decay": 0.1, "adjust_lr_fn": "match_rms_adamw"}
+    start = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    weights = [nn.Parameter(start.clone()) for _ in range(2)]
+    kinds: tuple[type[torch.optim.Muon], ...] = (torch.optim.Muon, Muon)
+    optimizers = [
+        kind([weight], lr=0.02, **settings) for kind, weight in zip(kinds, weights, strict=True)
+    ]
+    for step in range(3):
+        gradient = torch.randn(shape, generator=torch.Generator().manual_seed(1 + step))
+        for weight, optimizer in zip(weights, optimizers, strict=True):
+            weight.grad = gradient.clone()
+            optimizer.step()
+    theirs, ours = (weight.detach() - start for weight in weights)
+    assert theirs.abs().max() > 0.02
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6 if fast else 1e-3)
+
+
+def test_singular_values_are_brought_near_one() -> None:
+    matrix = torch.randn(6, 20, generator=torch.Generator().manual_seed(0))
+    made = orthogonalised(matrix, (3.4445, -4.775, 2.0315), 5, 1e-7)
+    values = torch.linalg.svdvals(made)
+    assert 0.6 < values.min() < values.max() < 1.3
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    assert torch.nn.functional.cosine_similarity(made.flatten(), (left @ right).flatten(), 0) > 0.97
 
 
 def test_without_muon_there_is_one_optimizer() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from shared.training.sharding import _blocks, gather, is_divided, part_like
+from shared.training.sharding import _blocks, gather, part_like, whole_of
 from stage1_vqvae.convnext import ConvNeXtBlock
 from stage1_vqvae.model import VQVAE
 from stage2_prior.x_transformers_guard import Attention, FeedForward
@@ -37,7 +37,7 @@ def test_blocks_in_nested_lists() -> None:
 
 def test_a_single_process_divides_nothing() -> None:
     weight = torch.arange(6.0).reshape(2, 3)
-    assert not is_divided(weight)
+    assert whole_of(weight) is weight
     assert torch.equal(gather({"a": weight.T})["a"], weight.T)
     assert part_like(weight, torch.zeros(2, 3)) is weight
 

@@ -244,6 +244,21 @@ def test_modes_and_precision(tmp_path: Path, precision: Any, kind: torch.dtype |
     assert task.validated == [(False, False, None)] * 4
 
 
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_bf16_on_a_processor_that_is_slow_at_it_is_warned_of(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    fast: bool,
+    precision: Any,
+) -> None:
+    monkeypatch.setattr("shared.training.announcement.computes_bf16_fast", lambda device: fast)
+    fit(Regression(), replace(SETTINGS, steps=1, precision=precision), tmp_path, device="cpu")
+    warned = "give --set train.precision=32-true" in " ".join(capsys.readouterr().err.split())
+    assert warned == (precision == "bf16-mixed" and not fast)
+
+
 def test_compiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[nn.Module] = []
     monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(module))

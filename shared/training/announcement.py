@@ -7,6 +7,7 @@ import torch
 from rich.table import Table
 
 from shared.console import err_console
+from shared.device import computes_bf16_fast
 from shared.training.settings import TrainSettings
 from shared.training.state import Run
 from shared.training.task import Task
@@ -30,6 +31,11 @@ def announce(
     table.add_row("disk", f"{_size(need)} of {_size(free)} that are free")
     err_console.print(f"training {task.stage} into {out}")
     err_console.print(table)
+    if settings.precision == "bf16-mixed" and not computes_bf16_fast(device):
+        err_console.print(
+            "warning: this processor computes bf16 several times more slowly than float32: give "
+            "--set train.precision=32-true"
+        )
     if need > free:
         err_console.print(
             f"warning: the disk of {out} will be full before the end: free some space"

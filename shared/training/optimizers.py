@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from shared.training.muon import Muon
 from shared.training.settings import TrainSettings
-from shared.training.sharded_muon import ShardedMuon
-from shared.training.sharding import is_divided
 
 TensorList = tuple[Tensor, ...] | list[Tensor]
 
@@ -48,8 +47,7 @@ def make_optimizers(model: nn.Module, settings: TrainSettings) -> list[torch.opt
         )
     ]
     if hidden:
-        muon = ShardedMuon if is_divided(hidden[0]) else torch.optim.Muon
-        optimizers.append(muon(hidden, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        optimizers.append(Muon(hidden, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
     return optimizers
 
 

@@ -49,9 +49,9 @@ def sharded(model: nn.Module, device: torch.device) -> nn.Module:
     return model
 
 
-def is_divided(tensor: Tensor) -> bool:
-    """Whether each process holds a part of a tensor."""
-    return isinstance(tensor, DTensor)
+def whole_of(tensor: Tensor) -> Tensor:
+    """Return a tensor whole. Where it is divided, all processes must call this."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def gather(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -63,7 +63,7 @@ def gather(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     found = {}
     for name, tensor in tensors.items():
         # One after the other, so that a device holds a single one whole.
-        whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        whole = whole_of(tensor)
         if first:
             found[name] = whole.detach().cpu().clone().contiguous()
     return found
