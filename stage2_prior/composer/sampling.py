@@ -20,6 +20,7 @@ from shared.errors import require
 from shared.music.bar_grid import BarGrid
 from stage2_prior.cached_decoder import CachedDecoder
 from stage2_prior.composer.agreement import agreement, sounds_enough
+from stage2_prior.composer.features import PITCH_CLASS
 from stage2_prior.composer.grid_notes import (
     LENGTHS,
     LOWEST,
@@ -63,7 +64,7 @@ class Rules:
             before it do not sound on.
         open: where the line is free `[P]`. Elsewhere it has the notes of `given`.
         given: notes that the user gives, in the order of their onsets.
-        leaning: what is added to the logits of the pitches `[P, PITCHES]`.
+        leaning: what is added to the logits of the pitches of each pitch class `[P, 12]`.
     """
 
     allowed: npt.NDArray[np.bool_]
@@ -87,7 +88,7 @@ class Rules:
             must_begin=np.zeros(positions, np.bool_),
             open=np.ones(positions, np.bool_),
             given=GridNotes(none, none, none, none),
-            leaning=np.zeros((positions, PITCHES), np.float32),
+            leaning=np.zeros((positions, 12), np.float32),
         )
 
     def with_chords(
@@ -102,7 +103,7 @@ class Rules:
         Raises:
             UserError: the range of the line has no pitch that a chord allows.
         """
-        allowed = self.allowed & pitch_classes[:, np.arange(LOWEST, LOWEST + PITCHES) % 12]
+        allowed = self.allowed & pitch_classes[:, PITCH_CLASS]
         require(
             bool(allowed.any(1).all()),
             "no pitch of a chord lies within the range of the line: widen --lowest to --highest",
@@ -115,8 +116,7 @@ class Rules:
 
     def leaning_to(self, leaning: npt.NDArray[np.floating]) -> "Rules":
         """Add weights of pitch classes `[P, 12]`, as logits."""
-        of_pitch = leaning[:, np.arange(LOWEST, LOWEST + PITCHES) % 12]
-        return replace(self, leaning=(self.leaning + of_pitch).astype(np.float32))
+        return replace(self, leaning=(self.leaning + leaning).astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +250,7 @@ class _Reader:
     def pitch(self, choice: Tensor, onset: Tensor) -> Tensor:
         """Return the logits of the pitches `[V, C, PITCHES]`."""
         logits = self.composer.pitch_logits(choice, self.song.heard(onset))
-        logits = logits + self.rules.leaning[onset]
+        logits = logits + self.rules.leaning[onset][:, PITCH_CLASS]
         return logits.masked_fill(~self.rules.allowed[onset], -torch.inf)
 
     def length(self, choice: Tensor, pitch: Tensor, onset: Tensor) -> Tensor:
