@@ -16,6 +16,7 @@ from shared.atomic import files_together, full_disk_said
 from shared.codes.codec import Codec, Codes
 from shared.errors import require
 from shared.estimate import Step
+from shared.heap import return_large_blocks
 from shared.json_files import write_json
 from shared.music.bar_tracking import BarHints
 from shared.music.key_estimation import key_of_chords
@@ -25,7 +26,7 @@ from shared.outputs import sole_writer
 from shared.plots import save_generation_picture
 from shared.reporting import Result
 from shared.sound.encoding import Encoding
-from shared.sound.sliced import scratch_folder
+from shared.sound.sliced import is_short, scratch_folder
 from shared.version import versions
 from stage2_prior.accompaniment import PreparedSong, prepare_song
 from stage2_prior.bass_sound import BassSound, PlainSound, SoundFontSound
@@ -249,6 +250,8 @@ def generate_takes(
     with watch(READ), full_disk_said(folder):
         read = SongFile.read(song, codec, folder)
     watch.song_seconds = read.stereo.shape[-1] / read.sample_rate
+    if not is_short(read.stereo):
+        return_large_blocks()
     with ExitStack() as stack:
         stack.enter_context(sole_writer(out, options.delivery.name_of(song)))
         for number in numbers:  # another process may have written them meanwhile

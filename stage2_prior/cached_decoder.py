@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from stage2_prior.transformer import plain_layers
 from stage2_prior.x_transformers_guard import Attention, Decoder, FeedForward
 
+SPARE = 4  # the cache has room for the window and a fourth of it
+
 
 @dataclass(frozen=True)
 class _Layer:
@@ -63,8 +65,10 @@ class CachedDecoder:
         device = self.final_gain.device
         self.steps, self.position = steps, 0
         self.window = steps if window is None else min(window, steps)
-        # Twice the window, so that what it has left is moved away only once in a while.
-        room = min(steps, 2 * self.window)
+        # More than the window, so that what it has left is moved away only once in a while.
+        room = min(steps, self.window + self.window // SPARE)
+        # No step may be forgotten that the first of the steps which are run together still sees.
+        self._together = room if room == steps else room - self.window + 1
         shape = (2, batch, self.heads, room, self.head_dim)
         # One for each layer, so that what is moved or left out takes the room of one layer.
         self.caches = [torch.empty(shape, device=device) for _ in self.layers]
@@ -95,8 +99,8 @@ class CachedDecoder:
             rotations = self._numbered[self.position : self.position + x.shape[1]]
         else:
             rotations = self._rotations(positions)
-        # More steps than the window has would need more room than the cache has.
-        parts = zip(x.split(self.window, dim=1), rotations.split(self.window, dim=-2), strict=True)
+        together = self._together
+        parts = zip(x.split(together, dim=1), rotations.split(together, dim=-2), strict=True)
         outputs = [self._advance(part, turns) for part, turns in parts]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
 
@@ -106,7 +110,7 @@ class CachedDecoder:
             self.caches[number] = cache[:, rows]
 
     def _advance(self, x: Tensor, rotations: Tensor) -> Tensor:
-        """Run at most as many steps as the window has."""
+        """Run at most `_together` steps."""
         batch, n, dim = x.shape
         self._make_room(n)
         start = self.position - self._forgotten

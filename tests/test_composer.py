@@ -335,15 +335,15 @@ def test_parts_of_a_song_are_forgotten_behind_all_lines(monkeypatch: pytest.Monk
     whole = written(8)
     monkeypatch.setattr("stage2_prior.composer.read_song.READ_AT_ONCE", 4 * STEPS)
     held = set()
-    rows = ReadSong._rows
+    choices = ReadSong.onset_choices
 
-    def watched(song: ReadSong, kind: int, positions: torch.Tensor) -> torch.Tensor:
-        found = rows(song, kind, positions)
+    def watched(song: ReadSong, positions: torch.Tensor) -> torch.Tensor:
+        found = choices(song, positions)
         first = int(positions.min()) // (4 * STEPS)
-        assert min(song._read) >= min(first, song._last)
-        held.add(max(song._read))
+        assert min(song._choices) >= min(first, song._last)
+        held.add(min(song._choices))
         return found
 
-    monkeypatch.setattr(ReadSong, "_rows", watched)
+    monkeypatch.setattr(ReadSong, "onset_choices", watched)
     same_lines(whole, written(8))
     assert len(held) > 2

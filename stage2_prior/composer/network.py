@@ -120,12 +120,16 @@ class SongReader(nn.Module):
     def in_context(
         self, features: Tensor, place: Tensor, hidden: Tensor, context: Tensor
     ) -> Tensor:
-        """Read positions as `forward` does, given the context of their beats `[B, P / STEPS, D]`.
+        """Read some positions of each song as `forward` does.
 
-        The context is what `form` makes of all `beats` of the songs.
+        Args:
+            features: probabilities `[B, P, FEATURES]`.
+            place: how far each position is into its bar `[B, P]`.
+            hidden: whether the features of a song are hidden `[B]`.
+            context: what `form` makes of all `beats` of the songs, at the beats of these positions
+                `[B, P, D]`.
         """
-        x = self._position(features, place, hidden)
-        return x + context.repeat_interleave(STEPS, dim=1)
+        return self._position(features, place, hidden) + context
 
     def _position(self, features: Tensor, place: Tensor, hidden: Tensor) -> Tensor:
         """Read each position for itself `[B, P, D]`."""

@@ -1,8 +1,10 @@
-"""A song as the reader of the composer reads it, part by part as the lines come to it.
+"""A song as the reader of the composer reads it, at the positions that the lines come to.
 
-What is read of a position takes a kilobyte. Lines are written from the beginning of a song to its
-end, so that parts which all lines have left behind are forgotten. Of the whole song, only what is
-read of each beat in the context of all others is held, which takes a kilobyte a beat.
+What is read of a position takes a kilobyte, and is computed when it is asked for. Only what is read
+of each beat in the context of all others is held of the whole song, which takes a kilobyte a beat.
+What a position says for itself as an onset is asked for many times, and computed part by part.
+Lines are written from the beginning of a song to its end, so that parts which all lines have left
+behind are forgotten.
 """
 
 import torch
@@ -39,59 +41,54 @@ class ReadSong:
         self._hidden = hidden
         self._last = (self.end - 1) // READ_AT_ONCE  # the number of the last part
         beats = features.new_empty(self.versions, self.end // STEPS, composer.config.dim)
-        for number, part in enumerate(beats.split(READ_AT_ONCE // STEPS, dim=1)):
-            part.copy_(composer.reader.beats(*self._given(number)))
+        for number, beats_of_part in enumerate(beats.split(READ_AT_ONCE // STEPS, dim=1)):
+            part = slice(number * READ_AT_ONCE, (number + 1) * READ_AT_ONCE)
+            given = self._expanded(features[part], place[part])
+            beats_of_part.copy_(composer.reader.beats(*given, hidden))
         self._context = encode_in_blocks(composer.reader.form, beats)
-        self._read: dict[int, tuple[Tensor, Tensor]] = {}
+        self._choices: dict[int, Tensor] = {}
 
     def heard(self, positions: Tensor) -> Tensor:
         """Return the features at some positions `[V, N, FEATURES]`; zeros where hidden."""
         return torch.where(self._hidden[:, None, None], 0.0, self._features[positions])
 
     def at(self, positions: Tensor) -> Tensor:
-        """Return what is read at some positions `[N]`, as `[V, N, D]`.
-
-        No position may lie before all that were asked for earlier, or its part is read again.
-        """
-        return self._rows(0, positions)
+        """Return what is read at some positions `[N]`, as `[V, N, D]`."""
+        features, place = self._expanded(self._features[positions], self._place[positions])
+        context = self._context[:, positions // STEPS]
+        return self._composer.reader.in_context(features, place, self._hidden, context)
 
     def onset_choices(self, positions: Tensor) -> Tensor:
         """Return what some positions `[C, K]` say for themselves as onsets `[V, C, K, choice_dim]`.
 
-        Those of less than HORIZON positions after the end are zeros.
+        Those of less than HORIZON positions after the end are zeros. No position may lie before all
+        that were asked for earlier, or its part is computed again.
         """
-        return self._rows(1, positions)
-
-    def _rows(self, kind: int, positions: Tensor) -> Tensor:
         if self._last == 0:
-            return self._part(0)[kind][:, positions]
+            return self._choices_of(0)[:, positions]
         number = (positions // READ_AT_ONCE).clamp_max(self._last)
         first, last = int(number.min()), int(number.max())
-        self._read = {part: read for part, read in self._read.items() if part >= first}
-        size = self._part(first)[kind].shape[-1]
+        self._choices = {part: known for part, known in self._choices.items() if part >= first}
+        size = self._choices_of(first).shape[-1]
         rows = self._features.new_empty(self.versions, *positions.shape, size)
         for part in range(first, last + 1):
             within = number == part
             if within.any():
-                rows[:, within] = self._part(part)[kind][:, positions[within] - part * READ_AT_ONCE]
+                inside = positions[within] - part * READ_AT_ONCE
+                rows[:, within] = self._choices_of(part)[:, inside]
         return rows
 
-    def _part(self, number: int) -> tuple[Tensor, Tensor]:
-        """Return what is read at the positions of a part, and what they say as onsets."""
-        if number not in self._read:
-            features, place, hidden = self._given(number)
-            beats = READ_AT_ONCE // STEPS
-            context = self._context[:, number * beats : (number + 1) * beats]
-            song = self._composer.reader.in_context(features, place, hidden, context)
-            choices = self._composer.onset_choices(song, place)
+    def _choices_of(self, number: int) -> Tensor:
+        """Return what the positions of a part say for themselves as onsets."""
+        if number not in self._choices:
+            start = number * READ_AT_ONCE
+            positions = torch.arange(start, min(start + READ_AT_ONCE, self.end), device=self.device)
+            choices = self._composer.onset_choices(self.at(positions), self._place[positions])
             if number == self._last:
                 choices = F.pad(choices, (0, 0, 0, HORIZON))
-            self._read[number] = (song, choices)
-        return self._read[number]
+            self._choices[number] = choices
+        return self._choices[number]
 
-    def _given(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the features, the places and what is hidden of a part, for each version."""
-        part = slice(number * READ_AT_ONCE, (number + 1) * READ_AT_ONCE)
-        features, place = self._features[part], self._place[part]
-        count = self.versions
-        return features.expand(count, -1, -1), place.expand(count, -1), self._hidden
+    def _expanded(self, features: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+        """Repeat features and places for each version, without copying them."""
+        return features.expand(self.versions, -1, -1), place.expand(self.versions, -1)
