@@ -94,8 +94,6 @@ class RemixConfig:
     gain_low_db: Decibels = -6.0
     gain_high_db: Decibels = 4.0
     flip: bool = True  # random polarity and swapped channels
-    # By up to how many semitones drums are played faster or slower, which changes their pitch.
-    drum_pitch: Annotated[float, Range(0, 12)] = 0.0
 
     def __post_init__(self) -> None:
         """Raise UserError for an empty range of gains."""

@@ -4,10 +4,8 @@ Every example is a pure function of (seed, step, index in the global batch), so 
 at any step and be divided among any number of processes.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -17,8 +15,7 @@ from torch import Tensor
 from shared.errors import UserError
 from shared.songs.cache import CachedSong
 from shared.songs.drawing import ByLength
-from shared.sound.samples import resample_to
-from shared.sources import DRUMS, SOURCES
+from shared.sources import SOURCES
 from stage1_vqvae.config import RemixConfig
 
 
@@ -88,9 +85,7 @@ class Remixer:
                 if having is None:
                     continue
                 song, start = having.moment(length, rng)
-            speed = self._drum_speed(rng) if source == DRUMS else Fraction(1)
-            read = song.read(source, start, math.ceil(length * speed))
-            stems[source] = resample_to(read, speed.numerator, speed.denominator, length)
+            stems[source] = song.read(source, start, length)
         gains = 10 ** (rng.uniform(config.gain_low_db, config.gain_high_db, len(SOURCES)) / 20)
         if coherent:  # one gain changes the level of the song and keeps its balance
             gains[:] = gains[0]
@@ -106,13 +101,6 @@ class Remixer:
         stems = stems * (gains * presence)[:, None, None].astype(np.float32)
         presence *= np.abs(stems).max((1, 2)) > 0
         return np.ascontiguousarray(stems), presence, self._selection(presence, rng)
-
-    def _drum_speed(self, rng: np.random.Generator) -> Fraction:
-        """Draw how many times as fast drums are played, in hundredths."""
-        if not self.config.drum_pitch:
-            return Fraction(1)
-        semitones = rng.uniform(-self.config.drum_pitch, self.config.drum_pitch)
-        return Fraction(round(100 * 2 ** (semitones / 12)), 100)
 
     def _selection(self, presence: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw one of the sources that sound, or each source with a chance of 1/2."""
