@@ -35,10 +35,17 @@ def resolve_device(device: str) -> torch.device:
 def computes_bf16_fast(device: torch.device) -> bool:
     """Tell whether matrices of bf16 are multiplied at least about as fast as those of float32.
 
-    A GPU does so, and a CPU whose instructions oneDNN can use for it; others take several times as
-    long.
+    A recent GPU does so, and a CPU whose instructions oneDNN can use for it. Others take several
+    times as long.
     """
-    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        # torch has no public name for this; builds without oneDNN do not have it at all.
+        return torch.backends.mkldnn.is_available() and bool(
+            torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        )
+    return True
 
 
 @contextmanager

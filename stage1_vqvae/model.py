@@ -45,10 +45,12 @@ class Reconstruction:
     """The output of the model in training.
 
     Attributes:
-        decoded: what the decoder writes; None where no selection is given.
+        decoded: what the decoder writes; None where no selection is given. Nothing is quantised
+            then.
         logits: `[B, T, sources, codebooks, m]`.
         masks: `[B, sources, 2, T, bands]`; None without a mask head.
-        pitches: semitone levels `[B, T / STRIDE, sources, pitches]`; None without a pitch head.
+        pitches: semitone levels `[B, T / STRIDE, sources, pitches]`; None without a pitch head, and
+            where nothing is quantised.
     """
 
     decoded: Decoded | None
@@ -105,11 +107,14 @@ class VQVAE(nn.Module):
         """
         hidden = self.encoder.hidden(pad_to_frames(mixture, self.hop))
         logits = self.quantizer.logits(self.encoder.read(hidden).float())
+        masks = None if self.mask_head is None else self.mask_head(hidden)
+        if selection is None:
+            return Reconstruction(None, logits, masks)
         vectors = self.quantizer(logits, softness)
         return Reconstruction(
-            None if selection is None else self._decoded(vectors, selection, mixture.shape[-1]),
+            self._decoded(vectors, selection, mixture.shape[-1]),
             logits,
-            None if self.mask_head is None else self.mask_head(hidden),
+            masks,
             None if self.pitch_head is None else self.pitch_head(vectors),
         )
 

@@ -256,7 +256,8 @@ def train_vqvae(
     require(
         config.loss.compares_sound or config.masks_alone,
         "every loss term that compares sound is off: give 'loss.waveform', 'loss.stft', 'loss.snr' "
-        "or 'loss.magnitude' a weight above 0, or train the masks alone with 'freeze_codes=true'",
+        "or 'loss.magnitude' a weight above 0, or train the masks alone: 'freeze_codes=true' and a "
+        "'loss.mask' above 0",
     )
     cache = build_cache(data, sample_rate=config.model.sample_rate)
     train, valid = list(cache.split("train")), list(cache.split("valid"))

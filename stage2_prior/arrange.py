@@ -26,7 +26,7 @@ from shared.outputs import sole_writer
 from shared.plots import save_generation_picture
 from shared.reporting import Result
 from shared.sound.encoding import Encoding
-from shared.sound.sliced import is_short, scratch_folder
+from shared.sound.sliced import scratch_folder
 from shared.version import versions
 from stage2_prior.accompaniment import PreparedSong, prepare_song
 from stage2_prior.bass_sound import BassSound, PlainSound, SoundFontSound
@@ -68,6 +68,8 @@ from stage2_prior.steps import (
 from stage2_prior.summary import Summary
 
 OnStep = Callable[[str, float | None], None]
+
+LONG_SECONDS = 1200.0  # songs that are longer have to save memory
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,7 @@ def generate_takes(
     with watch(READ), full_disk_said(folder):
         read = SongFile.read(song, codec, folder)
     watch.song_seconds = read.stereo.shape[-1] / read.sample_rate
-    if not is_short(read.stereo):
+    if watch.song_seconds > LONG_SECONDS:
         return_large_blocks()
     with ExitStack() as stack:
         stack.enter_context(sole_writer(out, options.delivery.name_of(song)))

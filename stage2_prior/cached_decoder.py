@@ -65,10 +65,10 @@ class CachedDecoder:
         device = self.final_gain.device
         self.steps, self.position = steps, 0
         self.window = steps if window is None else min(window, steps)
-        # More than the window, so that what it has left is moved away only once in a while.
+        # With more room than the window needs, old steps are moved away only once in a while.
         room = min(steps, self.window + self.window // SPARE)
-        # No step may be forgotten that the first of the steps which are run together still sees.
-        self._together = room if room == steps else room - self.window + 1
+        # Steps that are run together leave room for all steps that the first of them sees.
+        self._together = min(self.window, room if room == steps else room - self.window + 1)
         shape = (2, batch, self.heads, room, self.head_dim)
         # One for each layer, so that what is moved or left out takes the room of one layer.
         self.caches = [torch.empty(shape, device=device) for _ in self.layers]

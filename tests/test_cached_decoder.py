@@ -117,9 +117,20 @@ def test_what_lies_before_all_windows_does_not_matter(
     assert (same[:, -2] - other[:, -2]).abs().max() > TOLERANCE
 
 
+@pytest.mark.parametrize("more", [1, WINDOW // 4, WINDOW // 4 + 1])
+def test_a_window_holds_where_there_are_hardly_more_steps(
+    decoder: Decoder, x: Tensor, more: int
+) -> None:
+    steps = WINDOW + more
+    single = run(CachedDecoder(decoder, BATCH, steps, WINDOW), x[:, :steps], None, [1] * steps)
+    together = CachedDecoder(decoder, BATCH, steps, WINDOW).advance(x[:, :steps])
+    assert (together - single).abs().max() < TOLERANCE
+
+
 def test_memory_does_not_grow_with_the_number_of_steps(decoder: Decoder) -> None:
     short, long = (CachedDecoder(decoder, BATCH, steps, WINDOW) for steps in (100, 100_000))
     assert [each.shape for each in short.caches] == [each.shape for each in long.caches]
+    assert {each.shape[-2] for each in long.caches} == {WINDOW + WINDOW // 4}
 
 
 def test_sequences_can_leave_the_batch(decoder: Decoder, x: Tensor) -> None:

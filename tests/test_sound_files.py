@@ -256,6 +256,12 @@ def test_a_wav_file_that_is_too_large_for_its_header_is_written_as_rf64(
         write_wav(tmp_path / f"{name}.wav", noise.T, RATE, subtype)
     assert soundfile.info(tmp_path / "usual.wav").format == "WAV"
     assert soundfile.info(tmp_path / "large.wav").format == "RF64"
+    header = (tmp_path / "large.wav").read_bytes()[:4096]
+    if subtype == "FLOAT":  # its header holds the highest peaks, but not when they were written
+        at = header.index(b"PEAK")
+        assert header[at + 8 : at + 16] == struct.pack("<2I", 1, 0)
+    else:
+        assert b"PEAK" not in header
     usual, large = (read_audio(tmp_path / f"{name}.wav").samples for name in ("usual", "large"))
     assert np.array_equal(usual, large)
     np.testing.assert_allclose(large, noise.T, atol=2e-5)

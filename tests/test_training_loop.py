@@ -255,7 +255,7 @@ def test_bf16_on_a_processor_that_is_slow_at_it_is_warned_of(
 ) -> None:
     monkeypatch.setattr("shared.training.announcement.computes_bf16_fast", lambda device: fast)
     fit(Regression(), replace(SETTINGS, steps=1, precision=precision), tmp_path, device="cpu")
-    warned = "give --set train.precision=32-true" in " ".join(capsys.readouterr().err.split())
+    warned = "'train.precision' of the toy to 32-true" in " ".join(capsys.readouterr().err.split())
     assert warned == (precision == "bf16-mixed" and not fast)
 
 

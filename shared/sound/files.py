@@ -57,6 +57,7 @@ _WIDE_CODECS = ("pcm_f", "pcm_s32", "pcm_s64")
 
 _BYTES_OF_SAMPLE = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 
+_LARGEST_HEADER = 4096  # bytes, of an RF64 file that libsndfile writes
 _ADD_PEAK_CHUNK = 0x1050  # libsndfile's command; the chunk would hold the time of writing
 
 _BLOCK = 1 << 18  # samples read at once, because the length that a header states may be nonsense
@@ -211,20 +212,29 @@ def _write(
     roundings = {"PCM_16": to_int16, "PCM_24": to_int24}
     rounding, channels = roundings.get(subtype, np.asarray), samples.shape[0]
     try:
-        with (
-            atomic_path(path) as temporary,
-            soundfile.SoundFile(
+        with atomic_path(path) as temporary:
+            with soundfile.SoundFile(
                 temporary, "w", sample_rate, channels, subtype, format=container
-            ) as file,
-        ):
-            # soundfile has no function for this command.
-            soundfile._snd.sf_command(file._file, _ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
-            for block in blocks_of(samples):
-                file.write(rounding(block).T)
+            ) as file:
+                # soundfile has no function for this command.
+                soundfile._snd.sf_command(file._file, _ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
+                for block in blocks_of(samples):
+                    file.write(rounding(block).T)
+            if container == "RF64":  # for which libsndfile ignores the command
+                _clear_time_of_writing(temporary)
     except (OSError, soundfile.LibsndfileError) as error:
         raise UserError(
             f"cannot write {final_path(path)} ({cause_of(error)}); choose another place"
         ) from error
+
+
+def _clear_time_of_writing(path: Path) -> None:
+    """Set the time in the PEAK chunk of a file's header to 0, if it has this chunk."""
+    with path.open("r+b") as file:
+        at = file.read(_LARGEST_HEADER).find(b"PEAK")
+        if at >= 0:
+            file.seek(at + 12)  # after the identifier, the size and the version
+            file.write(bytes(4))
 
 
 def cause_of(error: OSError | soundfile.LibsndfileError) -> str:

@@ -31,10 +31,11 @@ def announce(
     table.add_row("disk", f"{_size(need)} of {_size(free)} that are free")
     err_console.print(f"training {task.stage} into {out}")
     err_console.print(table)
-    if settings.precision == "bf16-mixed" and not computes_bf16_fast(device):
+    slow = settings.precision == "bf16-mixed" and not computes_bf16_fast(device)
+    if slow and not run.step:  # a run that goes on keeps its settings
         err_console.print(
-            "warning: this processor computes bf16 several times more slowly than float32: give "
-            "--set train.precision=32-true"
+            "warning: this processor computes bf16 several times more slowly than float32: set the "
+            f"'train.precision' of the {task.stage} to 32-true"
         )
     if need > free:
         err_console.print(

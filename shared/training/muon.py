@@ -4,12 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from shared.device import computes_bf16_fast
 from shared.training.sharding import part_like, whole_of
-
-_ORTHOGONALISING = ("lr", "eps", "ns_coefficients", "ns_steps", "adjust_lr_fn")
 
 
 class Muon(torch.optim.Muon):
@@ -21,8 +19,17 @@ class Muon(torch.optim.Muon):
 
     Where matrices are divided among processes (sharding.py), each process takes the steps of its
     parts. Only to be made orthogonal, a direction is needed as a whole. One after the other, they
-    are gathered for it, and every process computes the same.
+    are gathered for it, and every process computes the same. Of several processes, all must have
+    processors of one kind.
+
+    Args:
+        params: the matrices.
+        **settings: those of `torch.optim.Muon`. A step has the size of one of AdamW's.
     """
+
+    def __init__(self, params: Any, **settings: Any) -> None:
+        """Make an optimiser of matrices."""
+        super().__init__(params, **settings, adjust_lr_fn="match_rms_adamw")
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -37,25 +44,14 @@ class Muon(torch.optim.Muon):
                     state["momentum_buffer"] = torch.zeros_like(gradient)
                 mean = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
                 direction = gradient.lerp(mean, group["momentum"]) if group["nesterov"] else mean
-                step = _orthogonal_step(whole_of(direction), group)
+                whole = whole_of(direction)
+                iterations = (group["ns_coefficients"], group["ns_steps"], group["eps"])
+                step = orthogonalised(
+                    whole.bfloat16() if computes_bf16_fast(whole.device) else whole, *iterations
+                )
+                rate = group["lr"] * 0.2 * max(whole.shape) ** 0.5
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(part_like(step, weight))
-
-
-def _orthogonal_step(direction: Tensor, group: dict[str, Any]) -> Tensor:
-    """Return how a matrix changes in this direction, which is made orthogonal."""
-    if computes_bf16_fast(direction.device):
-        # torch's Muon without momentum does nothing else.
-        step = nn.Parameter(torch.zeros_like(direction))
-        step.grad = direction
-        options = {name: group[name] for name in _ORTHOGONALISING}
-        torch.optim.Muon([step], momentum=0, nesterov=False, weight_decay=0, **options).step()
-        return step.detach()
-    assert group["adjust_lr_fn"] == "match_rms_adamw"
-    rate = group["lr"] * 0.2 * max(direction.shape) ** 0.5
-    return -rate * orthogonalised(
-        direction, group["ns_coefficients"], group["ns_steps"], group["eps"]
-    )
+                weight.add_(part_like(step.to(weight.dtype), weight), alpha=-rate)
 
 
 def orthogonalised(
@@ -64,11 +60,14 @@ def orthogonalised(
     """Bring all singular values of a matrix near 1 by the Newton-Schulz iterations of Muon.
 
     Args:
-        matrix: float32 `[m, n]`.
+        matrix: `[m, n]`.
         coefficients: of the polynomial of singular values that is applied in each iteration: those
             of the first, the third and the fifth power.
         iterations: how often it is applied.
         eps: the least norm by which the matrix is divided first.
+
+    Returns:
+        `[m, n]`, computed in the matrix's own precision.
     """
     first, third, fifth = coefficients
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T

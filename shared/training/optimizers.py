@@ -47,7 +47,7 @@ def make_optimizers(model: nn.Module, settings: TrainSettings) -> list[torch.opt
         )
     ]
     if hidden:
-        optimizers.append(Muon(hidden, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        optimizers.append(Muon(hidden, lr=rate, weight_decay=decay))
     return optimizers
 
 

@@ -2,9 +2,9 @@
 
 What is read of a position takes a kilobyte, and is computed when it is asked for. Only what is read
 of each beat in the context of all others is held of the whole song, which takes a kilobyte a beat.
-What a position says for itself as an onset is asked for many times, and computed part by part.
-Lines are written from the beginning of a song to its end, so that parts which all lines have left
-behind are forgotten.
+How well a position fits as the beginning of a note is asked for many times, and is computed part
+by part. Lines are written from the beginning of a song to its end, so that parts which all lines
+have left behind are forgotten.
 """
 
 import torch
