@@ -117,6 +117,9 @@ class CodeFormat:
         sample_rate: of the audio, in Hz.
         hop: samples per frame of codes.
         fingerprint: names the codec checkpoint that made the codes.
+
+    Raises:
+        UserError: there are no sources.
     """
 
     sources: tuple[str, ...]
@@ -125,6 +128,10 @@ class CodeFormat:
     sample_rate: Annotated[int, Range(1, 10**6)]
     hop: Annotated[int, Range(1, 10**6)]
     fingerprint: str
+
+    def __post_init__(self) -> None:
+        """Check that there are sources."""
+        require(bool(self.sources), "'codes.sources' names no source: it must list at least one")
 
     @classmethod
     def of(cls, codec: Codec) -> "CodeFormat":
