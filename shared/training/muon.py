@@ -18,9 +18,9 @@ class Muon(torch.optim.Muon):
     than its gradient.
 
     Where matrices are divided among processes (sharding.py), each process takes the steps of its
-    parts. Only to be made orthogonal, a direction is needed as a whole. One after the other, they
-    are gathered for it, and every process computes the same. Of several processes, all must have
-    processors of one kind.
+    parts. A direction has to be whole to be made orthogonal. The directions are therefore gathered
+    one after the other, and every process computes the same. All processes must have processors of
+    one kind.
 
     Args:
         params: the matrices.
@@ -45,9 +45,10 @@ class Muon(torch.optim.Muon):
                 mean = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
                 direction = gradient.lerp(mean, group["momentum"]) if group["nesterov"] else mean
                 whole = whole_of(direction)
-                iterations = (group["ns_coefficients"], group["ns_steps"], group["eps"])
+                if computes_bf16_fast(whole.device):
+                    whole = whole.bfloat16()
                 step = orthogonalised(
-                    whole.bfloat16() if computes_bf16_fast(whole.device) else whole, *iterations
+                    whole, group["ns_coefficients"], group["ns_steps"], group["eps"]
                 )
                 rate = group["lr"] * 0.2 * max(whole.shape) ** 0.5
                 weight.mul_(1 - group["lr"] * group["weight_decay"])

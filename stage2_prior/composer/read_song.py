@@ -1,7 +1,7 @@
 """A song as the reader of the composer reads it, at the positions that the lines come to.
 
-What is read of a position takes a kilobyte, and is computed when it is asked for. Only what is read
-of each beat in the context of all others is held of the whole song, which takes a kilobyte a beat.
+What is read of a position takes a kilobyte, and is computed when it is asked for. What is read of
+each beat in the context of all others takes a kilobyte a beat, and is held for the whole song.
 How well a position fits as the beginning of a note is asked for many times, and is computed part
 by part. Lines are written from the beginning of a song to its end, so that parts which all lines
 have left behind are forgotten.
@@ -59,7 +59,7 @@ class ReadSong:
         return self._composer.reader.in_context(features, place, self._hidden, context)
 
     def onset_choices(self, positions: Tensor) -> Tensor:
-        """Return what some positions `[C, K]` say for themselves as onsets `[V, C, K, choice_dim]`.
+        """Return how well positions `[C, K]` fit as onsets, as vectors `[V, C, K, choice_dim]`.
 
         Those of less than HORIZON positions after the end are zeros. No position may lie before all
         that were asked for earlier, or its part is computed again.
@@ -79,7 +79,7 @@ class ReadSong:
         return rows
 
     def _choices_of(self, number: int) -> Tensor:
-        """Return what the positions of a part say for themselves as onsets."""
+        """Return how well the positions of a part fit as onsets `[V, positions, choice_dim]`."""
         if number not in self._choices:
             start = number * READ_AT_ONCE
             positions = torch.arange(start, min(start + READ_AT_ONCE, self.end), device=self.device)
