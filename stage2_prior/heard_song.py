@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -117,9 +117,9 @@ def hear_song(
     """
     hearing = guided_hearing(listener, accompaniment, guidance or {})
     if evidence.chords is not None:
-        hearing = _with_roots(hearing, evidence.chords)
+        _multiply_roots(hearing, evidence.chords)
     if evidence.own_bass is not None:
-        hearing = evidence.own_bass.added_to(hearing)
+        evidence.own_bass.multiply_into(hearing)
     grid = evidence.grid or find_bars(hearing, hints, evidence.onsets)
     return HeardSong(hearing, grid)
 
@@ -133,9 +133,8 @@ def find_bars(
     return track_bars(beat, downbeat, hearing.frame_rate, duration, hints, onsets)
 
 
-def _with_roots(hearing: Hearing, chords: tuple[Chord, ...]) -> Hearing:
+def _multiply_roots(hearing: Hearing, chords: tuple[Chord, ...]) -> None:
     """Multiply the listener's probabilities of roots with what a chord recogniser names."""
-    features = hearing.features.copy()
+    features = hearing.features
     named = expert_posterior(chords, len(features), hearing.frame_rate, RECOGNISER_TRUST)
     features[:, ROOT] = multiply_experts(features[:, ROOT], named, 1.0)
-    return replace(hearing, features=features)

@@ -57,12 +57,14 @@ def test_a_silent_bass_says_nothing() -> None:
     silence = np.zeros((2, 4 * RATE), np.float32)
     own = OwnBass.of(silence, RATE)
     assert np.isnan(own.pitch).all()
-    before, after = hearing(), own.added_to(hearing())
+    before, after = hearing(), hearing()
+    own.multiply_into(after)
     np.testing.assert_allclose(after.features, before.features, rtol=1e-5)
 
 
 def test_roots_and_notes_follow_the_bass_and_rests_do_not(own: OwnBass) -> None:
-    before, heard = hearing(), own.added_to(hearing())
+    before, heard = hearing(), hearing()
+    own.multiply_into(heard)
     assert (heard.features[20:70, ROOT].argmax(1) == E).all()
     assert (heard.features[110:160, ROOT].argmax(1) == A).all()
     assert (pitch_classes(heard.features[20:70]).argmax(1) == E).all()
@@ -75,5 +77,5 @@ def test_a_listener_that_is_sure_is_not_overruled(own: OwnBass) -> None:
     sure = hearing()
     sure.features[:, ROOT] = 1e-4
     sure.features[:, ROOT.start + 2] = 1 - 11e-4
-    heard = own.added_to(sure)
-    assert (heard.features[20:70, ROOT].argmax(1) == 2).all()
+    own.multiply_into(sure)
+    assert (sure.features[20:70, ROOT].argmax(1) == 2).all()

@@ -57,12 +57,13 @@ class CodeFiles(Sequence[Path]):
     def of_split(self, split: str) -> "CodeFiles":
         """Return the files of one split."""
         start, within = f"{split}/", f"/{split}/"
-        kept = tuple(
-            name
-            for name in self.names
-            if name.startswith(start) or name[: name.rfind("/") + 1].endswith(within)
-        )
-        return CodeFiles(self.folder, kept)
+        kept = [name for name in self.names if name.startswith(start) or within in name]
+        # A folder further up may have the name of a split, too.
+        return CodeFiles(self.folder, tuple(name for name in kept if _folder(name) == split))
+
+
+def _folder(name: str) -> str:
+    return name.rsplit("/", 2)[-2]
 
 
 def write_manifest(folder: Path, format: CodeFormat, files: Sequence[Path]) -> Path:

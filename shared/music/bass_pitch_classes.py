@@ -16,7 +16,7 @@ TRUST = 0.8
 
 def bass_pitch_classes(
     times: Floats, pitch: Floats, num_frames: int, frame_rate: float, seconds: float
-) -> npt.NDArray[np.float64]:
+) -> npt.NDArray[np.float32]:
     """Return the probabilities of the pitch class of a bass in each frame `[num_frames, 12]`.
 
     Where the bass is quiet, all pitch classes are equal.
@@ -31,7 +31,7 @@ def bass_pitch_classes(
     step = float(times[1]) if len(times) > 1 else 1.0
     nearest = np.round(np.arange(num_frames) / frame_rate / step).astype(int)
     heard = pitch[nearest.clip(0, len(pitch) - 1)]
-    probabilities = np.full((num_frames, 12), 1 / 12)
+    probabilities = np.full((num_frames, 12), 1 / 12, np.float32)
     sounding = np.flatnonzero(~np.isnan(heard))
     probabilities[sounding] = (1 - TRUST) / 11
     probabilities[sounding, np.round(heard[sounding]).astype(int) % 12] = TRUST
