@@ -8,6 +8,9 @@ PEERS ?= .peers
 BIN := $(VENV)/bin
 # Compiling every file of every package takes longer than compiling those that are imported.
 INSTALL := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c $(CONSTRAINTS)
+# Tests compute little at once, so that several processes of one thread are faster than one of many.
+# Each takes up to 1 GB.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: demo test fast lint bench clean
 
@@ -15,10 +18,10 @@ demo: $(VENV)/.installed
 	$(BIN)/python benchmarks/demo.py --out demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

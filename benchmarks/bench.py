@@ -181,12 +181,14 @@ def _song(folder: Path, seconds: int) -> Path:
 
     path = folder / f"song{seconds}.wav"
     if not path.exists():
-        length = seconds * SAMPLE_RATE
         score = compose(0, seconds=max(8.0, seconds))
+        # A part may be silent in the first second, so that the whole is played and then cut.
+        length = round(score.duration * SAMPLE_RATE)
         with Orchestra() as orchestra:
             parts = [part for part in score.parts if part.source != "bass"]
             sound = sum(orchestra.play(part, 0, length) for part in parts)
-        write_wav(path, np.asarray(sound, np.float32) * np.float32(0.2), SAMPLE_RATE)
+        cut = np.asarray(sound, np.float32)[:, : seconds * SAMPLE_RATE]
+        write_wav(path, cut * np.float32(0.2), SAMPLE_RATE)
     return path
 
 
