@@ -6,7 +6,9 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 PEERS ?= .peers
 BIN := $(VENV)/bin
-# Compiling every file of every package takes longer than compiling those that are imported.
+# Compiling every file of every package takes longer than compiling those that are imported, which
+# Python keeps if nothing forbids it. Tests start Python so often that it has to.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 # Tests compute little at once, so that several processes of one thread are faster than one of many.
 # Each takes up to 1 GB.
