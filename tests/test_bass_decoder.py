@@ -1,6 +1,8 @@
 """The bass decoder: its shapes, its sound in pieces and as a whole, and what it refuses."""
 
 import json
+import weakref
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,22 @@ def test_the_sound_in_chunks_is_the_sound_of_the_whole(chunk: int, known: bool) 
     assert whole.shape == (2, LENGTH)
     assert np.abs(whole).max() > 0.1
     np.testing.assert_allclose(pieces, whole, atol=1e-4)
+
+
+def test_what_was_played_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = BassDecoder(lively_network(), ToneCodec(), "toy", chunk_frames=1)
+    render, made, alive = decoder._render_blocks, list[weakref.ref[Any]](), list[int]()
+
+    def noted(*arguments: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for lows, highs in render(*arguments):
+            made.append(weakref.ref(lows))
+            alive.append(sum(each() is not None for each in made))
+            yield lows, highs
+
+    monkeypatch.setattr(decoder, "_render_blocks", noted)
+    decoder.decode(*song(), LENGTH)
+    assert len(alive) == FRAMES - 1
+    assert max(alive) <= 2
 
 
 def spectrum_of(network: BassDecoderNetwork) -> np.ndarray:

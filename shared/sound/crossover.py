@@ -21,35 +21,17 @@ def require_crossover(crossover_hz: float, sample_rate: int) -> None:
     )
 
 
-def join_bands(low: Samples, high: Samples, crossover_hz: float, sample_rate: int) -> Samples:
-    """Join `low` below a frequency with `high` above it.
+def join_bands(
+    blocks: Iterable[tuple[Samples, Samples]], crossover_hz: float, sample_rate: int
+) -> Iterator[Samples]:
+    """Join the lows of one sound with the highs of another, block after block `[C, n]`.
 
     The two filters have linear phase and add up to 1, so that two equal sounds give that sound.
 
     Args:
-        low: samples `[C, N]`.
-        high: samples `[C, N]`, or `[1, N]` for all channels.
-        crossover_hz: where both count by half.
-        sample_rate: in Hz.
-
-    Returns:
-        float32 `[C, N]`.
-
-    Raises:
-        UserError: the frequency is not within the sound.
-    """
-    blocks = join_blocks([low], [high], crossover_hz, sample_rate)
-    return np.concatenate([*blocks], axis=1) if low.shape[-1] else np.zeros_like(low)
-
-
-def join_blocks(
-    low: Iterable[Samples], high: Iterable[Samples], crossover_hz: float, sample_rate: int
-) -> Iterator[Samples]:
-    """Join two sounds as `join_bands` does, block after block `[C, n]`.
-
-    Args:
-        low: the one sound, in blocks `[C, n]`.
-        high: the other one, in blocks of any other lengths.
+        blocks: the same samples of both, one after the other: those of the sound whose lows are
+            taken `[C, n]`, and those of the one whose highs are `[C, n]`, or `[1, n]` for all
+            channels.
         crossover_hz: where both count by half.
         sample_rate: in Hz.
 
@@ -63,14 +45,16 @@ def join_blocks(
     # `highs` and `differences` begin `reach` samples before the sound that comes next.
     highs: Samples | None = None
     differences: Samples | None = None
-    for below, above in _even(low, high):
+    for below, above in blocks:
+        if below.shape[1] != above.shape[1]:
+            raise ValueError("the two sounds differ in length")
         difference = below - above
         if highs is None or differences is None:
             highs = np.zeros((len(above), reach), np.float32)
             differences = np.zeros((len(difference), reach), np.float32)
         highs = np.concatenate((highs, above), axis=1)
         differences = np.concatenate((differences, difference), axis=1)
-        if differences.shape[1] - 2 * reach >= BLOCK:
+        while differences.shape[1] - 2 * reach >= BLOCK:
             yield _joined(highs, differences, taps, BLOCK)
             highs, differences = highs[:, BLOCK:], differences[:, BLOCK:]
     if highs is None or differences is None:
@@ -86,23 +70,3 @@ def _joined(highs: Samples, differences: Samples, taps: Samples, count: int) -> 
     reach = TAPS // 2
     filtered = oaconvolve(differences[:, : count + 2 * reach], taps, mode="valid", axes=1)
     return np.asarray(highs[:, reach : reach + count] + filtered, np.float32)
-
-
-def _even(some: Iterable[Samples], others: Iterable[Samples]) -> Iterator[tuple[Samples, Samples]]:
-    """Cut the blocks of two sounds so that they have the same lengths, BLOCK at most."""
-    waiting: list[Samples | None] = [None, None]
-    sources = [iter(some), iter(others)]
-    while True:
-        for index, source in enumerate(sources):
-            held = waiting[index]
-            if held is None or held.shape[1] == 0:
-                waiting[index] = next(source, None)
-        first, second = waiting
-        if first is None or second is None:
-            if first is not second:
-                raise ValueError("the two sounds differ in length")
-            return
-        length = min(first.shape[1], second.shape[1], BLOCK)
-        if length:
-            yield first[:, :length], second[:, :length]
-        waiting = [first[:, length:], second[:, length:]]

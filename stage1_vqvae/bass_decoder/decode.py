@@ -3,7 +3,6 @@
 Below the crossover the sound is that of the network's lows, above it that of its synthesiser.
 """
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from shared.config import Range
 from shared.device import resolve_device
 from shared.errors import UserError, require
 from shared.music.notes import NoteVocabulary
-from shared.sound.crossover import join_blocks, require_crossover
+from shared.sound.crossover import join_bands, require_crossover
 from shared.sound.samples import Samples
 from shared.training.checkpoint import Checkpoint, load_checkpoint, load_weights
 from stage1_vqvae.bass_decoder.config import BassDecoderConfig
@@ -105,13 +104,8 @@ class BassDecoder:
     ) -> Iterator[Samples]:
         """Decode as `decode` does, block after block `[2, n]`, so that memory stays flat."""
         self._check(codes, notes, num_samples)
-        low, high = itertools.tee(self._render_blocks(codes, notes, num_samples))
-        mono = join_blocks(
-            (lows for lows, _ in low),
-            (highs for _, highs in high),
-            self.crossover.hz,
-            self.codec.sample_rate,
-        )
+        blocks = self._render_blocks(codes, notes, num_samples)
+        mono = join_bands(blocks, self.crossover.hz, self.codec.sample_rate)
         return (np.repeat(block, 2, axis=0) for block in mono)
 
     @torch.inference_mode()
