@@ -104,11 +104,12 @@ def balance_curve(
         0.0 if level is None else np.clip(level, balance.softest_db, balance.loudest_db) - level
     )
     changes = change + following(song.envelope - song.typical)
+    measured, end = song.times, song.end  # once, because a song of hours has many blocks
 
     def factors(start: int, stop: int) -> npt.NDArray[np.float32]:
         times = np.arange(start, stop) / sample_rate
-        decibels = np.interp(times, song.times, changes)
-        faded = np.clip(1 - (times - song.end) / FADE_OUT, 0, 1)
+        decibels = np.interp(times, measured, changes)
+        faded = np.clip(1 - (times - end) / FADE_OUT, 0, 1)
         return (faded * 10 ** (decibels / 20)).astype(np.float32)
 
     return factors
@@ -183,13 +184,13 @@ def following(envelope: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _level_beside(line: SlicedSamples, notes: Notes, song: LevelCurve) -> float | None:
     """Return the level of a line relative to a song that is not silent; None for a silent line."""
     is_played = np.asarray(notes) != NoteVocabulary.REST
-    length = line.shape[-1]
+    length, sounding = line.shape[-1], song.sounding
     powers, counts = np.zeros(2), np.zeros(2)  # while the line plays; while both sound
     for start in range(0, length, BLOCK):
         block = line[:, start : start + BLOCK]
         place = np.arange(start, start + block.shape[-1]) / max(1, length)
         played = is_played[(place * len(notes)).astype(np.int64)]
-        both = played & song.sounding[(place * len(song.blocks)).astype(np.int64)]
+        both = played & sounding[(place * len(song.blocks)).astype(np.int64)]
         for index, chosen in enumerate((played, both)):
             powers[index] += np.square(block[:, chosen], dtype=np.float64).sum()
             counts[index] += len(block) * np.count_nonzero(chosen)
