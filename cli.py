@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from stage2_prior.bass_sound import BassSound
     from stage2_prior.delivery import Delivery
     from stage2_prior.harmony import Harmony
-    from stage2_prior.model import Prior
-    from stage2_prior.sampling import SamplingSettings
     from stage2_prior.studio.band import Band
 
 T = TypeVar("T")
@@ -181,17 +179,15 @@ class Sampling:
         repeated("Set the guidance by one source in addition to --guidance.", metavar="SOURCE=X"),
     ] = None
 
-    def settings(self, prior: "Prior") -> "SamplingSettings":
-        """Return the settings that are given here, and the prior's own for the others."""
+    def given(self) -> dict[str, Any]:
+        """Check the values, and return those that are given, by the names of SamplingSettings."""
         from stage2_prior.sampling import SamplingSettings
 
-        return SamplingSettings.of(prior, **self.given())
-
-    def given(self) -> dict[str, Any]:
-        """Return all settings by name; None where the prior's own is meant."""
-        given = dataclasses.asdict(self)
-        guide = given.pop("guide") or ()
-        return {**given, "source_guidance": _source_scales(guide)}
+        named = dataclasses.asdict(self)
+        named["source_guidance"] = _source_scales(named.pop("guide") or ())
+        given = {name: value for name, value in named.items() if value is not None}
+        SamplingSettings(**given)
+        return given
 
 
 def _print_version(wanted: bool) -> None:
@@ -427,6 +423,7 @@ def generate_bass(
         from stage2_prior.many import find_songs, names_of, write_songs
         from stage2_prior.model import load_prior
         from stage2_prior.repeat import Recipe
+        from stage2_prior.sampling import SamplingSettings
 
         recipe = None if repeat is None else Recipe.read(repeat)
         kept, redone = (tuple(map(TimeRange.parse, ranges or ())) for ranges in (keep, redo))
@@ -452,9 +449,10 @@ def generate_bass(
                 f"--name names the files of one song, but there are {len(songs)}: leave it out"
             )
         names = names_of(songs) if len(songs) > 1 else {}
+        given = sampling.given()
         report.step(LOAD_MODELS.name)
         loaded = load_prior(prior, device)
-        settings = sampling.settings(loaded) if recipe is None else recipe.settings
+        settings = recipe.settings if recipe else SamplingSettings.of(loaded, **given)
         coder = load_codec(codec, device)
         rendering = _rendering(sound, bass_decoder, coder, device)
         if recipe is not None:
@@ -1119,12 +1117,13 @@ def evaluate_prior(
     from stage2_prior.model import load_prior
     from stage2_prior.naive.network import load_naive_prior
     from stage2_prior.prior_report import report_markdown
+    from stage2_prior.sampling import SamplingSettings
 
     paths: list[Path | None] = [*prior] if prior else [None]
-    names = name_models(paths, label or (), "prior")
+    names, given = name_models(paths, label or (), "prior"), sampling.given()
     loaded = [load_prior(path, device) for path in paths]
     named = [
-        NamedPrior(name, each, sampling.settings(each))
+        NamedPrior(name, each, SamplingSettings.of(each, **given))
         for name, each in zip(names, loaded, strict=True)
     ]
     coder = load_codec(codec, device)
@@ -1259,6 +1258,7 @@ def ablate_prior(
     from stage2_prior.config import PRESETS, PriorConfig
     from stage2_prior.model import load_prior
 
+    given = sampling.given()
     coder = load_codec(codec, device)
     rendering = _rendering(sound, bass_decoder, coder, device)
     full = (
@@ -1266,7 +1266,6 @@ def ablate_prior(
         if prior is None
         else load_prior(prior, device)
     )
-    given = sampling.given()
     report = ablate_prior(
         codes, coder, out, full, only or (), given, split, songs, seconds, rendering
     )

@@ -19,10 +19,14 @@ def require_free(outputs: Iterable[Path], inputs: Iterable[Path] = (), force: bo
         force: whether other files may be replaced.
 
     Raises:
-        UserError: an output is an input under whatever name, or exists and may not be replaced.
+        UserError: an output is an input under whatever name, or exists and may not be replaced, or
+            is to lie in what is a file.
     """
     read = [path for path in inputs if path.exists()]
     for output in outputs:
+        found = next((each for each in output.parents if os.path.lexists(each)), Path())
+        if not found.is_dir():
+            raise UserError(f"{found} is a file, but the results need a folder: give another --out")
         if not os.path.lexists(output):
             continue
         if output.exists() and any(output.samefile(path) for path in read):

@@ -25,9 +25,15 @@ FEW_NAMED, MANY_PITCHES = {0: "C", 7: "G"}, 20  # those of an axis of more pitch
 
 
 def draw_notes(axis: Axes, notes: Sequence[Note]) -> None:
-    """Draw notes as bars, the louder the darker, with the names of some pitches on the axis."""
-    bars = [Rectangle((n.onset, n.pitch - 0.45), n.duration, 0.9) for n in notes]
-    colours = [_colour(note.velocity) for note in notes]
+    """Draw notes as bars, the louder the darker, with the names of some pitches on the axis.
+
+    The limits of the time axis have to be set before. Notes outside are not drawn, but count for
+    the pitches on the axis, so that all rows of a song have the same.
+    """
+    start, stop = axis.get_xlim()
+    shown = [note for note in notes if note.end > start and note.onset < stop]
+    bars = [Rectangle((n.onset, n.pitch - 0.45), n.duration, 0.9) for n in shown]
+    colours = [_colour(note.velocity) for note in shown]
     axis.add_collection(
         PatchCollection(bars, facecolor=colours, edgecolor="white", linewidth=0.4, zorder=3)
     )

@@ -171,15 +171,17 @@ def draw_spectrogram(
 def _frames(audio: SlicedSamples, n_fft: int, hop: int) -> Iterator[npt.NDArray[np.float32]]:
     """Yield frames of the mean of all channels, block after block `[n, n_fft]`.
 
-    They are centred at the multiples of `hop`. There are zeros around the sound.
+    They are centred at the multiples of `hop`. There are zeros around the sound. Only what is in
+    a frame is read, because the frames of a long song are far apart.
     """
-    length = audio.shape[1]
-    count = 1 + max(length, n_fft) // hop
+    count = 1 + max(audio.shape[1], n_fft) // hop
     for first in range(0, count, COLUMNS_AT_ONCE):
-        stop = min(first + COLUMNS_AT_ONCE, count)
-        start = first * hop - n_fft // 2
-        end = (stop - 1) * hop - n_fft // 2 + n_fft
-        mono = audio[:, max(0, start) : max(0, end)].mean(0)
-        before = max(0, -start)
-        padded = np.pad(mono, (before, max(0, end - start - before - len(mono))))
-        yield np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
+        numbers = range(first, min(first + COLUMNS_AT_ONCE, count))
+        yield np.stack([_frame(audio, number * hop - n_fft // 2, n_fft) for number in numbers])
+
+
+def _frame(audio: SlicedSamples, start: int, n_fft: int) -> npt.NDArray[np.float32]:
+    stop = start + n_fft
+    mono = audio[:, max(0, start) : max(0, stop)].mean(0)
+    before = min(n_fft, max(0, -start))
+    return np.pad(mono, (before, n_fft - before - len(mono)))

@@ -116,6 +116,7 @@ def test_a_spectrogram_shows_a_tone_where_and_when_it_sounds() -> None:
 
 def test_a_piano_roll_has_a_bar_for_each_note() -> None:
     _, (axis,) = new_figure(rows=1, height=2.0)
+    axis.set_xlim(0, 3)
     draw_notes(axis, [Note(0.5, 1.0, 40), Note(2.0, 0.25, 43)])
     (bars,) = axis.collections
     boxes = [path.get_extents().bounds for path in bars.get_paths()]

@@ -44,3 +44,10 @@ def test_an_input_is_never_replaced(
         output.hardlink_to(song)
     with pytest.raises(UserError, match="is read by this command"):
         require_free([output], [tmp_path / "other", song], force)
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mix.wav").touch()
+    for folder in (tmp_path / "mix.wav", tmp_path / "mix.wav" / "stems"):
+        with pytest.raises(UserError, match=r"/mix\.wav is a file, but .*--out"):
+            require_free([folder / "new.wav"], force=True)

@@ -33,6 +33,14 @@ def test_louder_notes_are_darker() -> None:
     assert soft > medium > loud
 
 
+def test_a_row_has_its_own_notes_and_the_pitches_of_the_whole_song() -> None:
+    axis = empty_axis(2, 4)
+    draw_notes(axis, [Note(0, 1, 30), Note(1.5, 1, 40), Note(3, 2, 41), Note(4, 1, 50)])
+    (bars,) = axis.collections
+    assert [path.get_extents().x0 for path in bars.get_paths()] == [1.5, 3]
+    assert axis.get_ylim() == (28, 52)
+
+
 def test_bars_are_numbered_as_in_the_midi_file_and_beats_are_drawn() -> None:
     axis = empty_axis(0, 6)
     draw_bars(axis, BarGrid(0.5 * np.arange(14, dtype=np.float64), np.array([2, 6, 10])))

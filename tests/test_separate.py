@@ -167,5 +167,5 @@ def test_mistakes(codec: VQVAECodec, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="lasts 2 ms, less than a frame of 12 ms"):
         separate(write(tmp_path, noise(100), 44100, "short.wav"), tmp_path, codec)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write"):
+    with pytest.raises(UserError, match="/file is a file, but the results need a folder"):
         separate(song, tmp_path / "file" / "out", codec)
