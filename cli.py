@@ -449,10 +449,10 @@ def generate_bass(
                 f"--name names the files of one song, but there are {len(songs)}: leave it out"
             )
         names = names_of(songs) if len(songs) > 1 else {}
-        given = sampling.given()
+        chosen = sampling.given()
         report.step(LOAD_MODELS.name)
         loaded = load_prior(prior, device)
-        settings = recipe.settings if recipe else SamplingSettings.of(loaded, **given)
+        settings = recipe.settings if recipe else SamplingSettings.of(loaded, **chosen)
         coder = load_codec(codec, device)
         rendering = _rendering(sound, bass_decoder, coder, device)
         if recipe is not None:

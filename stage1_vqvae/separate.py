@@ -13,10 +13,12 @@ import numpy as np
 
 from shared.atomic import files_together, full_disk_said
 from shared.codes.codec import Codec, require_frame
+from shared.disk_space import require_space
 from shared.errors import UserError
 from shared.outputs import require_free, sole_writer
 from shared.songs.tracks import mix_name
-from shared.sound.files import read_sliced, write_wav
+from shared.sound.encoding import Encoding
+from shared.sound.files import read_sliced
 from shared.sound.resampling import at_rate, resampled
 from shared.sound.separation import CodedMixture, separate_mixture_blocks
 from shared.sound.sliced import (
@@ -28,6 +30,8 @@ from shared.sound.sliced import (
     stored,
 )
 from shared.sources import SOURCES
+
+ENCODING = Encoding("wav", "32f")  # in which stems and residual sum to the song without rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +100,8 @@ def separate(
     audio = read_sliced(song, folder)
     require_frame(song, audio.samples.shape[-1] / audio.sample_rate, codec)
     stereo = stereo_of(audio.samples)
+    written = len({*files.values(), mix, residual})
+    require_space(folder, written * ENCODING.least_bytes(stereo.shape))
     with full_disk_said(folder):
         result = separate_samples(stereo, audio.sample_rate, codec, chosen, mask, folder)
     parts = {path: result.stems[source] for source, path in files.items()}
@@ -106,7 +112,7 @@ def separate(
         require_free(parts, [song], force)  # another process may have written them meanwhile
         with files_together({str(path): path for path in parts}) as temporary:
             for path, samples in parts.items():
-                write_wav(temporary[str(path)], samples, audio.sample_rate, "FLOAT")
+                ENCODING.write(temporary[str(path)], samples, audio.sample_rate)
     return SeparatedSong(files, mix if len(chosen) > 1 else files[chosen[0]], residual)
 
 

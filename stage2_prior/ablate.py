@@ -140,7 +140,8 @@ def ablate_prior(
     clips = load_clips(codes, codec, split, songs, seconds)
     # A prior that is trained here has the fallback values of sampling.
     tuned = SamplingDefaults() if isinstance(full, Recipe) else full.sampling
-    settings = SamplingSettings(**(asdict(tuned) | dict(sampling or {})))
+    given = {name: value for name, value in (sampling or {}).items() if value is not None}
+    settings = SamplingSettings(**(asdict(tuned) | given))
     variants = sampled_variants(settings)
     if isinstance(full, Recipe):
         variants += trained_variants(full.config)

@@ -14,6 +14,7 @@ from typing import Any
 
 from shared.atomic import files_together, full_disk_said
 from shared.codes.codec import Codec, Codes
+from shared.disk_space import require_space
 from shared.errors import require
 from shared.estimate import Step
 from shared.heap import return_large_blocks
@@ -32,7 +33,7 @@ from stage2_prior.accompaniment import PreparedSong, prepare_song
 from stage2_prior.bass_sound import BassSound, PlainSound, SoundFontSound
 from stage2_prior.chord_line import describe_placement, names_file
 from stage2_prior.composer.sampling import E1, G3, require_range
-from stage2_prior.delivery import Delivery
+from stage2_prior.delivery import SOUNDS, Delivery
 from stage2_prior.edits import Edits, GivenBass, given_bass
 from stage2_prior.generation_report import (
     line_figures,
@@ -159,6 +160,7 @@ class _Session:
         settings: how lines are written.
         options: what is done with the song.
         sound: renders the lines.
+        encoding: the form in which their sound is written.
         folder: where long sounds are kept.
     """
 
@@ -171,6 +173,7 @@ class _Session:
     settings: SamplingSettings
     options: ArrangeOptions
     sound: BassSound
+    encoding: Encoding
     folder: Path
 
 
@@ -251,6 +254,10 @@ def generate_takes(
     folder = scratch_folder(out)
     with watch(READ), full_disk_said(folder):
         read = SongFile.read(song, codec, folder)
+    encoding = Encoding.for_song(options.delivery.container, options.delivery.bits, read.wide)
+    written = len(paths) * len(SOUNDS)
+    shape = (min(read.channels, 2), read.stereo.shape[-1])
+    require_space(folder, written * encoding.least_bytes(shape))
     watch.song_seconds = read.stereo.shape[-1] / read.sample_rate
     if watch.song_seconds > LONG_SECONDS:
         return_large_blocks()
@@ -272,7 +279,8 @@ def generate_takes(
                 harmony=options.harmony.source is HarmonySource.AUTO,
             )
         session = _Session(
-            read, prepared, codes, given, codec, prior, settings, options, sound, folder
+            *(read, prepared, codes, given, codec, prior, settings, options, sound),
+            *(encoding, folder),
         )
         lines = _lines(session, evidence)
         made = []
@@ -308,8 +316,7 @@ def _deliver(
 ) -> Arrangement:
     """Render a line and write its files under the temporary paths `files`."""
     read, prepared, codec, options = session.read, session.prepared, session.codec, session.options
-    delivery, rate = options.delivery, read.sample_rate
-    encoding = Encoding.for_song(delivery.container, delivery.bits, read.wide)
+    delivery, encoding, rate = options.delivery, session.encoding, read.sample_rate
     key = key_of_chords(line.chords)
     with watch(RENDER):
         bass = _render(line, session)

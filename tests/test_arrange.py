@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -816,7 +818,7 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(
     with pytest.raises(UserError, match=r"line\.mid"):
         compose(song, out, codec, prior, midi=tmp_path / "line.mid")
     assert not out.exists() or not list(out.iterdir())
-    with pytest.raises(UserError, match="choose a folder"):
+    with pytest.raises(UserError, match="the results need a folder"):
         compose(song, short / "inside", codec, prior)
 
 
@@ -995,3 +997,14 @@ def test_the_json_file_is_enough_to_write_the_same_bytes_again(
     assert recipe.verdict([again]).endswith("byte for byte")
     for kind in ("bass", "backing", "mix", "midi", "codes", "json"):
         assert again.files[kind].read_bytes() == first.files[kind].read_bytes()
+
+
+def test_files_that_do_not_fit_on_the_disk_are_refused_before_the_work(
+    song: Path, codec: VQVAECodec, prior: Prior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bass, a backing and a mix of three bytes a sample."""
+    needed = 3 * read(song).size * 3
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=needed - 1))
+    with pytest.raises(UserError, match=r"no space left in .*: the files need"):
+        compose(song, tmp_path / "new", codec, prior)
+    assert not (tmp_path / "new").exists()

@@ -702,7 +702,13 @@ def test_generation_that_cannot_be_is_refused(tmp_path: Path, codec: Path, prior
     (tmp_path / "file").touch()
     generate = ("generate-bass", "--quiet", "--song", song, "--codec", codec)
     out = tmp_path / "out"
-    refuse(*generate, "--prior", prior, out=tmp_path / "file" / "out", mentions="cannot write")
+    refuse(
+        *generate,
+        "--prior",
+        prior,
+        out=tmp_path / "file" / "out",
+        mentions="is a file, but the results need a folder",
+    )
     refuse(*generate, "--prior", codec, out=out, mentions="'vqvae'.*'prior' is needed")
     other = write_codec(tmp_path / "other", seed=1)
     refuse(

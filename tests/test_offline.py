@@ -129,7 +129,8 @@ def test_a_page_writes_a_line_without_a_network(
     song = io.BytesIO()
     tone = 0.25 * np.sin(2 * np.pi * 440 * np.arange(2 * 44100) / 44100)
     soundfile.write(song, tone, 44100, format="WAV")
-    command = [sys.executable, ROOT / "cli.py", "studio", "--port", "0", "--out", tmp_path / "page"]
+    command = [sys.executable, str(ROOT / "cli.py"), "studio", "--port", "0"]
+    command += ["--out", str(tmp_path / "page")]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=guard_of_page
     ) as served:
@@ -146,7 +147,7 @@ def test_a_page_writes_a_line_without_a_network(
             return json.loads(browser.getresponse().read())
 
         made = ask("POST", "/api/sessions?name=song.wav", song.getvalue())
-        takes = []
+        takes: list[Any] = []
         until = time.monotonic() + 240
         while not takes and time.monotonic() < until:
             time.sleep(0.2)

@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 
+from shared.device import Device
 from shared.training.loop import fit
 from shared.training.task import Task
 from stage1_vqvae.codec import load_codec
@@ -27,10 +29,14 @@ TASKS: dict[str, MakeTask] = {
 }
 
 
-def losses(task: Task, run: Path, **changes: str) -> list[float]:
+def losses(
+    task: Task,
+    run: Path,
+    device: Device = "cpu",
+    precision: Literal["32-true", "bf16-mixed"] = "32-true",
+) -> list[float]:
     """Train for three steps, and return the loss of each."""
-    device = changes.pop("device", "cpu")
-    fit(task, replace(settings(), log_every=1, **changes), run, device=device)
+    fit(task, replace(settings(), log_every=1, precision=precision), run, device=device)
     lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     return [line["loss"] for line in lines if "loss" in line]
 

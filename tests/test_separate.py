@@ -1,6 +1,8 @@
 """Separation: stems of the song's own rate and exact length that sum to it."""
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -169,3 +171,17 @@ def test_mistakes(codec: VQVAECodec, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="/file is a file, but the results need a folder"):
         separate(song, tmp_path / "file" / "out", codec)
+
+
+def test_files_that_do_not_fit_on_the_disk_are_refused_before_the_work(
+    codec: VQVAECodec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two stems, their mix and the residual are four files."""
+    song = write(tmp_path, noise(5_000), 44100)
+    disk = SimpleNamespace(free=4 * 5_000 * 2 * 4)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: disk)
+    separate(song, tmp_path / "fits", codec, ["bass", "drums"])
+    disk.free -= 1
+    with pytest.raises(UserError, match=r"no space left in .*: the files need 0\.2 MB"):
+        separate(song, tmp_path / "new", codec, ["bass", "drums"])
+    assert not (tmp_path / "new").exists()

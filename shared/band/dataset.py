@@ -23,7 +23,7 @@ from shared.atomic import atomic_path
 from shared.band.composing.style import find_style
 from shared.band.drums.drum_kits import installed_kits
 from shared.band.mma.mma_library import require_mma
-from shared.band.recording.render import Orchestra
+from shared.band.recording.render import SAMPLE_RATE, Orchestra
 from shared.band.singing.singers import missing_speakers, require_singing
 from shared.band.singing.speakers import available_speakers
 from shared.band.song_folder import UNFINISHED, SongSettings, make_song
@@ -38,6 +38,7 @@ from shared.band.song_jobs import (
 )
 from shared.band.songbook.progressions import chord_files, read_songbooks
 from shared.console import err_console, progress
+from shared.disk_space import warn_of_space
 from shared.dropped import Dropped
 from shared.errors import UserError, require
 from shared.file_lock import sole_owner
@@ -48,6 +49,7 @@ from shared.songs.tracks import SPLITS
 
 MANIFEST = "dataset.json"
 LOCK_NAME = ".lock"  # in the folder, while the songs are made
+USUAL_SECONDS, FLAC_SHARE = 130.0, 0.5  # roughly: of a composed song; of a WAV file
 MOST_SONGS, MOST_WORKERS, MOST_SECONDS = 1_000_000, 1000, 1800
 
 
@@ -156,11 +158,19 @@ def make_dataset(
     with sole_owner(settings.out / LOCK_NAME, f"{out} is being made", "choose another folder"):
         _open_folder(settings.out, arguments, left_out)
         missing = [job for job in jobs if not settings.folder(job).is_dir()]
+        warn_of_space(settings.out, len(missing) * _expected_bytes(settings))
         failed = _make_songs(missing, len(jobs), settings, workers)
     written = sorted(f"{job.split}/{job.name}" for job in jobs if job not in failed)
     dropped += [Dropped(str(job.midi or job.name), reason) for job, reason in failed.items()]
     dropped.sort(key=lambda drop: drop.name)
     return DatasetReport(tuple(written), tuple(dropped), len(jobs) - len(missing), left_out)
+
+
+def _expected_bytes(settings: SongSettings) -> int:
+    """Estimate the bytes of a song: four stems and the mixture, in stereo and 16 bits."""
+    share = 1.0 if settings.audio_format == "wav" else FLAC_SHARE
+    seconds = settings.seconds or USUAL_SECONDS
+    return round(share * seconds * SAMPLE_RATE * 5 * 2 * 2)
 
 
 def _make_songs(

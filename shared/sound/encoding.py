@@ -12,6 +12,7 @@ Container = Literal["wav", "flac"]
 Bits = Literal["16", "24", "32f"]
 
 _SUBTYPES: dict[Bits, str] = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}
+_BYTES: dict[Bits, int] = {"16": 2, "24": 3, "32f": 4}
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,13 @@ class Encoding:
     def is_float(self) -> bool:
         """Whether samples may exceed full scale."""
         return self.bits == "32f"
+
+    def least_bytes(self, shape: tuple[int, ...]) -> int:
+        """Return the bytes that a file of samples `[channels, samples]` takes at least.
+
+        A FLAC file of silence takes hardly any.
+        """
+        return 0 if self.container == "flac" else shape[0] * shape[1] * _BYTES[self.bits]
 
     def __str__(self) -> str:
         """Return how a person would call it."""

@@ -1,6 +1,5 @@
 """Say at the start of a run what it will do, and after some steps how long it will take."""
 
-import shutil
 from pathlib import Path
 
 import torch
@@ -8,6 +7,7 @@ from rich.table import Table
 
 from shared.console import err_console
 from shared.device import computes_bf16_fast
+from shared.disk_space import free_bytes, in_words, warn_of_space
 from shared.training.settings import TrainSettings
 from shared.training.state import Run
 from shared.training.task import Task
@@ -20,7 +20,7 @@ def announce(
 ) -> None:
     """Print the device, the size of the model, the data, the steps and the disk space of a run."""
     weights = [weight.numel() for weight in run.model.parameters()]
-    need, free = expected_bytes(run, settings), shutil.disk_usage(out).free
+    need = expected_bytes(run, settings)
     table = Table.grid(padding=(0, 2))
     table.add_row("device", _device(device, processes, settings))
     table.add_row("parameters", f"{sum(weights) / 1e6:.2f} million")
@@ -28,7 +28,7 @@ def announce(
         table.add_row(name, f"{_count(size.songs, 'song')}, {duration(size.seconds)}")
     done = f", {run.step} of them done" if run.step else ""
     table.add_row("steps", f"{settings.steps} with {settings.batch_size} examples each{done}")
-    table.add_row("disk", f"{_size(need)} of {_size(free)} that are free")
+    table.add_row("disk", f"{in_words(need)} of {in_words(free_bytes(out))} that are free")
     err_console.print(f"training {task.stage} into {out}")
     err_console.print(table)
     slow = settings.precision == "bf16-mixed" and not computes_bf16_fast(device)
@@ -37,10 +37,7 @@ def announce(
             "warning: this processor computes bf16 several times more slowly than float32: set the "
             f"'train.precision' of the {task.stage} to 32-true"
         )
-    if need > free:
-        err_console.print(
-            f"warning: the disk of {out} will be full before the end: free some space"
-        )
+    warn_of_space(out, need)
 
 
 def expected_bytes(run: Run, settings: TrainSettings) -> int:
@@ -103,7 +100,3 @@ def _count(number: int, noun: str) -> str:
 def _moments(settings: TrainSettings) -> int:
     """Count the moments that an optimiser keeps of a weight; most weights have Muon if any has."""
     return 1 if settings.optimizer == "muon" else 2
-
-
-def _size(number: float) -> str:
-    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
