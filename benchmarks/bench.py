@@ -1,14 +1,15 @@
 """Compare the speed with other projects and with what the processor can do, in one run.
 
     make bench                                   # makes an environment with the peers, and runs all
-    python -m benchmarks.bench [--only codec] [--out bench.json]
+    python -m benchmarks.bench [--only codec] [--longest 600] [--out bench.json]
 
 One table is printed, and its content is written as JSON. A ratio says how many times as fast as the
 peer this project is, and `of limit` how many times as long as the processor needs at least for the
 same sums and bytes (benchmarks/limits.py). All times are CPU times on one thread, the shortest of
 several runs, so that other programs hardly count; times of whole commands are CPU times of their
-processes, and reading beside musdb is timed by the clock. All networks have random weights, except
-those of `generate-bass`. A peer that is not installed is named as missing.
+processes. Reading beside musdb and what runs on two threads are timed by the clock. All networks
+have random weights, except those of `generate-bass`. A peer that is not installed is named as
+missing. In the section `growth`, the peer is what the work would take if its time grew linearly.
 """
 
 import argparse
@@ -19,28 +20,39 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from benchmarks import codec as codec_benchmark
-from benchmarks import decoding, loader, peers
-from benchmarks.limits import Limits, cpu_seconds, flops_of
+from benchmarks import decoding, loader, many_songs, peers, tiny
+from benchmarks.limits import Limits, Program, cpu_seconds, flops_of, seconds_once
 from shared.config import load_config
 from shared.console import console
+from shared.songs.cache import build_cache
+from shared.training.loop import fit
+from shared.training.settings import TrainSettings
 from shared.version import versions
+from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
+from stage1_vqvae.config import VQVAEConfig
+from stage1_vqvae.train import VQVAETask
 from stage2_prior.cached_decoder import CachedDecoder
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.performer.score import SIZES
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 10  # of the sound that codecs code
+SECONDS = 60  # of the sound that codecs code
+PIECE = 10  # of it, from which the time of the peers is computed
 STEPS = 64  # of decoders
 CLIP_SECONDS = 30  # of the clip whose SDR is measured
 MUSICGEN_STEPS = 4  # of which the time for 30 s is computed
+TRAINED_STEPS = 4
+LENGTHS = (10, 60, 600, 3600, 10800)  # seconds of songs of growing length
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,7 @@ class Row:
         peer: the peer and its version, or why it is missing.
         peer_seconds: how long it took; None where it is missing or there is none.
         limit_seconds: how long the processor needs at least; None where that is not known.
+        peak_bytes: the peak memory of the process; None where it was not measured.
     """
 
     what: str
@@ -60,34 +73,38 @@ class Row:
     peer: str = ""
     peer_seconds: float | None = None
     limit_seconds: float | None = None
+    peak_bytes: int | None = None
 
     def cells(self) -> list[str]:
         """Return the row of the Markdown table."""
         ratio = "" if self.peer_seconds is None else f"{self.peer_seconds / self.seconds:.1f}x"
         limit = "" if self.limit_seconds is None else f"{self.seconds / self.limit_seconds:.1f}"
-        return [self.what, f"{self.seconds:.4g}", self.peer, ratio, limit]
+        peak = "" if self.peak_bytes is None else f"{self.peak_bytes / 1e6:.0f}"
+        return [self.what, f"{self.seconds:.4g}", self.peer, ratio, limit, peak]
 
 
 Rows = Iterator[Row]
 
 
-def beside(what: str, seconds: float, limit: float | None, *others: "Peer") -> Rows:
-    """Yield a row for each peer."""
-    for name, make in others or [("", None)]:
+def beside(
+    what: str, seconds: float, limit: float | None, *others: "Peer", times: float = 1.0
+) -> Rows:
+    """Yield a row for each peer, whose work is done `times` times in what is compared."""
+    for name, make in others:
         try:
-            peer_seconds = None if make is None else cpu_seconds(make(), 2)
-            yield Row(what, seconds, name, peer_seconds, limit)
+            yield Row(what, seconds, name, times * cpu_seconds(make(), 2), limit)
         except peers.Missing as missing:
             yield Row(what, seconds, f"{name}: {missing}", None, limit)
 
 
-Peer = tuple[str, Callable[[], peers.Program] | None]
+Peer = tuple[str, Callable[[], peers.Program]]
 
 
 def codec(limits: Limits) -> Rows:
-    """Encode and decode stereo; decode alone beside Vocos."""
+    """Encode and decode stereo; decode alone beside Vocos; both on two threads beside EnCodec."""
     ours = codec_benchmark.our_codec()
     audio = codec_benchmark.noise(SECONDS, ours.sample_rate)
+    piece = audio[:, : PIECE * ours.sample_rate]
     codes = ours.encode(audio)
 
     def decode() -> object:
@@ -96,20 +113,40 @@ def codec(limits: Limits) -> Rows:
     def both() -> object:
         return ours.encode(audio), decode()
 
+    def encodec() -> peers.Program:
+        return peers.encodec(codec_benchmark.noise(PIECE, 48000))
+
     yield from beside(
         f"encode and decode {SECONDS} s of stereo",
         cpu_seconds(both),
         limits.seconds(flops_of(both)),
-        ("EnCodec 48 kHz", lambda: peers.encodec(codec_benchmark.noise(SECONDS, 48000))),
-        ("SNAC 44.1 kHz", lambda: peers.snac(audio)),
-        ("DAC 44.1 kHz", lambda: peers.dac(audio)),
+        ("EnCodec 48 kHz", encodec),
+        ("SNAC 44.1 kHz", lambda: peers.snac(piece)),
+        ("DAC 44.1 kHz", lambda: peers.dac(piece)),
+        times=SECONDS / PIECE,
     )
     yield from beside(
         f"decode {SECONDS} s of stereo",
         cpu_seconds(decode),
         limits.seconds(flops_of(decode)),
-        ("Vocos 24 kHz", lambda: peers.vocos(SECONDS)),
+        ("Vocos 24 kHz", lambda: peers.vocos(PIECE)),
+        times=SECONDS / PIECE,
     )
+    if (os.cpu_count() or 1) > 1:
+        yield from _on_two_threads(both, encodec)
+
+
+def _on_two_threads(both: Program, encodec: Callable[[], peers.Program]) -> Rows:
+    what = f"encode and decode {SECONDS} s of stereo on two threads, by the clock"
+    torch.set_num_threads(2)
+    seconds = cpu_seconds(both, clock=time.perf_counter)
+    try:
+        peer = cpu_seconds(encodec(), 2, clock=time.perf_counter)
+        yield Row(what, seconds, "EnCodec 48 kHz", peer * SECONDS / PIECE)
+    except peers.Missing as missing:
+        yield Row(what, seconds, f"EnCodec 48 kHz: {missing}")
+    finally:
+        torch.set_num_threads(1)
 
 
 def performer(limits: Limits) -> Rows:
@@ -135,37 +172,62 @@ def performer(limits: Limits) -> Rows:
             model = peers.musicgen(config.dim, config.depth, config.heads, inner, codes)
             return lambda: peers.musicgen_steps(model, batch, STEPS)
 
-        rows = beside(
+        yield from beside(
             f"a step of the performer, batch {batch}",
             cpu_seconds(ours) / STEPS,
             limits.seconds(2 * numbers * batch, 4 * numbers),
             ("x-transformers generate", theirs),
             ("MusicGen of equal size", musicgen),
+            times=1 / STEPS,
         )
-        yield from (_a_step(row) for row in rows)
-
-
-def _a_step(row: Row) -> Row:
-    """Divide the time of the peer by the number of its steps."""
-    spent = None if row.peer_seconds is None else row.peer_seconds / STEPS
-    return Row(row.what, row.seconds, row.peer, spent, row.limit_seconds)
 
 
 def generation(limits: Limits) -> Rows:
-    """The command generate-bass, from its start to its files; and its growth with the song."""
-    with tempfile.TemporaryDirectory() as folder:
-        for seconds, candidates in ((1, 16), (30, 1), (30, 16), (60, 16), (120, 16)):
-            song = _song(Path(folder), seconds)
-            spent = _command_seconds(song, Path(folder) / "out", candidates)
-            what = f"generate-bass, {seconds} s, {candidates} candidates, with its start"
-            if (seconds, candidates) != (30, 16):
-                yield Row(what, spent)
-                continue
-            name = f"MusicGen-small writing 30 s, from {MUSICGEN_STEPS} of 1500 steps"
-            for row in beside(what, spent, None, (name, _musicgen_small)):
-                peer = row.peer_seconds
-                scaled = None if peer is None else peer * 1500 / MUSICGEN_STEPS
-                yield Row(row.what, row.seconds, row.peer, scaled)
+    """Time `generate-bass`: as a command, from its start to its files, and in a running process."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        start = run_command(_song(folder, 1), folder / "out", 16)
+        yield replace(start, what="generate-bass, 1 s, 16 candidates, with its start")
+        warm = _warm(folder / "out")
+        for seconds in (30, 180):
+            song = _song(folder, seconds)
+            for candidates in (1, 16):
+                what = f"generate-bass, {seconds} s, {candidates} candidates"
+                cold = run_command(song, folder / "out", candidates)
+                yield replace(cold, what=f"{what}, with its start")
+                spent = cpu_seconds(partial(warm, song, candidates))
+                if (seconds, candidates) != (30, 16):
+                    yield Row(f"{what}, in a running process", spent)
+                    continue
+                peer = f"MusicGen-small writing 30 s, from {MUSICGEN_STEPS} of 1500 steps"
+                yield from beside(
+                    f"{what}, in a running process",
+                    spent,
+                    None,
+                    (peer, _musicgen_small),
+                    times=1500 / MUSICGEN_STEPS,
+                )
+
+
+def _warm(out: Path) -> Callable[[Path, int], object]:
+    """Load the shipped models; return what writes a line of a song by the best of candidates."""
+    from stage1_vqvae.bass_decoder.decode import SHIPPED, load_bass_decoder
+    from stage1_vqvae.codec import load_codec
+    from stage2_prior.arrange import ArrangeOptions, generate_bass
+    from stage2_prior.bass_sound import FullSound
+    from stage2_prior.delivery import Delivery
+    from stage2_prior.model import load_prior
+    from stage2_prior.sampling import SamplingSettings
+
+    coder, prior = load_codec(), load_prior()
+    sound = FullSound(load_bass_decoder(SHIPPED, coder), coder)
+    options = ArrangeOptions(delivery=Delivery(force=True))
+
+    def write(song: Path, candidates: int) -> object:
+        settings = SamplingSettings.of(prior, candidates=candidates)
+        return generate_bass(song, out, coder, prior, settings, options, sound)
+
+    return write
 
 
 def _musicgen_small() -> peers.Program:
@@ -192,19 +254,57 @@ def _song(folder: Path, seconds: int) -> Path:
     return path
 
 
-def _command_seconds(song: Path, out: Path, candidates: int) -> float:
-    """Return the CPU time of generate-bass in a process of its own."""
+def run_command(song: Path, out: Path, candidates: int) -> Row:
+    """Run generate-bass in a process of its own: its CPU time, and its peak memory."""
     command = [sys.executable, str(ROOT / "cli.py"), "generate-bass", "--song", str(song)]
     command += ["--out", str(out), "--force", "--quiet", "--candidates", str(candidates)]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"generate-bass ended with exit code {process.returncode}")
+    kibibytes = used.ru_maxrss // (1024 if sys.platform == "darwin" else 1)
+    return Row("", used.ru_utime + used.ru_stime, peak_bytes=1024 * kibibytes)
+
+
+def growth(limits: Limits, longest: int) -> Rows:
+    """Grow the song, the number of candidates, and the number of songs."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (first, start), *others = [
+            (length, run_command(_song(folder, length), folder / "out", 4))
+            for length in LENGTHS
+            if length <= longest
+        ]
+        yield replace(start, what=f"generate-bass, {first} s, 4 candidates")
+        second, base = others[0]
+        a_second = (base.seconds - start.seconds) / (second - first)
+        for length, row in others:
+            linear = base.seconds + a_second * (length - second)
+            what = f"generate-bass, {length} s, 4 candidates"
+            yield replace(row, what=what, peer="linear from 10 and 60 s", peer_seconds=linear)
+        warm = _warm(folder / "out")
+        spent = {n: cpu_seconds(partial(warm, _song(folder, 30), n), 1) for n in (1, 16, 64)}
+        linear = spent[1] + (spent[16] - spent[1]) / 15 * 63
+        what = "generate-bass, 30 s, 64 candidates, in a running process"
+        yield Row(what, spent[64], "linear from 1 and 16 candidates", linear)
+        listed = {n: _listed_seconds(folder, n) for n in (1_000, 10_000)}
+        what = "read, divide and draw from 10,000 songs"
+        yield Row(what, listed[10_000], "ten times 1,000 songs", 10 * listed[1_000])
+
+
+def _listed_seconds(folder: Path, songs: int) -> float:
+    many_songs.write_list(folder, songs)
+    return cpu_seconds(lambda: many_songs.measured(folder, songs), 3)
 
 
 def training(limits: Limits) -> Rows:
-    """A training step of the codec and of the performer: forward and backward."""
+    """Time a training step of the codec and of the performer, and the codec's loop.
+
+    The loop of this project adds checks, logs and what resuming needs to a step. The peer is the
+    same step with the same batches and optimiser in a loop of nothing but PyTorch.
+    """
     ours = codec_benchmark.our_codec()
     model = ours.model.train().requires_grad_(True)
     audio = torch.from_numpy(codec_benchmark.noise(6, 44100))[None].repeat(4, 1, 1)
@@ -225,6 +325,50 @@ def training(limits: Limits) -> Rows:
         yield Row(
             f"a training step of the {what}", seconds, "", None, limits.seconds(flops_of(step))
         )
+    with tempfile.TemporaryDirectory() as name:
+        task, settings = _codec_task(Path(name))
+
+        def loop(steps: int) -> Program:
+            given = replace(settings, steps=steps, validate_every=steps)
+            out = Path(tempfile.mkdtemp(dir=name))
+            return lambda: fit(task, given, out, "never", "cpu")
+
+        # What is done once, such as the validation at the end, is in both, and so falls out.
+        both = [seconds_once(loop(1 + steps)) for steps in (0, TRAINED_STEPS)]
+        plain = [
+            seconds_once(partial(_plain_loop, task, settings, 1 + steps))
+            for steps in (0, TRAINED_STEPS)
+        ]
+        yield Row(
+            "a step of train-vqvae with AdamW",
+            (both[1] - both[0]) / TRAINED_STEPS,
+            "plain PyTorch",
+            (plain[1] - plain[0]) / TRAINED_STEPS,
+        )
+
+
+def _codec_task(folder: Path) -> tuple[VQVAETask, TrainSettings]:
+    """Make the task that `train-vqvae` trains by default, on short songs and with AdamW."""
+    tiny.write_songs(folder / "songs", 5.0)
+    changes = ("batch_size=4", "precision=32-true", "optimizer=adamw", "ema_decay=0")
+    config = load_config(
+        VQVAEConfig, VQVAE_PRESETS, "compact", overrides=[f"train.{each}" for each in changes]
+    )
+    songs = list(build_cache(folder / "songs").songs)
+    return VQVAETask(config, songs, songs[:1]), config.train
+
+
+def _plain_loop(task: VQVAETask, settings: TrainSettings, steps: int) -> None:
+    """Train as a script would that uses nothing but PyTorch and the task's own loss."""
+    model = task.model.train()
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(weights, settings.learning_rate)
+    for step in range(steps):
+        loss = task.loss(model, task.make_batch(step, 0, 1), step)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, settings.grad_clip)
+        optimizer.step()
 
 
 def data(limits: Limits) -> Rows:
@@ -276,13 +420,17 @@ SECTIONS: dict[str, Callable[[Limits], Rows]] = {
     "training": training,
     "data": data,
 }
-HEADING = ("what", "s", "peer", "times as fast", "of limit")
+GROWTH = "growth"
+HEADING = ("what", "s", "peer", "times as fast", "of limit", "peak MB")
 
 
 def main() -> None:
     """Measure, print the table, and write the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=[*SECTIONS], help="measure only this section")
+    parser.add_argument("--only", choices=[*SECTIONS, GROWTH], help="measure only this section")
+    parser.add_argument(
+        "--longest", type=int, default=600, help="seconds of the longest song of the section growth"
+    )
     parser.add_argument("--out", type=Path, default=Path("bench.json"))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -292,9 +440,11 @@ def main() -> None:
         f"{platform.machine()}, torch {torch.__version__}: products of matrices "
         f"{limits.flops / 1e9:.0f} GFLOP/s, memory {limits.bytes / 1e9:.1f} GB/s\n"
     )
-    console.print("| " + " | ".join(HEADING) + " |\n|---|---:|---|---:|---:|")
+    console.print("| " + " | ".join(HEADING) + " |\n|---|---:|---|---:|---:|---:|")
     rows = []
-    for name, section in SECTIONS.items():
+    sections: dict[str, Callable[[Limits], Rows]]
+    sections = {**SECTIONS, GROWTH: partial(growth, longest=options.longest)}
+    for name, section in sections.items():
         if options.only in (None, name):
             for row in section(limits):
                 rows.append({"section": name, **asdict(row)})

@@ -29,11 +29,11 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000, help="how many songs to draw")
     arguments = parser.parse_args()
     with TemporaryDirectory() as folder:
-        _write_list(Path(folder), arguments.songs)
+        write_list(Path(folder), arguments.songs)
         print(json.dumps(measured(Path(folder), arguments.draws), indent=2))
 
 
-def _write_list(folder: Path, songs: int) -> None:
+def write_list(folder: Path, songs: int) -> None:
     """Write a manifest as `extract-codes` does; no song of it exists.
 
     It is written name by name, so that writing leaves no memory that reading could use.
