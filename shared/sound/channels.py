@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shared.sound.samples import Samples, rms
+from shared.sound.samples import Samples
 from shared.sound.sliced import Derived, SlicedSamples, blocks_of
 
 DEAD = 1e-3  # a channel 60 dB below the other one is dead
 INVERTED = 0.2  # mid this much softer than side means that one channel is inverted
 OFFSET = 0.05  # a smaller mean, as a share of the RMS, is part of the music
+ROUNDING = 1e-12  # of a mean square, when the square of the mean is taken off it
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,23 +37,17 @@ class Channels:
     def of(cls, stereo: SlicedSamples) -> "Channels":
         """Bring stereo audio `[2, N]` to its usual form.
 
-        An array gives an array. Other samples are read several times, block after block.
+        An array gives an array. Other samples are read once, block after block.
         """
-        if isinstance(stereo, np.ndarray):
-            mean = stereo.mean(axis=-1, keepdims=True)
-        else:
-            mean = _mean(stereo)
-        usual = stereo
-        if np.abs(mean).max() > OFFSET * rms(stereo):
-            usual = _changed(lambda samples: samples - mean, stereo)
-        levels = [rms(_channel(usual, index)) for index in range(2)]
-        louder = int(levels[1] > levels[0])
-        if levels[1 - louder] <= DEAD * levels[louder]:
+        powers = _Powers.of(stereo)
+        mean, usual = powers.mean.astype(np.float32)[:, None], stereo
+        if np.abs(mean).max() > OFFSET * np.sqrt(powers.channels.mean()):
+            usual, powers = _changed(lambda samples: samples - mean, stereo), powers.centred()
+        louder = int(powers.channels[1] > powers.channels[0])
+        if powers.channels[1 - louder] <= DEAD**2 * powers.channels[louder]:
             factors = (1.0, 0.0) if louder == 0 else (0.0, 1.0)
             return cls(_changed(lambda both: np.stack([both[louder]] * 2), usual), factors)
-        mid = _changed(lambda both: both[:1] + both[1:], usual, channels=1)
-        side = _changed(lambda both: both[:1] - both[1:], usual, channels=1)
-        if rms(mid) < INVERTED * rms(side):
+        if powers.mid < INVERTED**2 * powers.side:
             signs = np.array([[1], [-1]], np.float32)
             return cls(_changed(lambda both: both * signs, usual), (1.0, -1.0))
         return cls(usual, (1.0, 1.0))
@@ -62,20 +57,48 @@ class Channels:
         return estimates * np.array(self.factors, np.float32)[:, None]
 
 
-def _changed(
-    change: Callable[[Samples], Samples], samples: SlicedSamples, channels: int = 2
-) -> SlicedSamples:
+@dataclass(frozen=True, eq=False)
+class _Powers:
+    """Sums over stereo audio, from which the power of any mixture of its channels follows.
+
+    Attributes:
+        mean: of each channel `[2]`.
+        channels: the mean square of each channel `[2]`.
+        product: the mean of the product of both channels.
+    """
+
+    mean: npt.NDArray[np.float64]
+    channels: npt.NDArray[np.float64]
+    product: float
+
+    @classmethod
+    def of(cls, stereo: SlicedSamples) -> "_Powers":
+        total, squares, product = np.zeros(2), np.zeros(2), 0.0
+        for block in blocks_of(stereo):
+            exact = block.astype(np.float64)
+            total += exact.sum(1)
+            squares += np.square(exact).sum(1)
+            product += float(exact[0] @ exact[1])
+        count = max(1, stereo.shape[1])
+        return cls(total / count, squares / count, product / count)
+
+    @property
+    def mid(self) -> float:
+        """The mean square of left plus right."""
+        return float(self.channels.sum()) + 2 * self.product
+
+    @property
+    def side(self) -> float:
+        """The mean square of left minus right."""
+        return float(self.channels.sum()) - 2 * self.product
+
+    def centred(self) -> "_Powers":
+        """Return the same of the audio without its mean; what only rounding leaves counts as 0."""
+        left = self.channels - self.mean**2
+        left[left < ROUNDING * self.channels] = 0
+        return _Powers(np.zeros(2), left, self.product - float(self.mean.prod()))
+
+
+def _changed(change: Callable[[Samples], Samples], samples: SlicedSamples) -> SlicedSamples:
     """Change an array at once, and other samples when they are read."""
-    if isinstance(samples, np.ndarray):
-        return change(samples)
-    return Derived(change, samples, channels=channels)
-
-
-def _channel(samples: SlicedSamples, index: int) -> SlicedSamples:
-    return _changed(lambda both: both[index : index + 1], samples, channels=1)
-
-
-def _mean(samples: SlicedSamples) -> npt.NDArray[np.float32]:
-    """Return the mean of each channel `[C, 1]`."""
-    total = sum(block.sum(1, keepdims=True, dtype=np.float64) for block in blocks_of(samples))
-    return np.asarray(total / samples.shape[1], np.float32)
+    return change(samples) if isinstance(samples, np.ndarray) else Derived(change, samples)

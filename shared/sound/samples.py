@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Samples = npt.NDArray[np.float32]
 
-_BLOCK = 1 << 20  # samples that are read at once
+_BLOCK = 1 << 18  # samples that are read at once
 
 _LARGEST_TERM = 1000  # Between 44.1 kHz and the usual rates of 8 to 192 kHz it is at most 640.
 

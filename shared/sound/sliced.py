@@ -14,7 +14,8 @@ import numpy as np
 
 from shared.sound.samples import Samples, to_stereo
 
-BLOCK = 1 << 20  # samples that are worked on at once: 24 s at 44.1 kHz
+BLOCK = 1 << 18  # samples that are worked on at once: 6 s at 44.1 kHz, 2 MiB in stereo
+_READ = 1 << 16  # of them are read from the disk at once
 # Longer sounds are kept on the disk: 95 s at 44.1 kHz, which are 32 MiB in stereo.
 MOST_IN_MEMORY = 1 << 22
 
@@ -144,8 +145,8 @@ class StoredSamples:
             held = self._held[0] if self._held else np.zeros((self._channels, 0), np.float32)
             return held[key[0], start:stop]
         samples = np.empty((self._channels, stop - start), np.float32)
-        for first in range(start, stop, BLOCK):
-            last = min(first + BLOCK, stop)
+        for first in range(start, stop, _READ):
+            last = min(first + _READ, stop)
             samples[:, first - start : last - start] = self._read(first, last)
         return samples[key[0]]
 
