@@ -20,6 +20,8 @@ BAR_COLOUR, BEAT_COLOUR = "0.55", "0.88"
 LABEL_SIZE = 8  # points
 INCHES_PER_LETTER = 0.085  # of a label of that size, with some room
 CLOSEST_BEATS = 0.06  # inches; beats that are closer are not drawn
+CLOSEST_BARS = 0.12  # inches; where bars are closer, only those with a number have a line
+THINNEST_WITH_EDGE = 0.03  # inches; thinner notes have no white edge
 NAMED = {0: "C", 4: "E", 7: "G", 9: "A"}  # the pitch classes on the axis
 FEW_NAMED, MANY_PITCHES = {0: "C", 7: "G"}, 20  # those of an axis of more pitches than that
 
@@ -34,8 +36,12 @@ def draw_notes(axis: Axes, notes: Sequence[Note]) -> None:
     shown = [note for note in notes if note.end > start and note.onset < stop]
     bars = [Rectangle((n.onset, n.pitch - 0.45), n.duration, 0.9) for n in shown]
     colours = [_colour(note.velocity) for note in shown]
+    wide = np.median([n.duration for n in shown] or [1.0]) > THINNEST_WITH_EDGE * _seconds_per_inch(
+        axis
+    )
+    edge = "white" if wide else "none"  # which would hide most of a thin bar
     axis.add_collection(
-        PatchCollection(bars, facecolor=colours, edgecolor="white", linewidth=0.4, zorder=3)
+        PatchCollection(bars, facecolor=colours, edgecolor=edge, linewidth=0.4, zorder=3)
     )
     pitches = [note.pitch for note in notes] or [28, 43]
     low, high = min(pitches) - 2, max(pitches) + 2
@@ -52,8 +58,8 @@ def draw_bars(axis: Axes, grid: BarGrid) -> None:
     """Draw the bar lines with numbers below the axis, and the beats lightly.
 
     Bars are numbered as in the MIDI file, where a pickup is bar 1. Where there is no room for all
-    numbers, every second, fourth, and so on of the whole bars has one. The limits of the time axis
-    have to be set before.
+    numbers, every second, fourth, and so on of the whole bars has one; where there is none for all
+    lines either, only these have a line. The limits of the time axis have to be set before.
     """
     start, stop = axis.get_xlim()
     inch = _seconds_per_inch(axis)
@@ -72,6 +78,8 @@ def draw_bars(axis: Axes, grid: BarGrid) -> None:
         for number, bar in enumerate(bars)
         if start - 1e-6 <= bar.start < stop
     ]
+    if np.median(lengths) < CLOSEST_BARS * inch:
+        shown = [(time, name) for time, name in shown if name]
     times = [time for time, _ in shown]
     axis.vlines(times, 0, 1, BAR_COLOUR, lw=0.8, transform=axis.get_xaxis_transform(), zorder=1)
     for time, name in shown:

@@ -41,6 +41,23 @@ def test_a_row_has_its_own_notes_and_the_pitches_of_the_whole_song() -> None:
     assert axis.get_ylim() == (28, 52)
 
 
+def test_notes_of_a_long_row_have_no_edge_that_would_hide_them() -> None:
+    for seconds, edges in ((10, 1), (500, 0)):
+        axis = empty_axis(0, seconds)
+        draw_notes(axis, [Note(0, 0.3, 30), Note(1.5, 0.3, 40)])
+        (bars,) = axis.collections
+        assert len(bars.get_edgecolor()) == edges
+
+
+def test_bars_that_are_too_close_have_a_line_only_where_they_have_a_number() -> None:
+    axis = empty_axis(0, 400)
+    draw_bars(axis, BarGrid(0.5 * np.arange(801, dtype=np.float64), np.arange(0, 801, 4)))
+    (lines,) = axis.collections
+    numbered = [time for _, time in texts(axis)]
+    assert [path.vertices[0, 0] for path in lines.get_paths()] == numbered
+    assert len(numbered) == 25
+
+
 def test_bars_are_numbered_as_in_the_midi_file_and_beats_are_drawn() -> None:
     axis = empty_axis(0, 6)
     draw_bars(axis, BarGrid(0.5 * np.arange(14, dtype=np.float64), np.array([2, 6, 10])))
