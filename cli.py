@@ -14,6 +14,7 @@ try:
 
     from shared.commands import Commands, command, option, repeated
     from shared.errors import UserError
+    from shared.folders import require_no_file_in_the_way
 except KeyboardInterrupt:  # These imports take most of the time until a command begins.
     print("stopped: nothing was begun", file=sys.stderr)
     raise SystemExit(130) from None
@@ -50,9 +51,20 @@ def tuned(help: str) -> Any:
     return option(f"{help} The default is stored with the prior.")
 
 
-Files = Annotated[Path, option("Write the files into this folder.")]
-Run = Annotated[Path, option("Write the run into this folder.")]
-Report = Annotated[Path, option("Write the report into this folder.")]
+def _not_a_file(path: Path) -> Path:
+    """Refuse a file in the place of a folder before any work is done."""
+    require_no_file_in_the_way(path)
+    return path
+
+
+def folder(help: str) -> Any:
+    """Describe an option that names a folder for results."""
+    return option(help, callback=_not_a_file)
+
+
+Files = Annotated[Path, folder("Write the files into this folder.")]
+Run = Annotated[Path, folder("Write the run into this folder.")]
+Report = Annotated[Path, folder("Write the report into this folder.")]
 Data = Annotated[
     Path,
     option("Read the songs in this folder: MUSDB18, MUSDB18-HQ, or a folder of stems per song."),
@@ -471,7 +483,7 @@ def generate_bass(
 
 @command(app, continues=True)
 def studio(
-    out: Annotated[Path, option("Keep the songs and takes in this folder.")] = Path("studio"),
+    out: Annotated[Path, folder("Keep the songs and takes in this folder.")] = Path("studio"),
     port: Annotated[int, option("Serve the page on this port. 0 takes a free one.")] = 8765,
     show: Annotated[bool, option("Open the page in the browser.", "--open/--no-open")] = False,
     most_megabytes: Annotated[float, option("Refuse files that are larger.")] = 200.0,
@@ -493,6 +505,11 @@ def studio(
 
     from stage2_prior.studio.run import run_studio
 
+    for path in (codec, prior, bass_decoder):
+        if path is not None and not path.exists():
+            raise UserError(
+                f"there is no checkpoint at {path}: give a run folder or a .safetensors file"
+            )
     load = partial(_load_band, codec, prior, bass_decoder, device)
     run_studio(out, load, port, most_megabytes, most_minutes, show)
 
@@ -561,7 +578,7 @@ def check_data(
 def extract_codes(
     data: Data,
     codec: CodecPath = None,
-    out: Annotated[Path, option("Write the codes into this folder.")] = Path("runs/codes"),
+    out: Annotated[Path, folder("Write the codes into this folder.")] = Path("runs/codes"),
     transpose: Annotated[
         str,
         option(
@@ -691,7 +708,7 @@ def train_naive_prior(
 
 @command(app, continues=True)
 def make_dataset(
-    out: Annotated[Path, option("Write the songs into this folder, which must hold no others.")],
+    out: Annotated[Path, folder("Write the songs into this folder, which must hold no others.")],
     songs: Annotated[int, option("Compose this many songs.")] = 100,
     seed: Seed = 0,
     soundfont: Annotated[
@@ -1143,7 +1160,7 @@ def evaluate_prior(
 @command(app)
 def ablate(
     data: Data,
-    out: Annotated[Path, option("Write the runs and the report into this folder.")] = Path(
+    out: Annotated[Path, folder("Write the runs and the report into this folder.")] = Path(
         "runs/ablation"
     ),
     settings: Settings = Settings(),
@@ -1170,7 +1187,7 @@ def ablate(
 @command(app)
 def reproduce_paper(
     data: Data,
-    out: Annotated[Path, option("Write the runs and the report into this folder.")] = Path(
+    out: Annotated[Path, folder("Write the runs and the report into this folder.")] = Path(
         "runs/paper"
     ),
     settings: Settings = Settings(preset="paper"),
@@ -1219,7 +1236,7 @@ def reproduce_paper(
 @command(app)
 def ablate_prior(
     codes: CodesFolder,
-    out: Annotated[Path, option("Write the runs and the report into this folder.")] = Path(
+    out: Annotated[Path, folder("Write the runs and the report into this folder.")] = Path(
         "runs/ablation-prior"
     ),
     settings: Settings = Settings(),

@@ -5,11 +5,12 @@
 
 One table is printed, and its content is written as JSON. A ratio says how many times as fast as the
 peer this project is, and `of limit` how many times as long as the processor needs at least for the
-same sums and bytes (benchmarks/limits.py). All times are CPU times on one thread, the shortest of
-several runs, so that other programs hardly count; times of whole commands are CPU times of their
-processes. Reading beside musdb and what runs on two threads are timed by the clock. All networks
-have random weights, except those of `generate-bass`. A peer that is not installed is named as
-missing. In the section `growth`, the peer is what the work would take if its time grew linearly.
+same sums and bytes (benchmarks/limits.py). Times are CPU times on one thread, so that other
+programs hardly count, and the shortest of several runs where the work takes less than 5 s. Whole
+commands and loops of training are run once. Reading beside musdb and what runs on two threads are
+timed by the clock. All networks have random weights, except those of `generate-bass`. A peer that
+is not installed is named as missing. In the section `growth`, the peer is what the work would take
+if its time grew linearly.
 """
 
 import argparse
@@ -20,30 +21,44 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
 
 from benchmarks import codec as codec_benchmark
 from benchmarks import decoding, loader, many_songs, peers, tiny
-from benchmarks.limits import Limits, Program, cpu_seconds, flops_of, seconds_once
+from benchmarks.limits import (
+    Limits,
+    Program,
+    clock_seconds,
+    cpu_seconds,
+    cpu_seconds_once,
+    flops_of,
+)
+from shared.codes.manifest import read_manifest
+from shared.codes.song_codes import SongCodes
 from shared.config import load_config
 from shared.console import console
 from shared.songs.cache import build_cache
 from shared.training.loop import fit
 from shared.training.settings import TrainSettings
+from shared.training.task import Task
 from shared.version import versions
+from stage1_vqvae.codec import load_codec
 from stage1_vqvae.config import PRESETS as VQVAE_PRESETS
 from stage1_vqvae.config import VQVAEConfig
+from stage1_vqvae.extract import extract_codes
 from stage1_vqvae.train import VQVAETask
 from stage2_prior.cached_decoder import CachedDecoder
 from stage2_prior.config import PRESETS, PriorConfig
 from stage2_prior.performer.score import SIZES
+from stage2_prior.performer.sequences import PerformedSong
+from stage2_prior.performer.task import PerformerTask
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 60  # of the sound that codecs code
@@ -52,6 +67,7 @@ STEPS = 64  # of decoders
 CLIP_SECONDS = 30  # of the clip whose SDR is measured
 MUSICGEN_STEPS = 4  # of which the time for 30 s is computed
 TRAINED_STEPS = 4
+REPEATED = 180
 LENGTHS = (10, 60, 600, 3600, 10800)  # seconds of songs of growing length
 
 
@@ -133,20 +149,24 @@ def codec(limits: Limits) -> Rows:
         times=SECONDS / PIECE,
     )
     if (os.cpu_count() or 1) > 1:
-        yield from _on_two_threads(both, encodec)
-
-
-def _on_two_threads(both: Program, encodec: Callable[[], peers.Program]) -> Rows:
-    what = f"encode and decode {SECONDS} s of stereo on two threads, by the clock"
-    torch.set_num_threads(2)
-    seconds = cpu_seconds(both, clock=time.perf_counter)
-    try:
-        peer = cpu_seconds(encodec(), 2, clock=time.perf_counter)
-        yield Row(what, seconds, "EnCodec 48 kHz", peer * SECONDS / PIECE)
-    except peers.Missing as missing:
-        yield Row(what, seconds, f"EnCodec 48 kHz: {missing}")
-    finally:
+        named = [
+            ("EnCodec 48 kHz", encodec, both, "encode and decode"),
+            ("SNAC 44.1 kHz", lambda: peers.snac(piece), both, "encode and decode"),
+            ("Vocos 24 kHz", lambda: peers.vocos(PIECE), decode, "decode"),
+        ]
+        torch.set_num_threads(2)
+        for name, peer, work, what in named:
+            yield _by_the_clock(f"{what} {SECONDS} s of stereo on two threads", work, name, peer)
         torch.set_num_threads(1)
+
+
+def _by_the_clock(what: str, work: Program, name: str, make: Callable[[], peers.Program]) -> Row:
+    seconds = clock_seconds(work)
+    try:
+        peer = clock_seconds(make(), 2) * SECONDS / PIECE
+    except peers.Missing as missing:
+        return Row(f"{what}, by the clock", seconds, f"{name}: {missing}")
+    return Row(f"{what}, by the clock", seconds, name, peer)
 
 
 def performer(limits: Limits) -> Rows:
@@ -236,13 +256,22 @@ def _musicgen_small() -> peers.Program:
 
 
 def _song(folder: Path, seconds: int) -> Path:
-    """Compose a song and render it, and return its mixture without the bass."""
+    """Compose a song and render it, and return its mixture without the bass.
+
+    A longer song than REPEATED seconds is one of that length over and over again.
+    """
     from shared.band.composing.compose import compose
     from shared.band.recording.render import SAMPLE_RATE, Orchestra
     from shared.sound.files import write_wav
 
     path = folder / f"song{seconds}.wav"
-    if not path.exists():
+    if seconds > REPEATED:
+        with soundfile.SoundFile(path, "w", SAMPLE_RATE, 2, "PCM_16") as file:
+            piece, left = soundfile.read(_song(folder, REPEATED))[0], seconds * SAMPLE_RATE
+            while left > 0:
+                file.write(piece[:left])
+                left -= len(piece)
+    elif not path.exists():
         score = compose(0, seconds=max(8.0, seconds))
         # A part may be silent in the first second, so that the whole is played and then cut.
         length = round(score.duration * SAMPLE_RATE)
@@ -272,18 +301,20 @@ def growth(limits: Limits, longest: int) -> Rows:
     """Grow the song, the number of candidates, and the number of songs."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (first, start), *others = [
-            (length, run_command(_song(folder, length), folder / "out", 4))
+        rows = {
+            length: run_command(_song(folder, length), folder / "out", 4)
             for length in LENGTHS
             if length <= longest
-        ]
-        yield replace(start, what=f"generate-bass, {first} s, 4 candidates")
-        second, base = others[0]
-        a_second = (base.seconds - start.seconds) / (second - first)
-        for length, row in others:
-            linear = base.seconds + a_second * (length - second)
-            what = f"generate-bass, {length} s, 4 candidates"
-            yield replace(row, what=what, peer="linear from 10 and 60 s", peer_seconds=linear)
+        }
+        first, second = LENGTHS[:2]
+        a_second = (rows[second].seconds - rows[first].seconds) / (second - first)
+        for length, row in rows.items():
+            row = replace(row, what=f"generate-bass, {length} s, 4 candidates")
+            linear = rows[second].seconds + a_second * (length - second)
+            if length not in (first, second):
+                peer = f"linear from {first} and {second} s"
+                row = replace(row, peer=peer, peer_seconds=linear)
+            yield row
         warm = _warm(folder / "out")
         spent = {n: cpu_seconds(partial(warm, _song(folder, 30), n), 1) for n in (1, 16, 64)}
         linear = spent[1] + (spent[16] - spent[1]) / 15 * 63
@@ -296,7 +327,7 @@ def growth(limits: Limits, longest: int) -> Rows:
 
 def _listed_seconds(folder: Path, songs: int) -> float:
     many_songs.write_list(folder, songs)
-    return cpu_seconds(lambda: many_songs.measured(folder, songs), 3)
+    return cpu_seconds(lambda: many_songs.read_and_draw(folder, songs))
 
 
 def training(limits: Limits) -> Rows:
@@ -326,39 +357,58 @@ def training(limits: Limits) -> Rows:
             f"a training step of the {what}", seconds, "", None, limits.seconds(flops_of(step))
         )
     with tempfile.TemporaryDirectory() as name:
-        task, settings = _codec_task(Path(name))
-
-        def loop(steps: int) -> Program:
-            given = replace(settings, steps=steps, validate_every=steps)
-            out = Path(tempfile.mkdtemp(dir=name))
-            return lambda: fit(task, given, out, "never", "cpu")
-
-        # What is done once, such as the validation at the end, is in both, and so falls out.
-        both = [seconds_once(loop(1 + steps)) for steps in (0, TRAINED_STEPS)]
-        plain = [
-            seconds_once(partial(_plain_loop, task, settings, 1 + steps))
-            for steps in (0, TRAINED_STEPS)
-        ]
-        yield Row(
-            "a step of train-vqvae with AdamW",
-            (both[1] - both[0]) / TRAINED_STEPS,
-            "plain PyTorch",
-            (plain[1] - plain[0]) / TRAINED_STEPS,
-        )
+        folder = Path(name)
+        tiny.write_songs(folder / "songs", 5.0)
+        yield _loop_row("train-vqvae", _codec_task(folder), folder)
+        yield _loop_row("train-prior (performer)", _performer_task(folder), folder)
 
 
-def _codec_task(folder: Path) -> tuple[VQVAETask, TrainSettings]:
-    """Make the task that `train-vqvae` trains by default, on short songs and with AdamW."""
-    tiny.write_songs(folder / "songs", 5.0)
-    changes = ("batch_size=4", "precision=32-true", "optimizer=adamw", "ema_decay=0")
-    config = load_config(
-        VQVAEConfig, VQVAE_PRESETS, "compact", overrides=[f"train.{each}" for each in changes]
+def _loop_row(name: str, made: tuple[Task, TrainSettings], folder: Path) -> Row:
+    """Compare the loop of training with one of nothing but PyTorch."""
+    task, settings = made
+
+    def loop(steps: int) -> Program:
+        given = replace(settings, steps=steps, validate_every=steps)
+        out = Path(tempfile.mkdtemp(dir=folder))
+        return lambda: fit(task, given, out, "never", "cpu")
+
+    # What is done once, such as the validation at the end, is in both, and so falls out.
+    ours = [cpu_seconds_once(loop(steps)) for steps in (1, 1 + TRAINED_STEPS)]
+    plain = [
+        cpu_seconds_once(partial(_plain_loop, task, settings, steps))
+        for steps in (1, 1 + TRAINED_STEPS)
+    ]
+    return Row(
+        f"a step of {name} with AdamW",
+        (ours[1] - ours[0]) / TRAINED_STEPS,
+        "plain PyTorch",
+        (plain[1] - plain[0]) / TRAINED_STEPS,
     )
+
+
+_SETTINGS = ("batch_size=4", "precision=32-true", "optimizer=adamw", "ema_decay=0")
+
+
+def _codec_task(folder: Path) -> tuple[Task, TrainSettings]:
+    """Make the task that `train-vqvae` trains by default, on short songs and with AdamW."""
+    overrides = [f"train.{each}" for each in _SETTINGS]
+    config = load_config(VQVAEConfig, VQVAE_PRESETS, "compact", overrides=overrides)
     songs = list(build_cache(folder / "songs").songs)
     return VQVAETask(config, songs, songs[:1]), config.train
 
 
-def _plain_loop(task: VQVAETask, settings: TrainSettings, steps: int) -> None:
+def _performer_task(folder: Path) -> tuple[Task, TrainSettings]:
+    """Make the task of the performer, on the codes of the same songs and with AdamW."""
+    overrides = [f"performer.train.{each}" for each in _SETTINGS]
+    config = load_config(PriorConfig, PRESETS, "compact", overrides=overrides)
+    extract_codes(folder / "songs", load_codec(), folder / "codes")
+    files = read_manifest(folder / "codes").files
+    songs = [PerformedSong.of(SongCodes.load(path)) for path in files]
+    performer = decoding.random_prior().performer
+    return PerformerTask(songs, songs[:1], performer, config.performer), config.performer.train
+
+
+def _plain_loop(task: Task, settings: TrainSettings, steps: int) -> None:
     """Train as a script would that uses nothing but PyTorch and the task's own loss."""
     model = task.model.train()
     weights = [weight for weight in model.parameters() if weight.requires_grad]
@@ -429,7 +479,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=[*SECTIONS, GROWTH], help="measure only this section")
     parser.add_argument(
-        "--longest", type=int, default=600, help="seconds of the longest song of the section growth"
+        "--longest",
+        type=int,
+        choices=LENGTHS[2:],
+        default=LENGTHS[2],
+        help="seconds of the longest song of the section growth",
     )
     parser.add_argument("--out", type=Path, default=Path("bench.json"))
     options = parser.parse_args()

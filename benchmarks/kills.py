@@ -152,7 +152,8 @@ def kill_all(every: Sequence[Job], kills: int, seed: int, folder: Path) -> list[
         print(f"{job.name}: {seconds:.2f} s, {operations} file operations", flush=True)
     for number in range(kills):
         chance = random.Random(f"{seed} {number}")
-        job, kind = every[number % len(every)], SIGNALS[number // len(every) % len(SIGNALS)]
+        turn, place = divmod(number, len(every))
+        job, kind = every[place], SIGNALS[(turn + place) % len(SIGNALS)]
         reference, seconds, operations = references[job.name]
         out = folder / "killed" / str(number)
         at: dict[str, Any] = {"seconds": chance.uniform(0, seconds)}
@@ -161,7 +162,7 @@ def kill_all(every: Sequence[Job], kills: int, seed: int, folder: Path) -> list[
         died = _run(job, out, kind, **at)
         counts[job.name, kind.name if died else "ended before"] += 1
         where = f"{job.name}, kill {number}, {kind.name} at {at}"
-        found = [*_check_parts(out, reference)]
+        found = [*check_parts(out, reference)]
         _make_old(out)
         code = _run(job, out)
         if code:
@@ -261,7 +262,7 @@ def _is_temporary(name: str) -> bool:
     return ".unfinished" in name
 
 
-def _check_parts(out: Path, reference: Path) -> Iterator[str]:
+def check_parts(out: Path, reference: Path) -> Iterator[str]:
     """Find files that have their name but are not whole."""
     whole = _files(reference)
     for name, path in _files(out).items():

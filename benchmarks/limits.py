@@ -47,21 +47,32 @@ class Limits:
         return asdict(self)
 
 
-def cpu_seconds(
-    work: Program, repeats: int = 3, clock: Callable[[], float] = time.process_time
-) -> float:
-    """Return the shortest CPU time of this process for `work`, or the shortest time by `clock`.
+def cpu_seconds(work: Program, repeats: int = 3) -> float:
+    """Return the shortest CPU time of this process for `work`.
 
     The first run warms up, and does not count; what takes longer than LONG is run only once.
     """
-    times = [seconds_once(work, clock)]
+    return _shortest(work, repeats, time.process_time)
+
+
+def clock_seconds(work: Program, repeats: int = 3) -> float:
+    """Return the shortest time by the clock for `work`, as `cpu_seconds` does."""
+    return _shortest(work, repeats, time.perf_counter)
+
+
+def cpu_seconds_once(work: Program) -> float:
+    """Return the CPU time of this process for `work`, which is run once and not warmed up."""
+    return _once(work, time.process_time)
+
+
+def _shortest(work: Program, repeats: int, clock: Callable[[], float]) -> float:
+    times = [_once(work, clock)]
     if times[0] < LONG:
-        times = [seconds_once(work, clock) for _ in range(repeats)]
+        times = [_once(work, clock) for _ in range(repeats)]
     return max(min(times), 1e-9)
 
 
-def seconds_once(work: Program, clock: Callable[[], float] = time.process_time) -> float:
-    """Return the CPU time of this process for `work`, or the time by `clock`."""
+def _once(work: Program, clock: Callable[[], float]) -> float:
     started = clock()
     work()
     return clock() - started

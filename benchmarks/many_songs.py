@@ -57,7 +57,14 @@ def _memory(kind: str) -> int:
 
 def measured(folder: Path, draws: int) -> dict[str, object]:
     """Return the costs of the list in `folder`."""
-    before, began = _memory("VmRSS"), time.process_time()
+    before = _memory("VmRSS")
+    found = read_and_draw(folder, draws)
+    return {**found, "memory": _memory("VmHWM") - before}
+
+
+def read_and_draw(folder: Path, draws: int) -> dict[str, object]:
+    """Read the list in `folder`, divide it into splits, and draw songs; say how long it takes."""
+    began = time.process_time()
     files = read_manifest(folder).files
     read = time.process_time()
     splits = {name: files.of_split(name) for name in SPLITS}
@@ -71,7 +78,6 @@ def measured(folder: Path, draws: int) -> dict[str, object]:
             "divide": divided - read,
             "draw": time.process_time() - divided,
         },
-        "memory": _memory("VmHWM") - before,
         "songs": {name: len(files) for name, files in splits.items()},
         "drawn": sorted(drawn),
     }

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from shared.errors import UserError, require
 from shared.file_lock import try_lock
+from shared.folders import require_no_file_in_the_way
 
 _MARK = ".unfinished-"
 _TEMPORARY = re.compile(rf"\..+{re.escape(_MARK)}[a-z0-9_]{{8}}(\..*)?", re.DOTALL)
@@ -146,6 +147,7 @@ def _make_temporary(path: Path) -> tuple[int, Path]:
     name = os.fsencode(path.name)
     require(len(name) <= _LONGEST_NAME, f"cannot write {path}: choose a shorter name")
     beginning = name[:_LONGEST_BEGINNING].decode(errors="ignore")
+    require_no_file_in_the_way(path.parent)
     try:
         require(not path.is_dir(), f"cannot write {path}, which is a folder: choose another name")
         with full_disk_said(path.parent):

@@ -3,28 +3,30 @@
 import shutil
 from pathlib import Path
 
-from shared.atomic import NoSpaceError
 from shared.console import err_console
+from shared.errors import require
+from shared.folders import existing_folder
 
 
 def free_bytes(folder: Path) -> int:
     """Return the bytes that are free on the disk of a folder, which may not exist yet."""
-    existing = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
-    return shutil.disk_usage(existing).free
+    return shutil.disk_usage(existing_folder(folder)).free
 
 
 def require_space(folder: Path, size: int) -> None:
     """Check that files of `size` bytes altogether, which is known exactly, fit into a folder.
 
+    Smaller files may fit where these do not, so that this is no NoSpaceError.
+
     Raises:
-        NoSpaceError: they do not.
+        UserError: they do not.
     """
     free = free_bytes(folder)
-    if size > free:
-        raise NoSpaceError(
-            f"no space left in {folder}: the files need {in_words(size)}, and {in_words(free)} are "
-            "free; free some space, or choose another place"
-        )
+    require(
+        size <= free,
+        f"no space left in {folder}: the files need {in_words(size)}, and {in_words(free)} are "
+        "free; free some space, or choose another place",
+    )
 
 
 def warn_of_space(folder: Path, size: int) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shared.errors import UserError
+from shared.folders import require_no_file_in_the_way
 
 try:
     import fcntl
@@ -84,6 +85,7 @@ def try_lock(handle: int) -> bool:
 
 
 def _open(path: Path) -> int:
+    require_no_file_in_the_way(path.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

@@ -1,13 +1,14 @@
 """Refuse to replace files: what exists already, what another run is writing, what a run reads."""
 
 import os
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shared.atomic import lock_beside
 from shared.errors import UserError
 from shared.file_lock import sole_owner
+from shared.folders import require_no_file_in_the_way
 
 
 def require_free(outputs: Iterable[Path], inputs: Iterable[Path] = (), force: bool = False) -> None:
@@ -24,9 +25,7 @@ def require_free(outputs: Iterable[Path], inputs: Iterable[Path] = (), force: bo
     """
     read = [path for path in inputs if path.exists()]
     for output in outputs:
-        found = next((each for each in output.parents if os.path.lexists(each)), Path())
-        if not found.is_dir():
-            raise UserError(f"{found} is a file, but the results need a folder: give another --out")
+        require_no_file_in_the_way(output.parent)
         if not os.path.lexists(output):
             continue
         if output.exists() and any(output.samefile(path) for path in read):
@@ -41,12 +40,22 @@ def require_free(outputs: Iterable[Path], inputs: Iterable[Path] = (), force: bo
             )
 
 
-def sole_writer(out: Path, name: str) -> AbstractContextManager[None]:
+@contextmanager
+def sole_writer(out: Path, name: str) -> Iterator[None]:
     """Keep other processes from writing the files that are called `name` into the folder `out`.
+
+    A folder that is made for it and stays empty is removed in the end.
 
     Raises:
         UserError: another process writes them, or the folder cannot be written.
     """
     path = out / name
     advice = "choose another --out or another name"
-    return sole_owner(lock_beside(path), f"{path} is being written", advice)
+    was_there = out.is_dir()
+    try:
+        with sole_owner(lock_beside(path), f"{path} is being written", advice):
+            yield
+    finally:
+        if not was_there:
+            with suppress(OSError):  # it holds the files
+                out.rmdir()

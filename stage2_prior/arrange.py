@@ -32,6 +32,7 @@ from shared.version import versions
 from stage2_prior.accompaniment import PreparedSong, prepare_song
 from stage2_prior.bass_sound import BassSound, PlainSound, SoundFontSound
 from stage2_prior.chord_line import describe_placement, names_file
+from stage2_prior.composer.features import require_known
 from stage2_prior.composer.sampling import E1, G3, require_range
 from stage2_prior.delivery import SOUNDS, Delivery
 from stage2_prior.edits import Edits, GivenBass, given_bass
@@ -241,7 +242,10 @@ def generate_takes(
     options = options or ArrangeOptions()
     sound = sound or PlainSound(codec)
     prior.require_codec(codec)
+    require_known(settings.source_guidance, prior.format.sources)
     watch, inputs = _Stopwatch(on_step), _inputs(options, sound)
+    for path in inputs:
+        require(path.is_file(), f"there is no file {path}: check the path")
     numbers: list[int | None] = [None]
     if options.keep_all:
         require(
@@ -279,8 +283,17 @@ def generate_takes(
                 harmony=options.harmony.source is HarmonySource.AUTO,
             )
         session = _Session(
-            *(read, prepared, codes, given, codec, prior, settings, options, sound),
-            *(encoding, folder),
+            read=read,
+            prepared=prepared,
+            codes=codes,
+            given=given,
+            codec=codec,
+            prior=prior,
+            settings=settings,
+            options=options,
+            sound=sound,
+            encoding=encoding,
+            folder=folder,
         )
         lines = _lines(session, evidence)
         made = []

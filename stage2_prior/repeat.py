@@ -62,11 +62,12 @@ class Recipe:
                 content["options"][part]  # an empty one would stand for the defaults
             known = {each.name: content[each.name] for each in fields(cls) if each.name != "path"}
             return config_from_dict(cls, {**known, "path": path})
-        except (OSError, ValueError, LookupError, TypeError, RecursionError, UserError) as error:
-            raise UserError(
-                f"{path} does not say how to write its files again ({error}): name a NAME.json "
-                "that generate-bass wrote"
-            ) from error
+        except (ValueError, RecursionError) as error:
+            raise _unusable(path, "it is not JSON") from error
+        except (LookupError, TypeError) as error:
+            raise _unusable(path, "a part of it is missing") from error
+        except (OSError, UserError) as error:
+            raise _unusable(path, str(error)) from error
 
     def __post_init__(self) -> None:
         """Check what joins several values."""
@@ -140,3 +141,10 @@ class Recipe:
         ]
         why = f"it was made with {'; '.join(changed)}" if changed else "on another kind of machine"
         return f"{', '.join(different)} differ from those of {self.path} ({why})"
+
+
+def _unusable(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"{path} does not say how to write its files again ({reason}): name a NAME.json that "
+        "generate-bass wrote"
+    )

@@ -818,7 +818,7 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(
     with pytest.raises(UserError, match=r"line\.mid"):
         compose(song, out, codec, prior, midi=tmp_path / "line.mid")
     assert not out.exists() or not list(out.iterdir())
-    with pytest.raises(UserError, match="the results need a folder"):
+    with pytest.raises(UserError, match="the results need one"):
         compose(song, short / "inside", codec, prior)
 
 

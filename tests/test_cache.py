@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from shared.errors import UserError, UserErrors
 from shared.songs.cache import CachedSong, build_cache, decode_songs
 from shared.songs.decode import DecodedSong, decode_song
 from shared.songs.tracks import Track
-from shared.sound.files import Audio, read_audio, read_stem
+from shared.sound.files import Audio, read_audio, read_stem, stated_seconds
 from shared.sound.samples import to_int16
 from shared.sources import SOURCES
 from tests.conftest import WriteSong
@@ -304,7 +305,7 @@ def test_an_unwritable_data_folder_uses_the_users_cache(
 
 def test_an_unwritable_cache_is_named(one_song: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot write"):
+    with pytest.raises(UserError, match="file is not a folder"):
         build_cache(one_song, tmp_path / "file" / "cache")
 
 
@@ -346,3 +347,27 @@ def test_a_complete_cache_needs_no_lock(
     monkeypatch.setattr(shared.songs.cache, "file_lock", None)
     assert only(one_song).num_samples == 22050
     assert len(builds) == 4
+
+
+def test_songs_that_will_not_fit_on_the_disk_are_warned_of_before_they_are_decoded(
+    one_song: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only songs that are not decoded yet count."""
+    disk = SimpleNamespace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: disk)
+    build_cache(one_song)
+    assert "will be full before the end" in " ".join(capsys.readouterr().err.split())
+    build_cache(one_song)
+    assert "full" not in capsys.readouterr().err
+    (decoded,) = (one_song / ".cache").rglob("*.i16")
+    disk.free = decoded.stat().st_size
+    build_cache(one_song, one_song.parent / "elsewhere")
+    assert "full" not in capsys.readouterr().err
+
+
+def test_the_length_of_a_stem_file_is_read_from_its_header(stem_mp4: Path, tmp_path: Path) -> None:
+    audio = read_audio(stem_mp4)
+    seconds = audio.samples.shape[1] / audio.sample_rate
+    assert stated_seconds(stem_mp4) == pytest.approx(seconds, abs=0.1)
+    (tmp_path / "text.wav").write_text("no sound")
+    assert stated_seconds(tmp_path / "text.wav") == 0

@@ -707,7 +707,7 @@ def test_generation_that_cannot_be_is_refused(tmp_path: Path, codec: Path, prior
         "--prior",
         prior,
         out=tmp_path / "file" / "out",
-        mentions="is a file, but the results need a folder",
+        mentions="is not a folder, but the results need one",
     )
     refuse(*generate, "--prior", codec, out=out, mentions="'vqvae'.*'prior' is needed")
     other = write_codec(tmp_path / "other", seed=1)
@@ -828,8 +828,10 @@ def test_an_output_that_cannot_be_written_is_refused(
 ) -> None:
     (tmp_path / "file").touch()
     out = tmp_path / "file" / "run"
-    refuse(*train(stem_folder), out=out, mentions="cannot write")
-    refuse("extract-codes", "--data", stem_folder, "--codec", codec, out=out, mentions="cannot")
+    extract = ("extract-codes", "--data", stem_folder, "--codec", codec)
+    for command in (train(stem_folder), extract, ("evaluate-vqvae", "--data", stem_folder)):
+        for each in (out, tmp_path / "file"):
+            refuse(*command, out=each, mentions="file is not a folder, but the results need one")
 
 
 def test_wrong_settings_are_refused(tmp_path: Path, stem_folder: Path) -> None:
@@ -884,8 +886,8 @@ def test_a_data_set_of_dropped_midi_files_only_is_refused(tmp_path: Path) -> Non
         ("up", "--transpose 'up' is not LOW..HIGH"),
         ("3..-3", "--transpose '3..-3' is not LOW..HIGH"),
         ("1..2..3", "write it as -3..3"),
-        ("-13..0", "-12 to 12 semitones"),
-        ("0..99999999999999", "-12 to 12 semitones"),
+        ("-13..0", "give -12 to 12"),
+        ("0..99999999999999", "give -12 to 12"),
     ],
 )
 def test_a_wrong_transposition_is_refused_before_anything_is_read(

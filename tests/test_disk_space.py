@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from shared.atomic import NoSpaceError
 from shared.band.dataset import make_dataset
 from shared.disk_space import require_space, warn_of_space
+from shared.errors import UserError
 from shared.sound.encoding import Bits, Container, Encoding
 
 
@@ -24,7 +24,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_what_fits_exactly_is_written(free: SimpleNamespace, tmp_path: Path) -> None:
     free.free = 2_500_000_000
     require_space(tmp_path / "new" / "folder", 2_500_000_000)
-    with pytest.raises(NoSpaceError, match=r"/new: the files need 3\.0 GB, and 2\.5 GB are free"):
+    with pytest.raises(UserError, match=r"/new: the files need 3\.0 GB, and 2\.5 GB are free"):
         require_space(tmp_path / "new", 3_000_000_000)
 
 

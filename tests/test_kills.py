@@ -1,13 +1,14 @@
 """The harness that kills commands runs to its end, and it finds what a kill might leave."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.kills import _check_parts, compare
+from benchmarks.kills import check_parts, compare
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,7 +25,9 @@ def test_every_long_command_survives_a_kill() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("| ")][1:]
     assert len(rows) == 8
-    assert done.stdout.splitlines()[-1].endswith(" kills, 0 problems")
+    kills, problems = map(int, re.findall(r"\d+", done.stdout.splitlines()[-1]))
+    assert kills >= 6  # a command may end before its signal
+    assert problems == 0
 
 
 def test_what_differs_stays_or_is_missing_is_found(tmp_path: Path) -> None:
@@ -52,5 +55,5 @@ def test_a_file_that_is_cut_short_is_found(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
     (tmp_path / "killed" / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{")
-    (problem,) = _check_parts(tmp_path / "killed", tmp_path / "whole")
+    (problem,) = check_parts(tmp_path / "killed", tmp_path / "whole")
     assert problem.startswith("model.safetensors is there but cannot be read")

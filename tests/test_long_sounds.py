@@ -37,7 +37,7 @@ def short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.sound.sliced.BLOCK", 7001)
     for module in ("shared.sound.resampling", "stage2_prior.balance"):
         monkeypatch.setattr(f"{module}.BLOCK", 7001)
-    monkeypatch.setattr("shared.sound.samples._BLOCK", 7001)
+    monkeypatch.setattr("shared.sound.samples.BLOCK", 7001)
     monkeypatch.setattr("shared.sound.level_curve.BLOCKS_AT_ONCE", 3)
     monkeypatch.setattr("shared.sound.integrated_loudness._STEPS_AT_ONCE", 2)
 
@@ -141,7 +141,7 @@ def test_the_memory_of_separate_does_not_grow_with_the_song(
     """numpy's memory is measured, which is where the sounds are."""
     monkeypatch.setattr("shared.sound.sliced.MOST_IN_MEMORY", 1 << 16)
     monkeypatch.setattr("shared.sound.sliced.BLOCK", 1 << 16)
-    monkeypatch.setattr("shared.sound.samples._BLOCK", 1 << 16)
+    monkeypatch.setattr("shared.sound.samples.BLOCK", 1 << 16)
     monkeypatch.setattr("shared.sound.masking.BLOCK", 1 << 14)
     peaks = []
     for seconds in (10, 40):

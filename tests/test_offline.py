@@ -90,8 +90,8 @@ def test_every_command_works_without_a_network_and_without_pickles(tmp_path: Pat
     assert done.stdout.count("\n> ") == len(lines) - 1
 
 
-# Python runs a module of this name at its start, so that it also guards the processes of a page.
-# They talk to each other and to the browser of this machine, but to nobody else.
+# Python runs this at its start where it is called sitecustomize, so that it guards all processes
+# of a page. They may talk to each other and to the browser of this machine, but to nobody else.
 GUARDED_PAGE = """
 import os, sys
 
@@ -112,7 +112,7 @@ sys.addaudithook(guard)
 
 @pytest.fixture
 def guard_of_page(tmp_path: Path) -> dict[str, str]:
-    """The environment in which Python guards itself like this."""
+    """The environment in which Python runs GUARDED_PAGE at its start."""
     (tmp_path / "guard").mkdir()
     (tmp_path / "guard" / "sitecustomize.py").write_text(GUARDED_PAGE)
     return {
@@ -120,6 +120,27 @@ def guard_of_page(tmp_path: Path) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "PATH": "/usr/bin:/bin",
     }
+
+
+def write_a_line(address: str, song: bytes) -> list[Any]:
+    """Open a song as the page does, and return its takes as soon as there is one."""
+    browser = HTTPConnection(address.removeprefix("http://"), timeout=60)
+    browser.request("POST", "/api/me", headers={"Origin": address})
+    answer = browser.getresponse()
+    known = {"Cookie": (answer.headers["Set-Cookie"] or "").partition(";")[0]}
+    answer.read()
+
+    def ask(method: str, path: str, content: bytes | None = None) -> Any:
+        browser.request(method, path, content, {"Origin": address, **known})
+        return json.loads(browser.getresponse().read())
+
+    made = ask("POST", "/api/sessions?name=song.wav", song)
+    until = time.monotonic() + 240
+    while time.monotonic() < until:
+        if takes := ask("GET", f"/api/sessions/{made['id']}").get("takes", []):
+            return list(takes)
+        time.sleep(0.2)
+    return []
 
 
 @pytest.mark.slow
@@ -131,31 +152,20 @@ def test_a_page_writes_a_line_without_a_network(
     soundfile.write(song, tone, 44100, format="WAV")
     command = [sys.executable, str(ROOT / "cli.py"), "studio", "--port", "0"]
     command += ["--out", str(tmp_path / "page")]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=guard_of_page
-    ) as served:
-        assert served.stdout is not None
-        address = served.stdout.readline().strip().rstrip("/")
-        browser = HTTPConnection(address.removeprefix("http://"), timeout=60)
-        browser.request("POST", "/api/me", headers={"Origin": address})
-        answer = browser.getresponse()
-        known = {"Cookie": (answer.headers["Set-Cookie"] or "").partition(";")[0]}
-        answer.read()
-
-        def ask(method: str, path: str, content: bytes | None = None) -> Any:
-            browser.request(method, path, content, {"Origin": address, **known})
-            return json.loads(browser.getresponse().read())
-
-        made = ask("POST", "/api/sessions?name=song.wav", song.getvalue())
-        takes: list[Any] = []
-        until = time.monotonic() + 240
-        while not takes and time.monotonic() < until:
-            time.sleep(0.2)
-            takes = ask("GET", f"/api/sessions/{made['id']}").get("takes", [])
-        served.terminate()
-        _, said = served.communicate(timeout=60)
-    assert len(takes) == 1, said
-    assert "OUTSIDE" not in said
+    errors = tmp_path / "errors.txt"
+    with (
+        errors.open("w") as said,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=said, text=True, env=guard_of_page
+        ) as served,
+    ):
+        try:
+            assert served.stdout is not None
+            takes = write_a_line(served.stdout.readline().strip().rstrip("/"), song.getvalue())
+        finally:
+            served.terminate()
+    assert len(takes) == 1, errors.read_text()
+    assert "OUTSIDE" not in errors.read_text()
 
 
 @pytest.mark.parametrize(

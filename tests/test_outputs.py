@@ -49,5 +49,5 @@ def test_an_input_is_never_replaced(
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "mix.wav").touch()
     for folder in (tmp_path / "mix.wav", tmp_path / "mix.wav" / "stems"):
-        with pytest.raises(UserError, match=r"/mix\.wav is a file, but .*--out"):
+        with pytest.raises(UserError, match=r"/mix\.wav is not a folder, but the results need one"):
             require_free([folder / "new.wav"], force=True)

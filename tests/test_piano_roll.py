@@ -54,7 +54,7 @@ def test_bars_that_are_too_close_have_a_line_only_where_they_have_a_number() -> 
     draw_bars(axis, BarGrid(0.5 * np.arange(801, dtype=np.float64), np.arange(0, 801, 4)))
     (lines,) = axis.collections
     numbered = [time for _, time in texts(axis)]
-    assert [path.vertices[0, 0] for path in lines.get_paths()] == numbered
+    assert [path.get_extents().x0 for path in lines.get_paths()] == numbered
     assert len(numbered) == 25
 
 

@@ -169,7 +169,7 @@ def test_mistakes(codec: VQVAECodec, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="lasts 2 ms, less than a frame of 12 ms"):
         separate(write(tmp_path, noise(100), 44100, "short.wav"), tmp_path, codec)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="/file is a file, but the results need a folder"):
+    with pytest.raises(UserError, match="/file is not a folder, but the results need one"):
         separate(song, tmp_path / "file" / "out", codec)
 
 

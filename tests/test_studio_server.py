@@ -421,6 +421,7 @@ def test_the_server_starts_without_the_packages_that_take_seconds_to_import() ->
     [
         (["--port", "99999"], "there is no port 99999"),
         (["--most-minutes", "0"], "must be above 0"),
+        (["--codec", "nothing"], "there is no checkpoint at nothing"),
     ],
 )
 def test_a_page_that_cannot_be_served_is_one_sentence(
@@ -451,7 +452,7 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
 def test_ctrl_c_ends_the_page_without_complaint(tmp_path: Path) -> None:
     """Also while a browser listens for news of its jobs, whose answer ends as it should."""
     command = [sys.executable, "cli.py", "studio", "--port", "0", "--out", str(tmp_path / "out")]
-    command += ["--prior", str(tmp_path / "none")]  # no models are needed
+    command += ["--prior", str(tmp_path)]  # which holds none: no models are needed
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

@@ -40,6 +40,7 @@ def stems(*_: Any, **__: Any) -> Stems:
 
 
 def test_one_writer_of_a_name(tmp_path: Path) -> None:
+    """A folder that it made and left empty is gone afterwards, and one that was there is not."""
     out = tmp_path / "out"
     refused = pytest.raises(UserError, match=r"out/song is being written by process \d+: wait for")
     with sole_writer(out, "song"):
@@ -47,7 +48,10 @@ def test_one_writer_of_a_name(tmp_path: Path) -> None:
             pytest.fail("there are two")
         with sole_writer(out, "another song"), sole_writer(tmp_path / "elsewhere", "song"):
             pass
-    assert list(out.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+    with sole_writer(tmp_path, "song"):
+        pass
+    assert tmp_path.is_dir()
 
 
 @pytest.mark.parametrize("name", ["x" * 255, "曲" * 85, "a\nb"])

@@ -24,8 +24,14 @@ class Variation:
 
     def __post_init__(self) -> None:
         """Raise UserError where the sound would suffer too much."""
-        require(abs(self.semitones) <= 12, "a transposition is -12 to 12 semitones")
-        require(0.5 <= self.tempo <= 2, "a tempo change is 0.5 to 2")
+        require(
+            abs(self.semitones) <= 12,
+            f"a transposition by {self.semitones} semitones is too far: give -12 to 12",
+        )
+        require(
+            0.5 <= self.tempo <= 2,
+            f"a tempo of {self.tempo:g} times the song's own is impossible: give 0.5 to 2",
+        )
 
     @property
     def suffix(self) -> str:

@@ -23,11 +23,13 @@ import numpy as np
 
 from shared.atomic import atomic_path
 from shared.console import err_console, progress
+from shared.disk_space import warn_of_space
 from shared.dropped import reason_of
 from shared.errors import Refusals, UserError
 from shared.file_lock import file_lock
 from shared.songs.decode import decode_song
 from shared.songs.tracks import Split, Track, find_tracks, nested_songs, song_name
+from shared.sound.files import stated_seconds
 from shared.sources import SOURCES
 
 FORMAT = 1  # a change of the arrays' meaning needs a higher one: every cache is then rebuilt
@@ -224,6 +226,11 @@ class _Recipe:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def expected_bytes(self) -> int:
+        """Return how large the decoded song will be, as far as the header of a stem tells."""
+        seconds = stated_seconds(next(iter(self.track.files.values())))
+        return round(seconds * self.sample_rate) * len(SOURCES) * 2 * 2  # stereo, 16 bits
+
     def build(self, folder: Path) -> None:
         """Decode the song into the cache."""
         made_from = self._made_from()  # before decoding: files that change meanwhile then differ
@@ -279,6 +286,7 @@ def _build(recipes: Sequence[_Recipe], folder: Path) -> dict[tuple[Split, str], 
     found: dict[tuple[Split, str], str] = {}
     if not recipes:
         return found
+    warn_of_space(folder, sum(recipe.expected_bytes() for recipe in recipes))
     with (
         ThreadPoolExecutor(min(_MAX_BUILDERS, os.cpu_count() or 1)) as pool,
         progress("Decoding songs", len(recipes)) as bar,

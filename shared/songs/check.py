@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from shared.console import progress
+from shared.disk_space import free_bytes
 from shared.errors import UserError
 from shared.songs.decode import Int16, decode_song
 from shared.songs.tracks import SPLITS, Split, Track, find_tracks, nested_songs
@@ -108,16 +108,16 @@ def check_data(data: Path) -> DataCheck:
             bar.advance()
     checked = _with_duplicates(songs)
     cache_bytes = round(sum(song.seconds for song in checked) * SAMPLE_RATE) * len(SOURCES) * 4
-    free_bytes = shutil.disk_usage(data).free
+    free = free_bytes(data)
     wrong = [
         f"no song is in the split '{split}'"
         for split in ("train", "valid")
         if not any(song.split == split for song in checked)
     ]
     wrong += [f"{song} lies one folder too deep: move it up" for song in nested_songs(data)]
-    if cache_bytes > free_bytes:
+    if cache_bytes > free:
         wrong.append("the decoded songs do not fit on the disk")
-    return DataCheck(tuple(checked), tuple(wrong), cache_bytes, free_bytes)
+    return DataCheck(tuple(checked), tuple(wrong), cache_bytes, free)
 
 
 def check_song(track: Track) -> SongCheck:

@@ -17,7 +17,7 @@ from shared.sound.sliced import Derived, SlicedSamples, blocks_of
 DEAD = 1e-3  # a channel 60 dB below the other one is dead
 INVERTED = 0.2  # mid this much softer than side means that one channel is inverted
 OFFSET = 0.05  # a smaller mean, as a share of the RMS, is part of the music
-ROUNDING = 1e-12  # of a mean square, when the square of the mean is taken off it
+ROUNDING = 1e-12  # A power that is a smaller share of what it was with the offset is an error.
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ class _Powers:
         return float(self.channels.sum()) - 2 * self.product
 
     def centred(self) -> "_Powers":
-        """Return the same of the audio without its mean; what only rounding leaves counts as 0."""
+        """Return the same for the audio without its mean; powers that are rounding errors are 0."""
         left = self.channels - self.mean**2
         left[left < ROUNDING * self.channels] = 0
         return _Powers(np.zeros(2), left, self.product - float(self.mean.prod()))

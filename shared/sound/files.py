@@ -173,6 +173,19 @@ def read_stem(path: Path | str, source: str) -> Audio:
     return _checked(decoded, path, f"{source} in {path}").read()
 
 
+def stated_seconds(path: Path) -> float:
+    """Return how long a file is by its header; 0 where that does not say it or cannot be read."""
+    try:
+        return float(soundfile.info(os.fsencode(path)).duration)
+    except soundfile.LibsndfileError:
+        pass
+    try:
+        with av.open(f"file:{path}", options=dict(_ACCESS)) as container:
+            return _stated_seconds(path, container, container.streams.audio[0])
+    except (av.FFmpegError, ValueError, IndexError):
+        return 0.0
+
+
 def write_wav(
     path: Path | str, samples: SlicedSamples, sample_rate: int, subtype: str = "PCM_16"
 ) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Samples = npt.NDArray[np.float32]
 
-_BLOCK = 1 << 18  # samples that are read at once
+BLOCK = 1 << 18  # samples that are worked on at once: 6 s at 44.1 kHz, 2 MiB in stereo
 
 _LARGEST_TERM = 1000  # Between 44.1 kHz and the usual rates of 8 to 192 kHz it is at most 640.
 
@@ -124,8 +124,8 @@ def rms(samples: "npt.NDArray[np.floating] | SlicedSamples") -> float:
     """
     if isinstance(samples, np.ndarray):
         return float(np.sqrt(np.square(samples, dtype=np.float64).mean())) if samples.size else 0.0
-    starts = range(0, samples.shape[1], _BLOCK)
-    return rms_of_blocks(samples[:, start : start + _BLOCK] for start in starts)
+    starts = range(0, samples.shape[1], BLOCK)
+    return rms_of_blocks(samples[:, start : start + BLOCK] for start in starts)
 
 
 def rms_of_blocks(blocks: Iterable[Samples]) -> float:

@@ -12,10 +12,10 @@ from typing import Protocol
 
 import numpy as np
 
-from shared.sound.samples import Samples, to_stereo
+from shared.folders import existing_folder
+from shared.sound.samples import BLOCK, Samples, to_stereo
 
-BLOCK = 1 << 18  # samples that are worked on at once: 6 s at 44.1 kHz, 2 MiB in stereo
-_READ = 1 << 16  # of them are read from the disk at once
+_READ = 1 << 16  # samples that are read from the disk at once
 # Longer sounds are kept on the disk: 95 s at 44.1 kHz, which are 32 MiB in stereo.
 MOST_IN_MEMORY = 1 << 22
 
@@ -179,7 +179,7 @@ def scratch_folder(out: Path) -> Path:
 
     It lies on the disk that the results are written to, which must have room for them anyway.
     """
-    return next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+    return existing_folder(out)
 
 
 def stored(blocks: Iterable[Samples], channels: int, folder: Path | None = None) -> StoredSamples:

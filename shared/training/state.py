@@ -24,6 +24,7 @@ from shared.atomic import atomic_path, full_disk_said
 from shared.config_text import flatten
 from shared.console import err_console
 from shared.errors import UserError, require
+from shared.folders import require_no_file_in_the_way
 from shared.processes import find_processes
 from shared.training.checkpoint import (
     WEIGHTS_NAME,
@@ -117,6 +118,7 @@ def make_folder(out: Path) -> None:
     Raises:
         UserError: it cannot be made.
     """
+    require_no_file_in_the_way(out)
     try:
         with full_disk_said(out.parent):
             out.mkdir(parents=True, exist_ok=True)

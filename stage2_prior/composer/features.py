@@ -5,7 +5,7 @@ numbers at other places. The composer therefore learns every song in twelve keys
 codes of the song exist in one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -149,6 +149,18 @@ def listen(
     return Hearing(features, beats, listener.format.frame_rate)
 
 
+def require_known(named: Iterable[str], sources: Sequence[str]) -> None:
+    """Check that sources are among those of the codes.
+
+    Raises:
+        UserError: one is not.
+    """
+    unknown = sorted({*named} - {*sources})
+    require(
+        not unknown, f"there is no source '{', '.join(unknown)}': choose from {', '.join(sources)}"
+    )
+
+
 def guided_hearing(
     listener: Listener, accompaniment: npt.NDArray[np.integer], guidance: Mapping[str, float]
 ) -> Hearing:
@@ -165,11 +177,7 @@ def guided_hearing(
         UserError: there is no such source.
     """
     sources = listener.format.sources
-    unknown = set(guidance) - set(sources)
-    require(
-        not unknown,
-        f"there is no source '{', '.join(sorted(unknown))}': choose from {', '.join(sources)}",
-    )
+    require_known(guidance, sources)
     whole = listen(listener, accompaniment)
     scales = {source: scale for source, scale in guidance.items() if scale != 1}
     if not scales:
