@@ -283,18 +283,31 @@ def _song(folder: Path, seconds: int) -> Path:
     return path
 
 
+# A small process starts the command, because the peak memory of a process counts that of the one
+# which started it.
+_MEASURE = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss)
+"""
+
+
 def run_command(song: Path, out: Path, candidates: int) -> Row:
     """Run generate-bass in a process of its own: its CPU time, and its peak memory."""
     command = [sys.executable, str(ROOT / "cli.py"), "generate-bass", "--song", str(song)]
     command += ["--out", str(out), "--force", "--quiet", "--candidates", str(candidates)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"generate-bass ended with exit code {process.returncode}")
-    kibibytes = used.ru_maxrss // (1024 if sys.platform == "darwin" else 1)
-    return Row("", used.ru_utime + used.ru_stime, peak_bytes=1024 * kibibytes)
+    measured = subprocess.run(
+        [sys.executable, "-c", _MEASURE, *command],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    seconds, memory = measured.stdout.split()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Row("", float(seconds), peak_bytes=unit * int(memory))
 
 
 def growth(limits: Limits, longest: int) -> Rows:
