@@ -417,7 +417,7 @@ def _performer_task(folder: Path) -> tuple[Task, TrainSettings]:
     extract_codes(folder / "songs", load_codec(), folder / "codes")
     files = read_manifest(folder / "codes").files
     songs = [PerformedSong.of(SongCodes.load(path)) for path in files]
-    performer = decoding.random_prior().performer
+    performer = decoding.random_prior().performer.requires_grad_(True)
     return PerformerTask(songs, songs[:1], performer, config.performer), config.performer.train
 
 
