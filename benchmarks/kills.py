@@ -76,6 +76,11 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="commands whose names contain this text")
+    parser.add_argument(
+        "--at-operations",
+        action="store_true",
+        help="kill at file operations only, which every run reaches however fast it is",
+    )
     parser.add_argument("--models", type=Path, help="a folder that benchmarks.tiny has filled")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -83,7 +88,7 @@ def main() -> None:
         folder = Path(name)
         made = build(folder / "models") if given.models is None else Tiny.at(given.models.resolve())
         every = [job for job in jobs(made) if given.only in job.name]
-        problems = kill_all(every, given.kills, given.seed, folder)
+        problems = kill_all(every, given.kills, given.seed, folder, given.at_operations)
     for problem in problems:
         print(problem)
     sys.exit(bool(problems))
@@ -140,8 +145,18 @@ def _studio(made: Tiny, out: Path) -> None:
             make_take(MakeTake(session, number), load(), quiet)
 
 
-def kill_all(every: Sequence[Job], kills: int, seed: int, folder: Path) -> list[str]:
-    """Kill each command as often as any other; return what does not hold."""
+def kill_all(
+    every: Sequence[Job], kills: int, seed: int, folder: Path, at_operations: bool = False
+) -> list[str]:
+    """Kill each command as often as any other; return what does not hold.
+
+    Args:
+        every: the commands.
+        kills: how often to kill.
+        seed: of the times and file operations at which to kill.
+        folder: where the commands write.
+        at_operations: whether to kill at file operations only.
+    """
     problems: list[str] = []
     counts: Counter[tuple[str, str]] = Counter()
     references = {}
@@ -157,7 +172,7 @@ def kill_all(every: Sequence[Job], kills: int, seed: int, folder: Path) -> list[
         reference, seconds, operations = references[job.name]
         out = folder / "killed" / str(number)
         at: dict[str, Any] = {"seconds": chance.uniform(0, seconds)}
-        if chance.random() < 0.5:
+        if at_operations or chance.random() < 0.5:
             at = {"operation": chance.randrange(operations)}
         died = _run(job, out, kind, **at)
         counts[job.name, kind.name if died else "ended before"] += 1

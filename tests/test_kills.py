@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.slow
 def test_every_long_command_survives_a_kill() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.kills", "--kills", "8", "--seed", "5"],
+        [sys.executable, "-m", "benchmarks.kills", "--kills", "8", "--at-operations"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -26,7 +26,7 @@ def test_every_long_command_survives_a_kill() -> None:
     rows = [line for line in done.stdout.splitlines() if line.startswith("| ")][1:]
     assert len(rows) == 8
     kills, problems = map(int, re.findall(r"\d+", done.stdout.splitlines()[-1]))
-    assert kills >= 6  # a command may end before its signal
+    assert kills >= 6  # one that comes while a command cleans up after itself may not end it
     assert problems == 0
 
 
