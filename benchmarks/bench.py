@@ -232,7 +232,6 @@ def generation(limits: Limits) -> Rows:
 def _warm(out: Path) -> Callable[[Path, int], object]:
     """Load the shipped models; return what writes a line of a song by the best of candidates."""
     from stage1_vqvae.bass_decoder.decode import SHIPPED, load_bass_decoder
-    from stage1_vqvae.codec import load_codec
     from stage2_prior.arrange import ArrangeOptions, generate_bass
     from stage2_prior.bass_sound import FullSound
     from stage2_prior.delivery import Delivery

@@ -21,7 +21,7 @@ def require_free(outputs: Iterable[Path], inputs: Iterable[Path] = (), force: bo
 
     Raises:
         UserError: an output is an input under whatever name, or exists and may not be replaced, or
-            is to lie in what is a file.
+            its folder is a file.
     """
     read = [path for path in inputs if path.exists()]
     for output in outputs:

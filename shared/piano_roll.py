@@ -36,10 +36,9 @@ def draw_notes(axis: Axes, notes: Sequence[Note]) -> None:
     shown = [note for note in notes if note.end > start and note.onset < stop]
     bars = [Rectangle((n.onset, n.pitch - 0.45), n.duration, 0.9) for n in shown]
     colours = [_colour(note.velocity) for note in shown]
-    wide = np.median([n.duration for n in shown] or [1.0]) > THINNEST_WITH_EDGE * _seconds_per_inch(
-        axis
-    )
-    edge = "white" if wide else "none"  # which would hide most of a thin bar
+    width = np.median([note.duration for note in shown] or [1.0]) / _seconds_per_inch(axis)
+    # An edge would hide most of a thin bar.
+    edge = "white" if width > THINNEST_WITH_EDGE else "none"
     axis.add_collection(
         PatchCollection(bars, facecolor=colours, edgecolor=edge, linewidth=0.4, zorder=3)
     )

@@ -49,7 +49,8 @@ from shared.songs.tracks import SPLITS
 
 MANIFEST = "dataset.json"
 LOCK_NAME = ".lock"  # in the folder, while the songs are made
-USUAL_SECONDS, FLAC_SHARE = 130.0, 0.5  # roughly: of a composed song; of a WAV file
+USUAL_SECONDS = 130.0  # A composed song lasts about so long.
+FLAC_SHARE = 0.5  # A FLAC file has about this share of the bytes of a WAV file.
 MOST_SONGS, MOST_WORKERS, MOST_SECONDS = 1_000_000, 1000, 1800
 
 
