@@ -40,6 +40,7 @@ class ModelConfig:
     mask_head: bool = False  # the encoder also gives masks for the mixture
     mask_blocks: Depth = 0  # blocks of the mask head by itself, on the encoder's hidden state
     pitch_head: bool = False  # a linear head reads pitches from the codes' vectors in training
+    level_head: bool = False  # a small network reads levels from them in training
 
     def __post_init__(self) -> None:
         """Raise UserError for a kernel without a middle."""
@@ -71,6 +72,7 @@ class LossConfig:
     usage: Weight = 0.0
     mask: Weight = 0.0  # needs model.mask_head
     pitch: Weight = 0.0  # needs model.pitch_head
+    level: Weight = 0.0  # needs model.level_head
     complement: bool = True
 
     @property
@@ -94,6 +96,8 @@ class RemixConfig:
     gain_low_db: Decibels = -6.0
     gain_high_db: Decibels = 4.0
     flip: bool = True  # random polarity and swapped channels
+    equalised: Fraction = 0.0  # chance of each stem to have its colour changed by an equaliser
+    equaliser_db: Annotated[float, Range(0, 24)] = 6.0  # its gains are between minus and plus this
 
     def __post_init__(self) -> None:
         """Raise UserError for an empty range of gains."""
@@ -130,12 +134,12 @@ class VQVAEConfig:
 
     def __post_init__(self) -> None:
         """Raise UserError for a loss of a head that the model lacks, or that only moves codes."""
-        for head in ("mask", "pitch"):
+        for head in ("mask", "pitch", "level"):
             require(
                 getattr(self.loss, head) == 0 or getattr(self.model, f"{head}_head"),
                 f"'loss.{head}' needs 'model.{head}_head=true'",
             )
-        for term in ("usage", "pitch"):
+        for term in ("usage", "pitch", "level"):
             require(
                 not self.freeze_codes or getattr(self.loss, term) == 0,
                 f"'freeze_codes=true' leaves 'loss.{term}' nothing to train: set it to 0",

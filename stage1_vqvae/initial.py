@@ -18,19 +18,21 @@ from stage1_vqvae.convnext import ConvNeXtBlock
 from stage1_vqvae.model import VQVAE
 
 NEW_BLOCKS = "mask_head.blocks."
+NEW_HEAD = "level_head."
 
 
 def start_from(model: VQVAE, checkpoint: Checkpoint) -> None:
     """Copy the weights of a checkpoint into a model.
 
-    Blocks of the mask head that the checkpoint lacks change nothing at first.
+    Blocks of the mask head that the checkpoint lacks change nothing at first. A level head that it
+    lacks begins with random weights.
 
     Raises:
         UserError: the weights are of other sizes.
     """
     own = model.state_dict()
     missing = own.keys() - checkpoint.weights.keys()
-    added = {name: own[name] for name in missing if name.startswith(NEW_BLOCKS)}
+    added = {name: own[name] for name in missing if name.startswith((NEW_BLOCKS, NEW_HEAD))}
     load_weights(model, replace(checkpoint, weights={**added, **checkpoint.weights}))
     if model.mask_head is not None:
         for index, block in enumerate(model.mask_head.blocks):
@@ -53,6 +55,7 @@ def kept_codes(config: VQVAEConfig, checkpoint: Checkpoint) -> CodeFormat:
         mask_head=before.mask_head,
         mask_blocks=before.mask_blocks,
         pitch_head=before.pitch_head,
+        level_head=before.level_head,
         layer_scale=before.layer_scale,
     )
     require(

@@ -1,7 +1,7 @@
 """The loss of stage 1: distances of the selection and of its complement from their targets.
 
 The paper has two terms, each on both selections and without weights: L1 on the waveform, and L1 on
-the STFT (n_fft 2048, hop 512). This project adds five, which the paper preset leaves off:
+the STFT (n_fft 2048, hop 512). This project adds six, which the paper preset leaves off:
 - snr: a clamped log-ratio of error to signal per example. With L1 alone, a network that is trained
   from scratch decodes silence.
 - magnitude: L1 on compressed magnitudes. The log-ratio makes parts with uncertain phase too soft,
@@ -10,6 +10,7 @@ the STFT (n_fft 2048, hop 512). This project adds five, which the paper preset l
   entries in use.
 - mask: the log-ratio of the mixture that the mask head has masked (mask_head.py).
 - pitch: what the pitch head does not explain of the semitone levels (pitch_head.py).
+- level: how far the levels that the level head reads are from the true ones (level_head.py).
 """
 
 import math
@@ -45,7 +46,7 @@ def vqvae_loss(
         complement: target audio `[B, 2, N]` of its complement.
         presence: zeros and ones `[B, sources]`: which sources the mixture holds, the paper's C.
         config: the weights of the terms.
-        heads: the terms "mask" and "pitch", unweighted, where the model has their heads.
+        heads: the terms "mask", "pitch" and "level", unweighted, where the model has their heads.
         present: in how many examples each source is present `[sources]`, as the mean over all
             shares of a batch; by default, this is the whole batch.
 

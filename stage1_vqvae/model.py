@@ -14,6 +14,7 @@ from stage1_vqvae.config import LossConfig, ModelConfig
 from stage1_vqvae.convnext import StackSizes
 from stage1_vqvae.decoder import Decoder
 from stage1_vqvae.encoder import Encoder
+from stage1_vqvae.level_head import LevelHead, level_distance
 from stage1_vqvae.mask_head import MaskHead, mask_loss
 from stage1_vqvae.pitch_head import PitchHead, unexplained_share
 from stage1_vqvae.quantizer import Quantizer, Softness
@@ -51,12 +52,15 @@ class Reconstruction:
         masks: `[B, sources, 2, T, bands]`; None without a mask head.
         pitches: semitone levels `[B, T / STRIDE, sources, pitches]`; None without a pitch head, and
             where nothing is quantised.
+        levels: `[B, T, sources, bands]` in bels; None without a level head, and where nothing is
+            quantised.
     """
 
     decoded: Decoded | None
     logits: Tensor
     masks: Tensor | None = None
     pitches: Tensor | None = None
+    levels: Tensor | None = None
 
 
 class VQVAE(nn.Module):
@@ -94,6 +98,7 @@ class VQVAE(nn.Module):
         self.mask_head = MaskHead(masking, rate, hop) if config.mask_head else None
         size = config.codebooks * config.code_size
         self.pitch_head = PitchHead(size, rate, hop) if config.pitch_head else None
+        self.level_head = LevelHead(size, rate, hop) if config.level_head else None
 
     def forward(
         self, mixture: Tensor, selection: Tensor | None, softness: Softness
@@ -116,6 +121,7 @@ class VQVAE(nn.Module):
             logits,
             masks,
             None if self.pitch_head is None else self.pitch_head(vectors),
+            None if self.level_head is None else self.level_head(vectors),
         )
 
     def _decoded(self, vectors: Tensor, selection: Tensor, samples: int) -> Decoded:
@@ -170,6 +176,8 @@ def head_losses(
     if config.pitch and model.pitch_head is not None and output.pitches is not None:
         target = model.pitch_head.target(padded)
         losses["pitch"] = unexplained_share(output.pitches, target, spread)
+    if config.level and model.level_head is not None and output.levels is not None:
+        losses["level"] = level_distance(output.levels, model.level_head.target(padded))
     return losses
 
 

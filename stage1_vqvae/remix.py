@@ -18,6 +18,9 @@ from shared.songs.drawing import ByLength
 from shared.sources import SOURCES
 from stage1_vqvae.config import RemixConfig
 
+# Between these frequencies, the gains of the equaliser's knots are joined by straight lines.
+EQUALISER_HZ, EQUALISER_KNOTS = (40.0, 16_000.0), 8
+
 
 @dataclass(frozen=True)
 class Remixer:
@@ -86,6 +89,8 @@ class Remixer:
                     continue
                 song, start = having.moment(length, rng)
             stems[source] = song.read(source, start, length)
+        if config.equalised:
+            stems = equalise(stems, self.sample_rate, config, rng)
         gains = 10 ** (rng.uniform(config.gain_low_db, config.gain_high_db, len(SOURCES)) / 20)
         if coherent:  # one gain changes the level of the song and keeps its balance
             gains[:] = gains[0]
@@ -107,6 +112,25 @@ class Remixer:
         if rng.random() < self.config.single_source and presence.any():
             return np.eye(len(SOURCES), dtype=np.float32)[rng.choice(np.flatnonzero(presence))]
         return (rng.random(len(SOURCES)) < 0.5).astype(np.float32)
+
+
+def equalise(
+    stems: np.ndarray, sample_rate: int, config: RemixConfig, rng: np.random.Generator
+) -> np.ndarray:
+    """Filter some of the stems `[sources, 2, N]`, each by a smooth curve of its own.
+
+    So a network cannot tell the sources by the colour of their instruments alone.
+    """
+    chosen = np.flatnonzero(rng.random(len(stems)) < config.equalised)
+    knots = np.log(np.geomspace(*EQUALISER_HZ, EQUALISER_KNOTS))
+    length = stems.shape[-1]
+    frequencies = np.log(np.maximum(np.fft.rfftfreq(length, 1 / sample_rate), EQUALISER_HZ[0]))
+    result = stems.copy()
+    for source in chosen:
+        decibels = rng.uniform(-config.equaliser_db, config.equaliser_db, EQUALISER_KNOTS)
+        curve = 10 ** (np.interp(frequencies, knots, decibels) / 20)
+        result[source] = np.fft.irfft(np.fft.rfft(stems[source]) * curve, length)
+    return result
 
 
 class _Songs:

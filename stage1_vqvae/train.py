@@ -60,6 +60,7 @@ class VQVAETask(Task):
         for head, weight in (
             (self.model.mask_head, config.loss.mask),
             (self.model.pitch_head, config.loss.pitch),
+            (self.model.level_head, config.loss.level),
         ):
             if head is not None and not weight:
                 head.requires_grad_(False)

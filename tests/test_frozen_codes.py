@@ -106,6 +106,15 @@ def test_new_blocks_of_the_mask_head_change_nothing_at_first(first: Path) -> Non
     assert sum(weight.numel() for weight in model.mask_head.blocks.parameters()) > 0
 
 
+def test_a_new_level_head_leaves_the_codec_as_it_is(first: Path) -> None:
+    config = tiny("model.level_head=true")
+    model = VQVAE(config.model)
+    start_from(model, load_checkpoint(first, "vqvae"))
+    song = noise(30_000)
+    codes = load_codec(first).encode(song)
+    assert np.array_equal(VQVAECodec(model, config, "new").encode(song), codes)
+
+
 def test_masks_of_blocks_in_chunks_are_those_of_the_whole() -> None:
     config = tiny("model.mask_blocks=2")
     torch.manual_seed(2)
@@ -142,9 +151,9 @@ def test_other_sizes_than_those_of_the_mask_heads_blocks_are_refused(
         )
 
 
-@pytest.mark.parametrize("term", ["usage", "pitch"])
+@pytest.mark.parametrize("term", ["usage", "pitch", "level"])
 def test_losses_of_the_codes_alone_are_refused(term: str) -> None:
-    head = ["model.pitch_head=true"] if term == "pitch" else []
+    head = [] if term == "usage" else [f"model.{term}_head=true"]
     with pytest.raises(UserError, match=rf"leaves 'loss.{term}' nothing to train: set it to 0"):
         tiny(*FROZEN, *head, f"loss.{term}=0.1")
 

@@ -11,7 +11,7 @@ from shared.errors import UserError
 from shared.songs.cache import StemCache, build_cache
 from shared.sources import SOURCES
 from stage1_vqvae.config import RemixConfig
-from stage1_vqvae.remix import Remixer
+from stage1_vqvae.remix import EQUALISER_HZ, Remixer, equalise
 from tests.conftest import WriteSong
 
 RATE = 44100
@@ -142,6 +142,29 @@ def test_flipping_swaps_channels_and_inverts_polarity(cache: StemCache, coherent
     torch.testing.assert_close(back, plain * signs[..., None, None])
     assert abs(signs.mean()) < 0.4
     assert (signs == signs[:, :1]).all().item() == (coherent == 1)
+
+
+def test_the_equaliser_filters_whole_stems_within_its_gains() -> None:
+    config = replace(PLAIN, equalised=0.5, equaliser_db=6.0)
+    stems = np.random.default_rng(0).standard_normal((40, 2, 4410)).astype(np.float32)
+    filtered = equalise(stems, RATE, config, np.random.default_rng(1))
+    changed = np.abs(filtered - stems).max((1, 2)) > 1e-3
+    assert 10 < changed.sum() < 30
+    assert np.array_equal(filtered[~changed], stems[~changed])
+    gains = 20 * np.log10(np.abs(np.fft.rfft(filtered) / np.fft.rfft(stems)))[changed, :, 1:-1]
+    assert np.abs(gains).max() == pytest.approx(6, abs=0.5)
+    np.testing.assert_allclose(gains[:, 0], gains[:, 1], atol=0.01)
+    hertz = np.fft.rfftfreq(4410, 1 / RATE)[1:-1]
+    outside = gains[:, 0, hertz > EQUALISER_HZ[1]]
+    np.testing.assert_allclose(outside, outside[:, :1].repeat(outside.shape[1], 1), atol=0.01)
+
+
+def test_an_equaliser_without_gains_changes_nothing(cache: StemCache) -> None:
+    plain = remixer(cache, PLAIN).batch(2)["stems"]
+    flat = remixer(cache, replace(PLAIN, equalised=1.0, equaliser_db=0.0)).batch(2)["stems"]
+    torch.testing.assert_close(flat, plain, atol=1e-6, rtol=0)
+    coloured = remixer(cache, replace(PLAIN, equalised=1.0)).batch(2)["stems"]
+    assert (coloured - plain).abs().max() > 0.01
 
 
 def test_songs_are_drawn_in_proportion_to_their_length(

@@ -54,7 +54,10 @@ FACTS = {
     "chords": [{"start": 0.0, "end": 1.2, "root": 7, "quality": "maj"}],
     "bass_notes": [{"onset": t / 2, "duration": 0.4, "pitch": 30 + t} for t in range(5)],
 }
-HEADS = ("model.pitch_head=true", "model.mask_head=true", "loss.pitch=0.1", "loss.mask=1")
+HEADS = (
+    *(f"model.{head}_head=true" for head in ("mask", "pitch", "level")),
+    *("loss.mask=1", "loss.pitch=0.1", "loss.level=0.1"),
+)
 CLOSE = 1e-5
 
 Make = Callable[[], Task]

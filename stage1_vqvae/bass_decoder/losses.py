@@ -9,11 +9,14 @@ from torch import Tensor
 from stage1_vqvae.log_ratio import log_ratio
 from stage1_vqvae.spectral import analyse
 
-WINDOWS = (4096, 2048, 1024, 512, 256, 128)  # samples
+# Samples. Shorter windows would show each period of a low note by itself. Its shape depends on the
+# phases of the partials, which the codes do not hold. The network would imitate it by amplitudes
+# that change within the period, and these fill the gaps between the partials.
+WINDOWS = (4096, 2048, 1024)
 FLOOR = 2e-5  # amplitude, -94 dB re full scale; what is softer hardly counts
 # Bins count less the higher they are, from about this frequency on: bands that are equally wide in
 # octaves then count about equally, as they do for the ear.
-KNEE_HZ = 500.0
+KNEE_HZ = 150.0
 LOW_WINDOWS, LOW_KNEE_HZ = (8192, 4096, 2048), 100.0  # the same for the lows alone
 
 
@@ -73,11 +76,6 @@ def low_terms(
         "low_waveform": log_ratio(error, signal),
         "low_magnitude": torch.stack(log_error).mean(),
     }
-
-
-def windows_of(step: int) -> tuple[int, ...]:
-    """Return every other one of WINDOWS, for a step: the comparison is most of a step's work."""
-    return WINDOWS[step % 2 :: 2]
 
 
 def note_weight(tokens: Tensor, confidence: Tensor) -> Tensor:

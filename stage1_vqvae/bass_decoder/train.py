@@ -27,7 +27,6 @@ from stage1_vqvae.bass_decoder.losses import (
     note_loss,
     note_weight,
     spectral_terms,
-    windows_of,
 )
 from stage1_vqvae.bass_decoder.network import BassDecoderNetwork, Reading
 from stage1_vqvae.bass_decoder.songs import BassSong, SegmentDrawer, read_bass_songs
@@ -94,7 +93,7 @@ class BassDecoderTask(Task):
         # The partials are compared at their true frequencies wherever these are known.
         deviation = torch.where(batch["steady"], batch["deviation"], controls.deviation.detach())
         sound = self._synthesise(reading, deviation)
-        terms = spectral_terms(sound, batch["samples"], self.format.sample_rate, windows_of(step))
+        terms = spectral_terms(sound, batch["samples"], self.format.sample_rate)
         lows = self.model.lows.synthesise(controls.lows)
         terms |= low_terms(controls.lows, lows, batch["samples"], self.format.sample_rate)
         weights = self.config.loss
