@@ -196,7 +196,7 @@ class VQVAECodec:
         frames = self.num_frames(length)
         squared_window = head.window("cpu").square().numpy()
         # A sample at the edge of a chunk is also in the windows of the next frame.
-        reach = max(1, self.model.encoder.reach + head.reach)
+        reach = max(1, self.model.encoder.hidden_reach + head.reach)
         # Frame t is centred at sample t * hop, and its window reaches two hops to either side. What
         # later frames still add to is carried from chunk to chunk.
         carried = np.zeros((len(chosen), 2, 3 * hop), np.float32)

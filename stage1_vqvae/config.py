@@ -31,6 +31,7 @@ class ModelConfig:
     tied_logits: bool = False  # logits are the distances of a point to the entries
     encoder_width: Width = 256
     encoder_blocks: Depth = 4
+    bass_blocks: Depth = 0  # blocks of the encoder that only the bass's codes are read from
     decoder_width: Width = 384
     decoder_blocks: Depth = 5
     kernel: Annotated[int, Range(1, 255)] = 7  # frames that a convolution spans
@@ -126,11 +127,13 @@ class VQVAEConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     train: TrainSettings = field(default_factory=TrainSettings)
     freeze_codes: bool = False  # keep encoder and codebooks, and with them all codes, as they are
+    relearn_bass: bool = False  # with freeze_codes: learn the bass's codes anew (bass_blocks)
 
     @property
     def masks_alone(self) -> bool:
         """Whether the mask head is all that learns, so that nothing need be decoded."""
-        return self.freeze_codes and self.loss.mask > 0 and not self.loss.compares_sound
+        frozen = self.freeze_codes and not self.relearn_bass
+        return frozen and self.loss.mask > 0 and not self.loss.compares_sound
 
     def __post_init__(self) -> None:
         """Raise UserError for a loss of a head that the model lacks, or that only moves codes."""
@@ -139,8 +142,12 @@ class VQVAEConfig:
                 getattr(self.loss, head) == 0 or getattr(self.model, f"{head}_head"),
                 f"'loss.{head}' needs 'model.{head}_head=true'",
             )
+        require(
+            not self.relearn_bass or (self.freeze_codes and self.model.bass_blocks > 0),
+            "'relearn_bass=true' needs 'freeze_codes=true' and a 'model.bass_blocks' above 0",
+        )
         for term in ("usage", "pitch", "level"):
             require(
-                not self.freeze_codes or getattr(self.loss, term) == 0,
+                not self.freeze_codes or self.relearn_bass or getattr(self.loss, term) == 0,
                 f"'freeze_codes=true' leaves 'loss.{term}' nothing to train: set it to 0",
             )

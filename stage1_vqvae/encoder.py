@@ -1,11 +1,13 @@
 """The encoder: a stereo mixture becomes the numbers that the quantiser turns into logits."""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from stage1_vqvae.convnext import ConvNeXtStack, StackSizes
+from shared.sources import BASS
+from stage1_vqvae.convnext import ConvNeXtBlock, ConvNeXtStack, StackSizes
 from stage1_vqvae.spectral import analyse, long_frames, mid_side
 
 COMPRESSION = 0.4  # exponent of magnitudes: quiet partials remain visible beside loud ones
@@ -75,6 +77,7 @@ class Encoder(nn.Module):
         hop: int,
         sizes: StackSizes,
         long_window: bool = False,
+        bass_blocks: int = 0,
     ) -> None:
         """Make an encoder with random weights.
 
@@ -85,17 +88,21 @@ class Encoder(nn.Module):
             hop: samples per frame.
             sizes: of the ConvNeXt stack.
             long_window: whether a longer window is read too (see `Features`).
+            bass_blocks: blocks that only the bass is read from; 0 to read it as the other sources.
         """
         super().__init__()
         self.shape = shape
         self.features = Features(sample_rate, hop, long_window)
-        self.reach = self.features.reach + sizes.reach
+        self.hidden_reach = self.features.reach + sizes.reach
         self.project = nn.Linear(self.features.size, sizes.width)
         self.norm = nn.LayerNorm(sizes.width)
         self.stack = ConvNeXtStack(sizes)
         self.readout = nn.Linear(sizes.width, math.prod(shape))
         nn.init.normal_(self.readout.weight, std=std / sizes.width**0.5)
         nn.init.zeros_(self.readout.bias)
+        of_bass = replace(sizes, blocks=bass_blocks)
+        self.bass = BassReadout(of_bass, shape[1:]) if bass_blocks else None
+        self.reach = self.hidden_reach + of_bass.reach
 
     def forward(self, padded: Tensor) -> Tensor:
         """Compute `[B, T, *shape]`."""
@@ -107,4 +114,41 @@ class Encoder(nn.Module):
 
     def read(self, hidden: Tensor) -> Tensor:
         """Read `[B, T, *shape]` from the hidden state."""
-        return self.readout(hidden).unflatten(-1, self.shape)
+        read = self.readout(hidden).unflatten(-1, self.shape)
+        if self.bass is None:
+            return read
+        others = read[..., :BASS, :, :], read[..., BASS + 1 :, :, :]
+        return torch.cat((others[0], self.bass(hidden)[..., None, :, :], others[1]), -3)
+
+
+class BassReadout(nn.Module):
+    """Reads what belongs to the bass by blocks of its own.
+
+    The codes of the bass can then be learned anew while all other codes stay as they are.
+    """
+
+    def __init__(self, sizes: StackSizes, shape: tuple[int, int]) -> None:
+        """Make a readout with random weights.
+
+        Args:
+            sizes: of its blocks.
+            shape: of the output in a frame: codebooks, numbers per codebook.
+        """
+        super().__init__()
+        self.shape = shape
+        self.blocks = nn.Sequential(*(ConvNeXtBlock(sizes) for _ in range(sizes.blocks)))
+        self.readout = nn.Linear(sizes.width, math.prod(shape))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Read `[B, T, *shape]` from the hidden state `[B, T, width]`."""
+        return self.readout(self.blocks(hidden)).unflatten(-1, self.shape)
+
+    @torch.no_grad()
+    def start_from(self, readout: nn.Linear) -> None:
+        """Read what the rows of the bass in the readout of all sources read."""
+        rows = slice(BASS * math.prod(self.shape), (BASS + 1) * math.prod(self.shape))
+        self.readout.weight.copy_(readout.weight[rows])
+        self.readout.bias.copy_(readout.bias[rows])
+        for block in self.blocks:
+            assert isinstance(block, ConvNeXtBlock)
+            torch.nn.init.zeros_(block.scale)

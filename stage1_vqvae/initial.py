@@ -17,23 +17,28 @@ from stage1_vqvae.config import VQVAEConfig
 from stage1_vqvae.convnext import ConvNeXtBlock
 from stage1_vqvae.model import VQVAE
 
-NEW_BLOCKS = "mask_head.blocks."
-NEW_HEAD = "level_head."
+NEW_BLOCKS, NEW_READOUT = "mask_head.blocks.", "encoder.bass."
+MAY_LACK = (NEW_BLOCKS, NEW_READOUT, "level_head.")
 
 
 def start_from(model: VQVAE, checkpoint: Checkpoint) -> None:
     """Copy the weights of a checkpoint into a model.
 
-    Blocks of the mask head that the checkpoint lacks change nothing at first. A level head that it
-    lacks begins with random weights.
+    Blocks of the mask head, and a readout of the bass, that the checkpoint lacks change nothing at
+    first. A level head that it lacks begins with random weights.
 
     Raises:
         UserError: the weights are of other sizes.
     """
     own = model.state_dict()
     missing = own.keys() - checkpoint.weights.keys()
-    added = {name: own[name] for name in missing if name.startswith((NEW_BLOCKS, NEW_HEAD))}
+    added = {
+        name: own[name] for name in missing if name.startswith(MAY_LACK)
+    }
     load_weights(model, replace(checkpoint, weights={**added, **checkpoint.weights}))
+    readout = model.encoder.bass
+    if readout is not None and any(name.startswith(NEW_READOUT) for name in added):
+        readout.start_from(model.encoder.readout)
     if model.mask_head is not None:
         for index, block in enumerate(model.mask_head.blocks):
             if f"{NEW_BLOCKS}{index}.scale" in added:

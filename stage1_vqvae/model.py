@@ -85,6 +85,7 @@ class VQVAE(nn.Module):
             config.hop,
             encoder_sizes(config),
             config.long_window,
+            config.bass_blocks,
         )
         self.decoder = Decoder(
             len(SOURCES),

@@ -67,6 +67,8 @@ class VQVAETask(Task):
         if config.freeze_codes:
             self.model.encoder.requires_grad_(False)
             self.model.quantizer.requires_grad_(False)
+        if config.relearn_bass and self.model.encoder.bass is not None:
+            self.model.encoder.bass.requires_grad_(True)
         if config.masks_alone:
             self.model.decoder.requires_grad_(False)
         self.remixer = Remixer(
@@ -265,7 +267,8 @@ def train_vqvae(
     if not valid:
         raise UserError(f"{data} holds no validation song: put at least one into a valid/ folder")
     start = None if init_from is None else load_checkpoint(init_from, "vqvae")
-    codes = kept_codes(config, start) if start is not None and config.freeze_codes else None
+    keeps = config.freeze_codes and not config.relearn_bass
+    codes = kept_codes(config, start) if start is not None and keeps else None
     task = VQVAETask(config, train, valid, codes)
     if start is not None:
         start_from(task.model, start)
