@@ -32,9 +32,7 @@ def start_from(model: VQVAE, checkpoint: Checkpoint) -> None:
     """
     own = model.state_dict()
     missing = own.keys() - checkpoint.weights.keys()
-    added = {
-        name: own[name] for name in missing if name.startswith(MAY_LACK)
-    }
+    added = {name: own[name] for name in missing if name.startswith(MAY_LACK)}
     load_weights(model, replace(checkpoint, weights={**added, **checkpoint.weights}))
     readout = model.encoder.bass
     if readout is not None and any(name.startswith(NEW_READOUT) for name in added):

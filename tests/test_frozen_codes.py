@@ -9,7 +9,7 @@ import torch
 
 from shared.config import load_config
 from shared.errors import UserError
-from shared.sources import SOURCES
+from shared.sources import BASS, SOURCES
 from shared.training.checkpoint import load_checkpoint, save_checkpoint
 from stage1_vqvae.codec import VQVAECodec, load_codec
 from stage1_vqvae.config import PRESETS, VQVAEConfig
@@ -113,6 +113,63 @@ def test_a_new_level_head_leaves_the_codec_as_it_is(first: Path) -> None:
     song = noise(30_000)
     codes = load_codec(first).encode(song)
     assert np.array_equal(VQVAECodec(model, config, "new").encode(song), codes)
+
+
+def test_a_new_readout_of_the_bass_changes_no_code_at_first(first: Path) -> None:
+    config = tiny("model.bass_blocks=2")
+    torch.manual_seed(1)
+    model = VQVAE(config.model)
+    song = noise(30_000)
+    codes = load_codec(first).encode(song)
+    assert not np.array_equal(VQVAECodec(model, config, "new").encode(song), codes)
+    start_from(model, load_checkpoint(first, "vqvae"))
+    assert np.array_equal(VQVAECodec(model, config, "new").encode(song), codes)
+
+
+def test_the_bass_is_learned_anew_and_all_other_codes_stay(
+    first: Path, stem_folder: Path, tmp_path: Path
+) -> None:
+    frozen = ("model.bass_blocks=1", "freeze_codes=true", "relearn_bass=true", "loss.mask=0")
+    learning = ("train.steps=8", "train.learning_rate=0.05")
+    config = tiny(*frozen, *learning, "model.level_head=true", "loss.level=1")
+    second = train_vqvae(stem_folder, tmp_path, config, device="cpu", init_from=first)
+    before, after = load_codec(first), load_codec(second)
+    assert after.fingerprint != before.fingerprint
+    song = noise(30_000)
+    same = (after.encode(song) == before.encode(song)).mean((1, 2))
+    assert same[BASS] < 0.95
+    assert np.all(np.delete(same, BASS) == 1)
+    np.testing.assert_array_equal(after.separate(song), before.separate(song))
+    old, new = (load_checkpoint(path, "vqvae").weights for path in (first, second))
+    moved = {name for name in old if not torch.equal(old[name], new[name])}
+    assert {name.split(".")[0] for name in moved} == {"decoder"}
+
+
+def test_codes_of_a_bass_with_blocks_in_chunks_are_those_of_the_whole() -> None:
+    config = tiny("model.bass_blocks=2")
+    torch.manual_seed(2)
+    model = VQVAE(config.model)
+    assert model.encoder.bass is not None
+    for block in model.encoder.bass.blocks:
+        torch.nn.init.ones_(block.scale)  # type: ignore[arg-type]
+    song = noise(40_000)
+    whole = VQVAECodec(model, config, "toy").encode(song)
+    pieces = VQVAECodec(model, config, "toy", chunk_frames=5).encode(song)
+    np.testing.assert_array_equal(pieces, whole)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("relearn_bass=true", "model.bass_blocks=1"),
+        ("relearn_bass=true", "freeze_codes=true"),
+    ],
+)
+def test_a_bass_is_learned_anew_by_blocks_of_its_own_beside_frozen_codes(
+    wrong: tuple[str, ...],
+) -> None:
+    with pytest.raises(UserError, match=r"needs 'freeze_codes=true' and a 'model.bass_blocks'"):
+        tiny(*wrong)
 
 
 def test_masks_of_blocks_in_chunks_are_those_of_the_whole() -> None:
