@@ -274,7 +274,7 @@ NUMBERS = [(root, number) for root in ROOTS for number in numbers(root)]
 
 def test_all_numeric_settings_were_found() -> None:
     names = {root: {n.name for n in numbers(root)} for root in ROOTS}
-    assert len(names[VQVAEConfig]) == 53
+    assert len(names[VQVAEConfig]) == 54
     assert len(names[PriorConfig]) == 90
     assert {"train.betas", "train.seed", "model.layer_scale"} <= names[VQVAEConfig]
     assert {"listener.train.betas", "model.performer.delays", "hearings"} <= names[PriorConfig]
