@@ -130,10 +130,14 @@ class VQVAEConfig:
     relearn_bass: bool = False  # with freeze_codes: learn the bass's codes anew (bass_blocks)
 
     @property
+    def keeps_all_codes(self) -> bool:
+        """Whether no source gets other codes."""
+        return self.freeze_codes and not self.relearn_bass
+
+    @property
     def masks_alone(self) -> bool:
         """Whether the mask head is all that learns, so that nothing need be decoded."""
-        frozen = self.freeze_codes and not self.relearn_bass
-        return frozen and self.loss.mask > 0 and not self.loss.compares_sound
+        return self.keeps_all_codes and self.loss.mask > 0 and not self.loss.compares_sound
 
     def __post_init__(self) -> None:
         """Raise UserError for a loss of a head that the model lacks, or that only moves codes."""
@@ -148,6 +152,6 @@ class VQVAEConfig:
         )
         for term in ("usage", "pitch", "level"):
             require(
-                not self.freeze_codes or self.relearn_bass or getattr(self.loss, term) == 0,
+                not self.keeps_all_codes or getattr(self.loss, term) == 0,
                 f"'freeze_codes=true' leaves 'loss.{term}' nothing to train: set it to 0",
             )

@@ -117,8 +117,8 @@ class Encoder(nn.Module):
         read = self.readout(hidden).unflatten(-1, self.shape)
         if self.bass is None:
             return read
-        others = read[..., :BASS, :, :], read[..., BASS + 1 :, :, :]
-        return torch.cat((others[0], self.bass(hidden)[..., None, :, :], others[1]), -3)
+        before, after = read[..., :BASS, :, :], read[..., BASS + 1 :, :, :]
+        return torch.cat((before, self.bass(hidden)[..., None, :, :], after), -3)
 
 
 class BassReadout(nn.Module):

@@ -1,9 +1,9 @@
 """The level head: a small network that reads each source's levels in bands from its codes.
 
-What a waveform lacks above a few hundred hertz is hardly an error, so that codes trained for
-waveforms alone say little about the overtones of a bass. A loss on this reading makes the vectors
-of a few frames say how loud each band of each source is. That is what a bass decoder needs, which
-plays partials and noise there. The head is only used in training.
+Overtones are so soft that they hardly count in a loss of waveforms, and codes that are trained with
+it alone say little about them. A loss on this reading makes the vectors of a few frames say how
+loud each band of each source is. A bass decoder needs this, because it plays partials and noise in
+these bands. The head is only used in training.
 """
 
 import math

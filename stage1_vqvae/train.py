@@ -267,8 +267,7 @@ def train_vqvae(
     if not valid:
         raise UserError(f"{data} holds no validation song: put at least one into a valid/ folder")
     start = None if init_from is None else load_checkpoint(init_from, "vqvae")
-    keeps = config.freeze_codes and not config.relearn_bass
-    codes = kept_codes(config, start) if start is not None and keeps else None
+    codes = kept_codes(config, start) if start is not None and config.keeps_all_codes else None
     task = VQVAETask(config, train, valid, codes)
     if start is not None:
         start_from(task.model, start)
