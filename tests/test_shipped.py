@@ -81,7 +81,7 @@ def test_a_bass_is_written_without_loading_what_takes_longer_than_writing_it(
 
 @pytest.mark.parametrize(
     ("weights", "most"),
-    [(stage1.SHIPPED, 35), (stage2.SHIPPED, 30), (bass_decoder.SHIPPED, 10)],
+    [(stage1.SHIPPED, 38), (stage2.SHIPPED, 30), (bass_decoder.SHIPPED, 10)],
 )
 def test_the_weights_are_small(weights: Path, most: int) -> None:
     assert weights.stat().st_size <= most * MEGABYTE
