@@ -247,7 +247,8 @@ def train_vqvae(
         resume: whether to continue the run in `out`.
         device: what to compute on.
         init_from: a checkpoint whose weights training starts from. Its sizes are the same, except
-            that it may have fewer blocks in its mask head. With `freeze_codes` it is needed.
+            that it may lack blocks of the mask head, a readout of the bass and a level head. With
+            `freeze_codes` it is needed.
 
     Raises:
         UserError: unusable data, settings, device or checkpoint.
