@@ -154,7 +154,8 @@ def _synthesize(
         levels.setdefault(note.velocity // _VELOCITY_STEP, []).append(note)
     for level, group in levels.items():
         gain = _velocity_gain((level + 0.5) * _VELOCITY_STEP)
-        audio += gain * _synthesize_equally_loud(player, part, group, num_samples)
+        played = _synthesize_equally_loud(player, part, group)[:, :num_samples]
+        audio[:, : played.shape[1]] += gain * played
     return audio
 
 
@@ -164,9 +165,13 @@ def _velocity_gain(velocity: float) -> float:
 
 
 def _synthesize_equally_loud(
-    player: core.Synthesizer, part: Part, notes: Sequence[Note], num_samples: int
+    player: core.Synthesizer, part: Part, notes: Sequence[Note]
 ) -> np.ndarray:
-    """Play notes without their bends, with all values moved into MIDI's ranges."""
+    """Play notes without their bends, with all values moved into MIDI's ranges.
+
+    Returns:
+        float32 `[2, N]` that ends when the last note has decayed.
+    """
     track = core.TrackSecond(part.name, part.program, part.is_drum)
     for note in sorted(notes, key=lambda note: (note.onset, note.pitch)):
         track.notes.append(
@@ -176,10 +181,7 @@ def _synthesize_equally_loud(
         )
     score = core.ScoreSecond(_TICKS_PER_QUARTER)
     score.tracks.append(track)
-    played = player.render(score, stereo=True)[:, :num_samples]
-    audio = np.zeros((2, num_samples), np.float32)
-    audio[:, : played.shape[1]] = played
-    return audio
+    return player.render(score, stereo=True)
 
 
 def _is_bent(note: Note, bends: Sequence[PitchBend]) -> bool:
